@@ -1,7 +1,7 @@
 """Philox4x64-10: the random words that a key (seed, stream, offset) stands for.
 
 Holds the definition in plain array code and the same words from NumPy's C code; what is made of the
-words is in core/random.py. Why this generator: docs/decisions/philox.md.
+words is in core/random.py. Why this generator: docs/decisions/0004-philox.md.
 """
 
 import threading
