@@ -1,0 +1,1 @@
+"""How groups move arrays: single (one rank), thread (simulated ranks), mpi, nccl."""

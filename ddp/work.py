@@ -1,0 +1,123 @@
+"""A started operation, and the engine that carries the operations of one rank forward.
+
+An operation is a generator of conditions: it yields a function that says whether it may go on.
+Nothing here knows arrays or transports.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+from ddp.call import Call, CollectiveTimeoutError
+
+Steps = Generator[Callable[[], bool], None, Any]
+
+
+class Owner(Protocol):
+    """The group that started an operation."""
+
+    engine: Engine
+
+    def explain(self, text: str) -> str:
+        """`text` with what is known of the other ranks."""
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing; the group learns that one of its operations failed."""
+
+    def check_peers(self) -> None:
+        """None, if no other rank of the group has given up."""
+
+
+class Work:
+    """An operation that was started; `wait()` returns when its result is in place.
+
+    Raises: (from `wait`) CollectiveError with the ranks, the call and its file and line.
+    """
+
+    def __init__(self, owner: Owner, call: Call, steps: Steps, seconds: float) -> None:
+        self.owner = owner
+        self.call = call
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = False
+        self._steps = steps
+        self._condition: Callable[[], bool] | None = None
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        owner.engine.works.append(self)
+
+    def is_completed(self) -> bool:
+        """Whether the result is in place (or the operation failed); never waits."""
+        self.owner.engine.progress()
+        return self.done
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """True, once the result is in place; `timeout` in seconds replaces the deadline."""
+        if timeout is not None:
+            self._seconds, self._deadline = timeout, time.monotonic() + timeout
+        if not self.done:
+            self.owner.engine.wait_until(self)
+        if self.error is not None:
+            raise self.error
+        return True
+
+    @property
+    def ready(self) -> bool:
+        """Whether `step` would do something."""
+        return not self.done and (self._condition is None or self._condition())
+
+    def step(self) -> None:
+        """Nothing; the operation goes as far as it can without waiting."""
+        while self.ready:
+            try:
+                self._condition = next(self._steps)
+            except StopIteration as stop:
+                self._finish(stop.value)
+            except Exception as error:  # kept for wait(), which raises it in the caller's frame
+                self.fail(error)
+
+    def remaining(self) -> float:
+        """The seconds left until the deadline."""
+        return self._deadline - time.monotonic()
+
+    def expire(self) -> None:
+        """Nothing; the operation fails because its deadline has passed."""
+        text = f"{self.call} did not finish within {self._seconds:g} s"
+        self.fail(CollectiveTimeoutError(self.owner.explain(text)))
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing; the operation is over, and `wait` raises `error`."""
+        if not self.done:
+            self.error = error
+            self._steps.close()
+            self._finish(None)
+            self.owner.fail(error)
+
+    def _finish(self, result: Any) -> None:
+        self.result = result
+        self.done = True
+        self._condition = None
+        self.owner.engine.works.remove(self)
+
+
+class Engine(ABC):
+    """What carries the outstanding operations of one rank forward and knows how to wait.
+
+    All groups of a rank share one engine: an operation that was started but not waited for must
+    go on while the rank waits in another one, or ranks that wait in another order never meet.
+    """
+
+    def __init__(self) -> None:
+        self.works: list[Work] = []
+
+    def progress(self) -> None:
+        """Nothing; each outstanding operation goes as far as it can without waiting."""
+        for work in tuple(self.works):
+            work.step()
+
+    @abstractmethod
+    def wait_until(self, work: Work) -> None:
+        """Nothing, once `work` is done or has failed."""
