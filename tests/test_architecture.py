@@ -34,9 +34,12 @@ ROWS = [
     ],
     ["core.kernels"],
     ["core"],
-    ["ddp.call", "ddp.reduction", "ddp.board", "launch.world", "launch.supervisor"],
-    ["ddp.work", "launch"],
-    ["ddp.schedule"],
+    ["ddp.call", "ddp.reduction", "ddp.board", "launch.status", "launch.world", "launch.ledger"],
+    ["ddp.work", "launch.report", "launch.script", "launch"],
+    ["ddp.schedule", "launch.supervisor"],
+    ["ddp.group_core"],
+    ["ddp.messages"],
+    ["ddp.collective_verbs"],
     ["ddp.group"],
     ["ddp.guard"],
     ["ddp.backends"],
@@ -44,7 +47,7 @@ ROWS = [
     ["ddp.reducer"],
     ["ddp.distributed", "ddp.data_parallel", "ddp.sync_norm", "ddp.hooks", "ddp.checkpoint"],
     ["ddp"],
-    ["launch.spawn", "launch.report", "launch.as_torch", "launch.doctor"],
+    ["launch.spawn", "launch.as_torch", "launch.doctor"],
     ["launch.__main__"],
 ]
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
@@ -63,10 +66,19 @@ OUTSIDE = {
     "cupy_backends": {"late": ("core.backend", "core.kernels", "core.cuda", "ddp.backends.nccl")},
     "cudnn": {"late": ("core.kernels",)},
     "cuda": {"late": ("core.kernels",)},
-    "mpi4py": {"late": ("ddp.backends.mpi", *ROWS[-2], *ROWS[-1])},
+    "mpi4py": {"late": ("ddp.backends.mpi", "launch")},
 }
 # Started before anything else is loaded, or by processes that must not load more.
-STANDARD_LIBRARY_ONLY = ("ddp.board", "launch.world", "launch.supervisor", "launch")
+STANDARD_LIBRARY_ONLY = (
+    "ddp.board",
+    "launch",
+    "launch.status",
+    "launch.world",
+    "launch.ledger",
+    "launch.report",
+    "launch.script",
+    "launch.supervisor",
+)
 
 # Objects between our own ranks and our own worker processes; nothing that reads a file.
 MAY_PICKLE = ("ddp.backends", "ddp.group", "ddp.schedule", "core.data.worker")
