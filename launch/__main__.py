@@ -1,0 +1,64 @@
+"""`python -m launch`: starts the ranks, or becomes one of them."""
+
+import os
+import sys
+import time
+
+from launch import spawn, status, supervisor
+from launch.ledger import Ledger, open_ledger
+from launch.options import USAGE_TEXT, Options, parse
+from launch.report import say
+from launch.script import problem
+from launch.status import UsageError
+from launch.world import ALONE, World, claimed
+
+
+def main() -> tuple[Options, World, Ledger, int]:
+    """What the child of a supervisor needs to be a rank; any other process ends in here."""
+    claim = claimed(os.environ)
+    try:
+        options = parse(sys.argv[1:])
+        if options.help:
+            sys.stdout.write(USAGE_TEXT if claim.rank == 0 else "")
+            sys.exit(0)
+        if _starts_ranks(options, claim):
+            sys.exit(spawn.spawn(options))
+    except UsageError as error:
+        _refuse(claim, str(error))
+    ledger = open_ledger(claim.size)
+    return options, claim, ledger, supervisor.fork_rank(claim, ledger)
+
+
+def _starts_ranks(options: Options, claim: World) -> bool:
+    if claim.launcher != ALONE:
+        if options.ranks or options.max_restarts:
+            flag = "-n" if options.ranks else "--max-restarts"
+            raise UsageError(
+                f"{flag} is for `python -m launch -n N`, but these {claim.size} ranks were "
+                f"started by {claim.launcher} already"
+            )
+        return False
+    if options.max_restarts and not options.ranks:
+        raise UsageError("--max-restarts needs -n N: only who starts the ranks can restart them")
+    assert options.script is not None
+    if found := problem(options.script):
+        raise UsageError(found)
+    return options.ranks > 1
+
+
+def _refuse(claim: World, text: str) -> None:
+    if claim.rank == 0:
+        say(f"launch: {text}\n")
+    elif claim.launcher != ALONE:
+        # Whoever leaves first ends the job: rank 0's sentence needs the time to get through.
+        time.sleep(2 * supervisor.FORWARDING)
+    sys.exit(status.USAGE)
+
+
+if __name__ == "__main__":
+    start = main()
+    # Only here, in the child, NumPy and MPI are loaded: a supervisor must hold nothing that can
+    # fail, and threads (of a BLAS, of MPI) do not survive a fork.
+    from launch.rank import run
+
+    run(*start)

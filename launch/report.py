@@ -1,0 +1,76 @@
+"""What a failed job says: one report, from the rank that failed first, the traceback last.
+
+Text only, and the one writer; who may report is decided by the ledger.
+"""
+
+import os
+import pathlib
+import signal
+import traceback
+import zlib
+from collections.abc import Sequence
+from types import TracebackType
+
+_PACKAGE = str(pathlib.Path(__file__).parent)
+# Bounded: a report of megabytes would never get through mpirun before the job is killed.
+_LONGEST = 60_000
+_HINTS = {
+    signal.SIGKILL: "out of memory?",
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "abort",
+    signal.SIGBUS: "bus error: is the shared memory full?",
+}
+
+
+def say(text: str, fd: int = 2) -> None:
+    """Write lines to stderr in one piece; a closed or full stderr must not stop the end of a job."""
+    data = text.encode(errors="replace")[:_LONGEST]
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    except OSError:
+        return
+
+
+def signal_text(number: int) -> str:
+    """A signal in words, such as "killed by signal 9 (out of memory?)"."""
+    try:
+        hint = _HINTS.get(signal.Signals(number)) or signal.Signals(number).name
+    except ValueError:
+        hint = "unknown"
+    return f"killed by signal {number} ({hint})"
+
+
+def ranks_text(ranks: Sequence[int]) -> str:
+    """Ranks in words, runs joined.
+
+    Example:
+        >>> ranks_text([0, 1, 2, 5])
+        'ranks 0-2, 5'
+    """
+    runs: list[list[int]] = []
+    for rank in sorted(ranks):
+        if runs and rank == runs[-1][-1] + 1:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    parts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(parts)}"
+
+
+def trimmed(error: BaseException) -> str:
+    """The traceback as plain `python` prints it: without the frames of the launcher."""
+    tb = error.__traceback__
+    while tb is not None and _is_ours(tb):
+        tb = tb.tb_next
+    return "".join(traceback.format_exception(type(error), error, tb))
+
+
+def digest(text: str) -> int:
+    """A number (not 0) that says whether two failures are the same."""
+    return zlib.crc32(text.encode(errors="replace")) | 1 << 32
+
+
+def _is_ours(tb: TracebackType) -> bool:
+    name = tb.tb_frame.f_code.co_filename
+    return name.startswith((_PACKAGE, "<frozen importlib", "<frozen runpy"))
