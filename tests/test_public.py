@@ -66,7 +66,7 @@ def test_importing_the_packages_loads_neither_a_gpu_library_nor_mpi():
     assert [name for name in NOT_LOADED if name in loaded] == []
 
 
-@pytest.mark.parametrize("module", ["launch", "launch.world", "launch.supervisor"])
+@pytest.mark.parametrize("module", ["launch", "launch.supervisor", "launch.__main__"])
 def test_what_runs_first_loads_the_standard_library_only(module):
     allowed = {*sys.stdlib_module_names, *modules_after("pass"), "launch"}
     tops = [name.split(".")[0] for name in modules_after(f"import {module}")]

@@ -1,0 +1,1 @@
+"""The tests; a package so that a suite can be shared by several files."""
