@@ -120,12 +120,13 @@ class BoardGuard:
             self._board.set_state(State.FINISHED)
 
     def check_peers(self) -> None:
-        """None, if no other rank has given up or ended.
+        """None, if no other rank has given up.
 
         Raises: RankFailedError with that rank and where it was.
         """
         for rank, record in self._others():
-            if record.state in (State.FAILED, State.FINISHED):
+            # A rank that ended has sent all its messages, so only one that failed is a reason.
+            if record.state is State.FAILED:
                 raise RankFailedError(f"rank {self.rank}: {_gone(rank, record)}")
 
     def explain(self, text: str) -> str:

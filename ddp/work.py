@@ -45,6 +45,7 @@ class Work:
         self.done = False
         self._steps = steps
         self._condition: Callable[[], bool] | None = None
+        self._interrupted: BaseException | None = None
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
         owner.engine.works.append(self)
@@ -67,13 +68,15 @@ class Work:
     @property
     def ready(self) -> bool:
         """Whether `step` would do something."""
-        return not self.done and (self._condition is None or self._condition())
+        return not self.done and (
+            self._condition is None or self._interrupted is not None or self._condition()
+        )
 
     def step(self) -> None:
         """Nothing; the operation goes as far as it can without waiting."""
         while self.ready:
             try:
-                self._condition = next(self._steps)
+                self._advance()
             except StopIteration as stop:
                 self._finish(stop.value)
             except Exception as error:  # kept for wait(), which raises it in the caller's frame
@@ -95,6 +98,16 @@ class Work:
             self._steps.close()
             self._finish(None)
             self.owner.fail(error)
+
+    def _advance(self) -> None:
+        if self._interrupted is None:
+            self._condition = next(self._steps)
+        else:
+            self._condition = self._steps.throw(self._interrupted)
+
+    def fail_soon(self, error: BaseException) -> None:
+        """Nothing; the next step of the operation, in its own thread, fails with `error`."""
+        self._interrupted = error
 
     def _finish(self, result: Any) -> None:
         self.result = result
