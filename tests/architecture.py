@@ -87,7 +87,7 @@ STANDARD_LIBRARY_ONLY = (
 AFTER_THE_FORK = {("launch.__main__", "launch.rank")}
 
 # Objects between our own ranks and our own worker processes; nothing that reads a file.
-MAY_PICKLE = ("ddp.backends", "ddp.group", "ddp.schedule", "core.data.worker")
+MAY_PICKLE = ("ddp.backends", "ddp.schedule", "core.data.channel", "core.data.worker")
 PICKLES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 YAML_LOADERS = {"load", "load_all", "full_load", "unsafe_load"}
@@ -181,7 +181,8 @@ def packages(name, tree):
         top = target.split(".")[0]
         rooms = OUTSIDE.get(top, {}).get("top" if at_top else "late", ())
         if top in PACKAGES or not top:
-            if alone and at_top and room(target) not in STANDARD_LIBRARY_ONLY:
+            there = room(target)
+            if alone and there not in STANDARD_LIBRARY_ONLY and (name, there) not in AFTER_THE_FORK:
                 yield f"{name}:{line} imports {target}: it has the standard library only"
         elif top in sys.stdlib_module_names:
             if not at_top:

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-PACKAGES = ["core", "ddp", "launch"]
+# launch is a program: people start it, nobody imports from it.
+PACKAGES = ["core", "ddp"]
 # Big, optional, or with effects when imported: MPI starts when mpi4py.MPI is imported.
 NOT_LOADED = ["cupy", "mpi4py.MPI", "torch", "matplotlib", "PIL", "tqdm", "safetensors", "onnx"]
 
