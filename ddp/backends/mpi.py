@@ -1,0 +1,235 @@
+"""Groups over MPI: any intra-communicator, on a duplicate of it, polled so that deadlines hold.
+
+MPI only moves bytes; sums are made here, in the fixed order, so the bits are those of simulated
+ranks. mpi4py is imported when a group is made; MPI is finalized by whoever started it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ddp.board import SLOTS, Board, installed
+from ddp.call import CollectiveError
+from ddp.group import ProcessGroup, Timeout
+from ddp.guard import BoardGuard, check_mode
+from ddp.messages import MAX_TAG
+from ddp.reduction import Array
+from ddp.schedule import Channel
+from ddp.work import Engine, Work
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+# MPI counts are 32-bit in many builds: longer messages travel in pieces.
+CHUNK_BYTES = 2**30
+# Twenty looks, then let others run, then sleep: an 8-byte all-reduce of 4 ranks on 2 cores took
+# 9.2 ms with looks alone and 59 us so. sched_yield costs 0.6 us, sleep(0) 81 us.
+_LOOKS = 20
+_YIELD_SECONDS = 1e-3
+_SLEEP_SECONDS = 1e-4
+# Now and then a rank that waits looks whether the others still live.
+_PEERS_SECONDS = 0.1
+
+
+class PollEngine(Engine):
+    """Looks again and again, without holding the processor for long."""
+
+    def wait_until(self, work: Work) -> None:
+        """Nothing, once `work` is done or has failed."""
+        for _ in range(_LOOKS):
+            self.progress()
+            if work.done:
+                return
+        start = time.monotonic()
+        next_check = start + _PEERS_SECONDS
+        while not work.done:
+            now = time.monotonic()
+            if work.remaining() <= 0:
+                work.expire()
+                return
+            if now > next_check:
+                next_check = now + _PEERS_SECONDS
+                _check_peers(work)
+            if now - start < _YIELD_SECONDS:
+                os.sched_yield()
+            else:
+                time.sleep(_SLEEP_SECONDS)
+            self.progress()
+
+
+def _check_peers(work: Work) -> None:
+    try:
+        work.owner.check_peers()
+    except CollectiveError as error:
+        # What can still be done is done first: the other may have failed after it sent its part.
+        work.step()
+        work.fail(error)
+
+
+# One engine for all groups of the process: see Engine.
+_engine = PollEngine()
+_open_guards: list[BoardGuard] = []
+# The launcher's board holds one sequence of calls, so one group at a time uses it.
+_launcher_board_used = False
+
+
+class MpiChannel(Channel):
+    """Messages with one tag on one communicator."""
+
+    def __init__(self, comm: MPI.Intracomm, tag: int) -> None:
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        self._comm, self._tag = comm, tag
+        self._testall = _mpi().Request.Testall
+
+    def send(self, buffer: Array, peer: int) -> list[Any]:
+        """The requests of the pieces."""
+        isend, tag = self._comm.Isend, self._tag
+        return [isend(piece, peer, tag) for piece in _pieces(buffer)]
+
+    def recv(self, buffer: Array, peer: int) -> list[Any]:
+        """The requests of the pieces."""
+        irecv, tag = self._comm.Irecv, self._tag
+        return [irecv(piece, peer, tag) for piece in _pieces(buffer)]
+
+    def done(self, requests: list[Any]) -> Callable[[], bool]:
+        """The condition that all pieces have arrived or may be changed."""
+        flat = [request for pieces in requests for request in pieces]
+        testall = self._testall
+        return lambda: testall(flat)
+
+
+class MpiGroup(ProcessGroup):
+    """A group over a duplicate of `comm`; every rank of `comm` makes one at the same time.
+
+    Raises: RuntimeError if mpi4py is missing or MPI is over; TypeError for an inter-communicator.
+    """
+
+    name = "mpi"
+
+    def __init__(self, comm: MPI.Intracomm | None = None, timeout: Timeout = None) -> None:
+        mpi = _mpi()
+        if comm is None:
+            comm = mpi.COMM_WORLD
+        if not isinstance(comm, mpi.Intracomm) or comm.Is_inter():
+            raise TypeError(f"expected an intra-communicator of mpi4py, got {type(comm).__name__}")
+        self.comm = comm.Dup()
+        self._user_comm = comm.Dup()
+        rank, size = self.comm.Get_rank(), self.comm.Get_size()
+        node = self.comm.Split_type(mpi.COMM_TYPE_SHARED)
+        local_rank, local_size = node.Get_rank(), node.Get_size()
+        self._board, first_seq, places = _open_board(mpi, self.comm, node)
+        node.Free()
+        guard = BoardGuard(rank, self._board, places, first_seq, check_mode())
+        _open_guards.append(guard)
+        super().__init__(rank, size, local_rank, local_size, _engine, guard, timeout)
+        self._board_guard = guard
+
+    def channel(self, seq: int) -> Channel:
+        """The messages of collective number `seq`."""
+        return MpiChannel(self.comm, seq % MAX_TAG)
+
+    def peer_channel(self, tag: int) -> Channel:
+        """The messages that users send with `tag`, on a communicator of their own."""
+        return MpiChannel(self._user_comm, tag)
+
+    def subgroup(self, ranks: Sequence[int], key: str, timeout: Timeout) -> MpiGroup:
+        """A group of these ranks of this group, in this order."""
+        whole = self.comm.Get_group()
+        part = whole.Incl(list(ranks))
+        comm = self.comm.Create_group(part, self.subgroups % MAX_TAG)
+        try:
+            return MpiGroup(comm, timeout)
+        finally:
+            comm.Free()
+            part.Free()
+            whole.Free()
+
+    def release(self) -> None:
+        """Nothing; the communicators and the board are given back."""
+        global _launcher_board_used
+        self.comm.Free()
+        self._user_comm.Free()
+        _open_guards.remove(self._board_guard)
+        if self._board is installed():
+            _launcher_board_used = False
+        elif self._board is not None:
+            self._board.close()
+
+
+def _mpi() -> Any:
+    """mpi4py's MPI module, started if nobody has."""
+    from mpi4py import MPI
+
+    if MPI.Is_finalized():
+        raise RuntimeError("MPI has already been finalized in this process")
+    return MPI
+
+
+def _pieces(buffer: Array) -> list[Array]:
+    data = buffer.view(np.uint8)
+    if data.nbytes <= CHUNK_BYTES:
+        return [data]
+    return [data[start : start + CHUNK_BYTES] for start in range(0, data.nbytes, CHUNK_BYTES)]
+
+
+def _open_board(
+    mpi: Any, comm: MPI.Intracomm, node: MPI.Intracomm
+) -> tuple[Board | None, int, list[int | None]]:
+    """The board of this node's ranks of `comm`, its first free number, and each rank's place."""
+    global _launcher_board_used
+    hosts = comm.allgather(node.bcast(secrets.token_hex(8) if node.Get_rank() == 0 else None))
+    here = [r for r, host in enumerate(hosts) if host == hosts[comm.Get_rank()]]
+    places: list[int | None] = [here.index(r) if r in here else None for r in range(len(hosts))]
+    launcher = installed()
+    shared = (
+        launcher is not None
+        and not _launcher_board_used
+        and (launcher.rank, launcher.size) == (node.Get_rank(), node.Get_size())
+    )
+    if comm.allreduce(shared, op=mpi.LAND) and launcher is not None:
+        _launcher_board_used = True
+        # Further than the ring is long: what an earlier group left there is never taken for ours.
+        return (
+            launcher,
+            comm.allreduce(launcher.read(launcher.rank).seq, op=mpi.MAX) + SLOTS,
+            places,
+        )
+    return _private_board(node, hosts[comm.Get_rank()]), 0, places
+
+
+def _private_board(node: MPI.Intracomm, name: str) -> Board | None:
+    """A board that only the ranks of `node` have open: its file is gone before anyone uses it."""
+    if node.Get_size() == 1:
+        return None
+    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+    path, rank, board = os.path.join(folder, f"unison-{name}"), node.Get_rank(), None
+    problem = ""
+    for first in (True, False):
+        if (rank == 0) == first and not problem:
+            try:
+                board = Board(path, rank, node.Get_size(), create=first)
+            except OSError as error:
+                problem = f"rank {rank} of this node cannot share {path}: {error}"
+        problem = next((text for text in node.allgather(problem) if text), "")
+    if rank == 0:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    if problem:
+        raise OSError(problem)
+    return board
+
+
+@atexit.register
+def _say_goodbye() -> None:
+    """Nothing; ranks that still wait for this process learn that it will not come."""
+    for guard in _open_guards:
+        guard.finish()
