@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import threading
 
 import hypothesis
 import hypothesis.configuration
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -18,3 +20,20 @@ hypothesis.configuration.set_hypothesis_home_dir(ROOT / ".cache" / "hypothesis")
 # No deadline: a loaded machine is not a failure. Derandomised: one commit, one result.
 hypothesis.settings.register_profile("law", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("law")
+
+
+def children():
+    """The process ids of this process's children, ended ones that nobody waited for included."""
+    lists = pathlib.Path("/proc/self/task").glob("*/children")
+    return {int(pid) for found in lists for pid in found.read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running():
+    """A test ends the processes and joins the threads that it starts."""
+    processes, threads = children(), threading.enumerate()
+    yield
+    left = [t.name for t in threading.enumerate() if not t.daemon and t not in threads]
+    assert not left, f"threads still running: {left}"
+    left = sorted(children() - processes)
+    assert not left, f"processes still there: {left}"
