@@ -79,6 +79,7 @@ class ProcessGroup(Collectives):
 
     def split(self, color: int | None, key: int = 0, timeout: Timeout = None) -> Any:
         """The group of the ranks with the same color, ordered by key, then rank; None for None."""
+        self.subgroups += 1
         entries: list[Any] = [None] * self.size
         self.all_gather_object(entries, (color, key))
         if color is None:
@@ -93,12 +94,12 @@ class ProcessGroup(Collectives):
             self.check_rank("new_group", "ranks", rank)
         if len(set(ranks)) != len(ranks) or not ranks:
             raise ValueError(f"rank {self.rank}: new_group expected distinct ranks, got {ranks}")
+        self.subgroups += 1
         call = self.call("new_group", label=str(ranks))
         self.start(call, self.schedule.barrier)
         return self._make_subgroup(ranks, timeout) if self.rank in ranks else None
 
     def _make_subgroup(self, ranks: list[int], timeout: Timeout) -> Any:
-        self.subgroups += 1
         return self.subgroup(ranks, f"{self.subgroups}:{ranks}", timeout or self.timeout)
 
     def close(self) -> None:

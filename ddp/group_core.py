@@ -129,12 +129,13 @@ class GroupCore(ABC):
     def check_usable(self, call: Call) -> None:
         """None, if the group can still be used.
 
-        Raises: CollectiveError after `close()` or after an earlier failure, which is its cause.
+        Raises: CollectiveError after `close()`; after a failure an error of its type.
         """
         if self.closed:
             raise CollectiveError(f"rank {self.rank}: {call} on a group that was closed")
         if self.failure is not None:
-            raise CollectiveError(
+            kind = type(self.failure) if isinstance(self.failure, CollectiveError) else None
+            raise (kind or CollectiveError)(
                 f"rank {self.rank}: {call} on a group that failed before: {self.failure}"
             ) from self.failure
 

@@ -30,6 +30,8 @@ GRACE_SECONDS = 1.0
 # Half of the board's ring: no rank gets so far ahead that it overwrites what another must read.
 MAX_AHEAD = SLOTS // 2
 _LABEL_BYTES = 192
+# How many texts a rank remembers, to put a fingerprint of another rank into words.
+MAX_TEXTS = 4096
 
 
 class BoardLike(Protocol):
@@ -76,6 +78,7 @@ class BoardGuard:
         self._seq = self._agreed = first_seq
         self._messages = messages
         self._open = 0
+        self._texts: dict[int, str] = {}
 
     # ---- the protocol of ddp.group_core.Guard ----
 
@@ -84,7 +87,10 @@ class BoardGuard:
         self._seq += 1
         self._open += 1
         if self._board is not None:
-            self._board.post(self._seq, call.fingerprint, call.text, call.site)
+            text, fingerprint = call.text, call.fingerprint
+            if len(self._texts) < MAX_TEXTS:
+                self._texts[fingerprint] = text
+            self._board.post(self._seq, fingerprint, text, call.site)
         return self._seq
 
     def full(self) -> bool:
@@ -198,7 +204,11 @@ class BoardGuard:
             elif record.seq == seq:
                 text = f"{record.label} at {record.site}"
             else:
-                text = f"another call (fingerprint {posted[rank]:08x}), now {_whereabouts(record)}"
+                # It has posted more since: its text is known only if this rank made that call too.
+                name = self._texts.get(
+                    posted[rank] or 0, f"a call unknown here ({posted[rank]:08x})"
+                )
+                text = f"{name}; since then {_whereabouts(record)}"
             calls.setdefault(text, []).append(rank)
         return mismatch_text(self.rank, seq, calls)
 

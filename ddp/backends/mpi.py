@@ -110,23 +110,31 @@ class MpiChannel(Channel):
 class MpiGroup(ProcessGroup):
     """A group over a duplicate of `comm`; every rank of `comm` makes one at the same time.
 
+    Without `board` ranks of one node see each other's calls only in check mode, as across nodes.
     Raises: RuntimeError if mpi4py is missing or MPI is over; TypeError for an inter-communicator.
     """
 
     name = "mpi"
 
-    def __init__(self, comm: MPI.Intracomm | None = None, timeout: Timeout = None) -> None:
+    def __init__(
+        self, comm: MPI.Intracomm | None = None, timeout: Timeout = None, board: bool = True
+    ) -> None:
         mpi = _mpi()
         if comm is None:
             comm = mpi.COMM_WORLD
         if not isinstance(comm, mpi.Intracomm) or comm.Is_inter():
             raise TypeError(f"expected an intra-communicator of mpi4py, got {type(comm).__name__}")
+        self.has_board = board
         self.comm = comm.Dup()
         self._user_comm = comm.Dup()
         rank, size = self.comm.Get_rank(), self.comm.Get_size()
         node = self.comm.Split_type(mpi.COMM_TYPE_SHARED)
         local_rank, local_size = node.Get_rank(), node.Get_size()
-        self._board, first_seq, places = _open_board(mpi, self.comm, node)
+        self._board: Board | None = None
+        first_seq = 0
+        places: list[int | None] = [None] * size
+        if board:
+            self._board, first_seq, places = _open_board(mpi, self.comm, node)
         node.Free()
         guard = BoardGuard(rank, self._board, places, first_seq, check_mode())
         _open_guards.append(guard)
@@ -147,7 +155,7 @@ class MpiGroup(ProcessGroup):
         part = whole.Incl(list(ranks))
         comm = self.comm.Create_group(part, self.subgroups % MAX_TAG)
         try:
-            return MpiGroup(comm, timeout)
+            return MpiGroup(comm, timeout, self.has_board)
         finally:
             comm.Free()
             part.Free()

@@ -1,0 +1,150 @@
+"""What the MPI tests start under mpiexec: every rank runs `python mpi_program.py PART`.
+
+A law that fails ends the whole job at once with its traceback; the last line of rank 0 says ok.
+"""
+
+import os
+import pathlib
+import sys
+import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from mpi4py import MPI
+
+from ddp.backends import mpi as mpi_backend
+from ddp.backends.mpi import MpiGroup
+from ddp.call import CollectiveMismatchError, RankFailedError
+from ddp.group import ReduceOp
+from ddp.simulate import simulate
+from tests.ddp import laws
+
+
+def every_law(group):
+    for law in laws.CASE_LAWS:
+        for case in laws.fixed_cases():
+            law(group, case)
+    for law in laws.GROUP_LAWS:
+        law(group)
+
+
+def every_mismatch(group):
+    if group.size == 1:
+        return
+    for name in laws.MISMATCHES:
+        laws.a_mismatch_raises_on_every_rank(group, name)
+    laws.a_missing_rank_is_named(group)
+    laws.a_message_of_another_shape_is_refused(group)
+
+
+def messages_find_mismatches(group):
+    """The same with fingerprints as messages only, as across nodes."""
+    os.environ["UNISON_CHECK"] = "1"
+    apart = MpiGroup(MPI.COMM_WORLD, board=False)
+    for name in laws.MISMATCHES if group.size > 1 else ():
+        laws.a_mismatch_raises_on_every_rank(apart, name)
+    every_law(apart)
+    apart.close()
+
+
+def same_bits_as_simulated_ranks(group):
+    from ddp.current_group import current_group
+
+    def sums(group):
+        arrays = [np.random.default_rng([n, group.rank]).normal(0, 9, n) for n in (3, 999, 5000)]
+        arrays += [array.astype(np.float16) for array in arrays]
+        for array in arrays:
+            group.all_reduce(array, ReduceOp.AVG)
+        return [array.tobytes() for array in arrays]
+
+    assert sums(group) == simulate(lambda: sums(current_group()), group.size)[group.rank]
+
+
+def long_messages_travel_in_pieces(group):
+    mpi_backend.CHUNK_BYTES, before = 1000, mpi_backend.CHUNK_BYTES
+    try:
+        for case in laws.fixed_cases():
+            laws.all_reduce_is_the_reduction_over_ranks(group, case)
+            laws.messages_go_round_the_ring(group, case)
+    finally:
+        mpi_backend.CHUNK_BYTES = before
+
+
+def user_messages_do_not_meet_ours(group):
+    """Simulation ranks and training ranks in one job, with messages of the user's in flight."""
+    world = MPI.COMM_WORLD
+    rank, size = world.Get_rank(), world.Get_size()
+    training = rank < (size + 1) // 2
+    comm = world.Split(training, rank)
+    part = MpiGroup(comm)
+    got, sent = np.empty(7), np.full(7, float(rank))
+    requests = [world.Irecv(got, (rank - 1) % size, 5), world.Isend(sent, (rank + 1) % size, 5)]
+    total = np.array([1.0 + rank])
+    part.all_reduce(total)
+    members = [r for r in range(size) if (r < (size + 1) // 2) == training]
+    assert total[0] == sum(1.0 + r for r in members)
+    MPI.Request.Waitall(requests)
+    assert (got == (rank - 1) % size).all()
+    part.close()
+    comm.Free()
+
+
+def only_intra_communicators_are_taken(group):
+    try:
+        MpiGroup("world")
+    except TypeError as error:
+        assert "intra-communicator" in str(error)
+    else:
+        raise AssertionError("no error")
+
+
+LAWS = [
+    every_law,
+    every_mismatch,
+    messages_find_mismatches,
+    same_bits_as_simulated_ranks,
+    long_messages_travel_in_pieces,
+    user_messages_do_not_meet_ours,
+    only_intra_communicators_are_taken,
+]
+
+
+def run_laws():
+    group = MpiGroup()
+    for law in LAWS:
+        law(group)
+    group.close()
+    if MPI.COMM_WORLD.Get_rank() == 0:
+        print("ok")
+
+
+def end_early():
+    """The last rank ends after two collectives; the others must learn it, and end well."""
+    group = MpiGroup()
+    try:
+        for _ in range(2 if group.rank == group.size - 1 else 4):
+            group.all_reduce(np.ones(3))
+    except RankFailedError as error:
+        assert f"rank {group.size - 1} has ended after all_reduce" in str(error)
+        print("told", flush=True)
+
+
+def two_against_four():
+    """Two elements against four: Open MPI's own all_reduce damages the heap here."""
+    group = MpiGroup()
+    array = np.ones(2 if group.rank == 0 else 4, np.float32)
+    try:
+        group.all_reduce(array)
+    except CollectiveMismatchError:
+        assert (array == 1).all()
+        print("told", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        globals()[sys.argv[1]]()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        MPI.COMM_WORLD.Abort(1)
