@@ -1,0 +1,83 @@
+"""What happens to a gradient that is final: hooks, and growth of a leaf's `.grad`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from core.autograd.value import Value, leaf_of, wrap
+from core.backend import xp
+
+
+def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
+    """Add `g`, an array or under `create_graph` a tensor, to a leaf's gradient, and run its hooks.
+
+    An existing gradient grows in place, so gradients can be views of larger memory.
+    """
+    slot = leaf.leaf or leaf_of(leaf)
+    before = slot.gradient
+    if create_graph or isinstance(g, Value):
+        slot.gradient = g if before is None else before + g
+    elif before is None:
+        slot.gradient = wrap(_compact(g))
+    elif before.needs_grad:
+        slot.gradient = before + wrap(g)
+    else:
+        x = before.array
+        xp(x).add(x, g, out=x)
+        if before.version is not None:
+            before.version[0] += 1
+    for hook in tuple(slot.after.values()):
+        hook(leaf)
+
+
+def _compact(g: Any) -> Any:
+    """`g` in memory of its own, without gaps: rules may return a view."""
+    return g if g.base is None and g.flags.c_contiguous else xp(g).array(g, order="C")
+
+
+def run_hooks(hooks: dict[int, Callable[..., Any]] | None, g: Any, graph: bool) -> Any:
+    """`g` after each hook had its say; hooks see tensors and may return another one."""
+    for hook in tuple((hooks or {}).values()):
+        seen = g if graph else wrap(g)
+        new = hook(seen)
+        if new is not None:
+            g = new if graph else new.array.copy()
+    return g
+
+
+class _State(threading.local):
+    depth = 0
+
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[], None]] = []
+
+
+_session = _State()
+
+
+class Session:
+    """A backward of this thread; when the outermost one ends well, queued callbacks run in order."""
+
+    def __enter__(self) -> None:
+        _session.depth += 1
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        _session.depth -= 1
+        if _session.depth:
+            return
+        callbacks, _session.callbacks = _session.callbacks, []
+        if kind is None:
+            for callback in callbacks:
+                callback()
+
+
+def queue_callback(callback: Callable[[], None]) -> None:
+    """Run `callback` when this thread's outermost backward, now under way, has ended well.
+
+    Raises: RuntimeError outside backward.
+    """
+    if not _session.depth:
+        raise RuntimeError("queue_callback was called while no backward is under way")
+    _session.callbacks.append(callback)

@@ -1,0 +1,199 @@
+"""Writing into memory that the graph knows: in-place ops, `out=`, and writes through views."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from core.autograd import dispatch
+from core.autograd.dispatch import primitive
+from core.autograd.mode import mode
+from core.autograd.value import (
+    Node,
+    Value,
+    extra_of,
+    refresh,
+    version_of,
+    wrap,
+)
+from core.backend import device_of, xp
+from core.dtype import can_cast, of
+
+
+def in_place(call: Any) -> Any:
+    """The in-place form of an op or function of tensors: its result replaces its first argument."""
+
+    @functools.wraps(call)
+    def write(x: Any, *args: Any, **kwargs: Any) -> Any:
+        forbid_leaf(x)
+        if not mode.recording or not (x.needs_grad or _any_needs_grad(args, kwargs)):
+            with_grad_off(x, call(_plain(x), *args, **kwargs))
+            return x
+        before = _stand_in(x)
+        write_recorded(x, call(before, *args, **kwargs))
+        return x
+
+    write.__name__ = getattr(call, "__name__", "op") + "_"
+    write.__qualname__ = write.__name__
+    return write
+
+
+def _any_needs_grad(args: Any, kwargs: Any) -> bool:
+    every = (*args, *kwargs.values())
+    return any(isinstance(a, Value) and a.needs_grad for a in every)
+
+
+def _plain(x: Any) -> Any:
+    out = wrap(x.array)
+    out.version = x.version
+    return out
+
+
+def forbid_leaf(x: Any) -> None:
+    """Refuse to write into a leaf that requires grad, or into a view of one, while recording.
+
+    Raises: RuntimeError.
+    """
+    if not mode.recording:
+        return
+    if x.base is not None and x.version[0] != x.base.count:
+        refresh(x)
+    if x.needs_grad and x.node is None:
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation."
+        )
+    root = x.base.root if x.base is not None else None
+    if root is not None and root.needs_grad and root.node is None:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+        )
+
+
+def with_grad_off(x: Any, new: Any) -> None:
+    """Write the values of `new` into `x`, unrecorded."""
+    store(x.array, new.array)
+    version_of(x)[0] += 1
+
+
+def store(target: Any, array: Any) -> None:
+    """Copy `array` into the memory of `target`.
+
+    Raises: RuntimeError where the shape or the dtype does not fit.
+    """
+    if array is target:
+        return
+    if array.shape != target.shape:
+        raise RuntimeError(
+            f"output with shape {list(target.shape)} doesn't match the broadcast shape"
+            f" {list(array.shape)}"
+        )
+    have, want = of(array.dtype), of(target.dtype)
+    if not can_cast(have, want):
+        raise RuntimeError(
+            f"result type {type_name(have)} can't be cast to the desired output type"
+            f" {type_name(want)}"
+        )
+    target[...] = array
+
+
+_TYPE_NAMES = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16"}
+_TYPE_NAMES |= {"int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte"}
+_TYPE_NAMES |= {"bool": "Bool"}
+
+
+def type_name(d: Any) -> str:
+    """PyTorch's old name of a dtype, which its error messages use: Float, Long, Bool, ..."""
+    return _TYPE_NAMES[d.name]
+
+
+# ---- recorded writes --------------------------------------------------------------------------
+
+
+def _stand_in(x: Any) -> Any:
+    """A value with the contents and the node that `x` has now, safe from the write to come."""
+    out = wrap(x.array.copy(), x.node)
+    out.needs_grad = x.needs_grad
+    return out
+
+
+def write_recorded(x: Any, new: Any) -> None:
+    """Write `new` into `x`, and make `x`, its root and its views depend on what `new` does."""
+    if new.array.dtype != x.array.dtype and can_cast(of(new.array.dtype), of(x.array.dtype)):
+        new = new.to(of(x.array.dtype))
+    store(x.array, new.array)
+    counter = version_of(x)
+    counter[0] += 1
+    if x.base is None:
+        _rebase(x, new, counter)
+        return
+    root, steps = x.base.root, x.base.steps
+    shadow = wrap(root.array, root.node)
+    shadow.needs_grad = root.needs_grad
+    _rebase(root, write_view(shadow, new, steps), counter)
+    refresh(x)
+
+
+def _rebase(x: Any, new: Any, counter: list[int]) -> None:
+    node: Node | None = new.node
+    x.node, x.needs_grad = node, new.needs_grad
+    if node is not None and node.plan.keeps_out and type(node.saved) is list:
+        node.saved[-1] = x.array
+        extra_of(node).out_version = (counter, counter[0])
+
+
+def _replay(steps: Any, x: Any) -> Any:
+    for op, args in steps:
+        x = op(x, *args)
+    return x
+
+
+@primitive(label="CopySlices")
+def write_view(x: Any, v: Any, steps: Any) -> Any:
+    """`x` with the part that `steps` make a view of replaced by `v`."""
+    out = x.copy()
+    _replay(steps, out)[...] = v
+    return out
+
+
+write_view.defvjp(
+    x=lambda g, v_shape, steps: write_view(g, _zeros(g, v_shape), steps),
+    v=lambda g, steps: _replay(steps, g),
+    steps=None,
+)
+
+
+def _zeros(like: Any, shape: Any) -> Any:
+    array = like.array if isinstance(like, Value) else like
+    zeros = xp(array).zeros(shape, array.dtype)
+    return wrap(zeros) if isinstance(like, Value) else zeros
+
+
+# ---- out= -------------------------------------------------------------------------------------
+
+
+def write_out(result: Any, out: Any) -> Any:
+    """`out` (a tensor, or a tuple of them), resized and filled with `result`, as `out=` asks.
+
+    Raises: RuntimeError where the dtype does not fit, or something here requires grad.
+    """
+    if isinstance(result, tuple):
+        for value, target in zip(result, out, strict=True):
+            write_out(value, target)
+        return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
+    if mode.recording and (result.needs_grad or out.needs_grad):
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of"
+            " the arguments requires grad."
+        )
+    if device_of(out.array) != device_of(result.array):
+        raise RuntimeError(
+            f"Expected out tensor to be on {device_of(result.array)}, but got"
+            f" {device_of(out.array)} instead"
+        )
+    if out.array.shape != result.array.shape:
+        out.array = xp(result.array).empty(result.array.shape, out.array.dtype)
+    with_grad_off(out, result)
+    return out
+
+
+dispatch.write_out = write_out

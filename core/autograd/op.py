@@ -1,0 +1,203 @@
+"""How an op is declared: a function of arrays, one gradient rule per argument, accelerations.
+
+A rule is plain arithmetic that means the same on arrays and on tensors; the names of its parameters
+are its save-list: `out`, an argument's name, `<argument>_shape`, and for a variadic argument `xs`
+also `i` (which of them) and `xs_shapes`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from core.autograd.value import AccumulateGrad, Node, Value
+
+SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "self": "input"}  # NumPy's names, where allowed
+
+
+class Op:
+    """A function of arrays, its gradient rules, and its accelerations.
+
+    `casts(arrays, tensors)` brings the arrays to one dtype before the forward; `direct` is the
+    forward used for NumPy arrays; `view` says that the result may share the first argument's memory.
+    """
+
+    def __init__(self, forward: Callable[..., Any], **traits: Any) -> None:
+        parameters = list(inspect.signature(forward).parameters.values())
+        self.forward = self.direct = forward
+        self.name = traits.get("name") or forward.__name__
+        self.casts = traits.get("casts")
+        self.view = traits.get("view", False)
+        self.result = traits.get("result")
+        self.label = traits.get("label") or _camel(self.name) + "Backward0"
+        self.variadic = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
+        self.params = [p.name for p in parameters]
+        self.defaults = [p.default for p in parameters]
+        self.arity = len(parameters)
+        self.rules: dict[int, Callable[..., Any]] = {}
+        self.plans: dict[Any, Plan] = {}
+        self.fast: dict[type, Any] = {}
+        self.constant = 0  # one bit per argument declared to have no gradient
+
+    def bind(self, args: Any, kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """The full tuple of arguments, in order.
+
+        Raises: TypeError for a missing, repeated or unknown argument.
+        """
+        if len(args) > self.arity:
+            raise TypeError(
+                f"{self.name}() takes {self.arity} arguments but {len(args)} were given"
+            )
+        bound = [*args, *self.defaults[len(args) :]]
+        for name, value in kwargs.items():
+            i = self.position(name)
+            if i < len(args):
+                raise TypeError(f"{self.name}() got multiple values for argument {name!r}")
+            bound[i] = value
+        for name, value in zip(self.params, bound, strict=True):
+            if value is inspect.Parameter.empty:
+                raise TypeError(f"{self.name}() missing required argument {name!r}")
+        return tuple(bound)
+
+    def position(self, name: str) -> int:
+        """Where the argument called `name` stands; `input` and `other` are the first two.
+
+        Raises: TypeError where there is none.
+        """
+        name = SYNONYMS.get(name, name)
+        if name in self.params:
+            return self.params.index(name)
+        if name in ("input", "other") and self.arity > (name == "other"):
+            return int(name == "other")
+        raise TypeError(f"{self.name}() got an unexpected keyword argument {name!r}")
+
+    def define(self, rules: dict[str, Callable[..., Any] | None]) -> None:
+        """Add gradient rules by argument name; None declares an argument constant."""
+        for name, rule in rules.items():
+            i = self.params.index(name)
+            if rule is None:
+                self.constant |= 1 << i
+            else:
+                self.rules[i] = rule
+
+    def rule(self, i: int) -> Callable[..., Any]:
+        """The gradient rule of argument `i`.
+
+        Raises: NotImplementedError where the op has none.
+        """
+        found = self.rules.get(min(i, self.arity - 1) if self.variadic else i)
+        if found is None:
+            param = self.params[min(i, self.arity - 1)]
+            raise NotImplementedError(f"{self.name} has no gradient rule for argument {param!r}")
+        return found
+
+    def differentiable(self, wanted: int) -> int:
+        """The bits of `wanted` that are not declared constant."""
+        constant = self.constant
+        if self.variadic and constant >> (self.arity - 1) & 1:
+            return wanted & ((1 << (self.arity - 1)) - 1) & ~constant
+        return wanted & ~constant
+
+
+def _camel(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+class Plan:
+    """For one pattern of arguments: which rules will run, and the union of what they ask for.
+
+    Arguments that no running rule asks for are not kept alive.
+    """
+
+    __slots__ = (
+        "constants",
+        "every_shape",
+        "keeps_out",
+        "kept",
+        "op",
+        "shapes",
+        "steps",
+        "tensors",
+        "wanted",
+    )
+
+    def __init__(self, op: Op, count: int, tensors: int, wanted: int) -> None:
+        self.op = op
+        self.wanted = [i for i in range(count) if wanted >> i & 1]
+        asked = {i: self._sources(op.rule(i), i) for i in self.wanted}
+        every = [source for sources in asked.values() for source in sources]
+        self.kept = sorted({i for kind, i in every if kind == "argument"})
+        self.shapes = sorted({i for kind, i in every if kind == "shape"})
+        self.every_shape = ("shapes", None) in every
+        self.keeps_out = ("out", None) in every
+        slots: list[Any] = [("argument", i) for i in self.kept]
+        slots += [("shape", i) for i in self.shapes]
+        slots += [("shapes", None)] * self.every_shape + [("out", None)] * self.keeps_out
+        self.constants = sorted({i for kind, i in every if kind == "index"})
+        slots += [("index", i) for i in self.constants]
+        self.steps = [(op.rule(i), [slots.index(s) for s in asked[i]]) for i in self.wanted]
+        self.tensors = [k for k, i in enumerate(self.kept) if tensors >> i & 1]
+
+    def _sources(self, rule: Callable[..., Any], i: int) -> list[tuple[str, Any]]:
+        names = list(inspect.signature(rule).parameters)[1:]
+        return [self._source(name, i) for name in names]
+
+    def _source(self, name: str, i: int) -> tuple[str, Any]:
+        op = self.op
+        if name in op.params:
+            return "argument", op.params.index(name)
+        if name == "out":
+            return "out", None
+        if op.variadic and name == "i":
+            return "index", i - op.arity + 1
+        if op.variadic and name == op.params[-1] + "_shapes":
+            return "shapes", None
+        if name.endswith("_shape") and name.removesuffix("_shape") in op.params:
+            at = op.params.index(name.removesuffix("_shape"))
+            return "shape", i if op.variadic and at == op.arity - 1 else at
+        raise TypeError(f"{op.name}: a gradient rule asks for {name!r}, which is no argument")
+
+    def save(self, args: Any, arrays: Any, out: Any) -> list[Any]:
+        """What the running rules asked for, in the order of the slots."""
+        saved = [args[i] for i in self.kept]
+        for i in self.shapes:
+            saved.append(arrays[i].shape)
+        if self.every_shape:
+            saved.append([x.shape for x in arrays[self.op.arity - 1 :]])
+        if self.keeps_out:
+            saved.append(out)
+        return saved
+
+    def versions(self, saved: Any) -> list[int] | None:
+        """The write counts of the saved tensors, None where all are zero."""
+        counts = [saved[k].version[0] if saved[k].version else 0 for k in self.tensors]
+        return counts if any(counts) else None
+
+    def release(self, node: Node) -> None:
+        """Let go of what a node saved, once its gradient has passed."""
+        if node.saved:
+            node.saved = None
+
+    def name(self, node: Node) -> str:
+        """PyTorch's name for a node of this op."""
+        label = self.op.label
+        return label if isinstance(label, str) else label(node)
+
+    def next_functions(self, node: Node) -> tuple[tuple[Any, int], ...]:
+        """The nodes that gradients go to, with the index of the output they belong to."""
+        return tuple((grad_fn_of(source), output_of(source)) for source in node.edges)
+
+
+def grad_fn_of(source: Any) -> Any:
+    """The public face of an edge: a node, or what accumulates a leaf's gradient."""
+    if isinstance(source, Value):
+        return AccumulateGrad(source)
+    return source.edges[0] if source.plan.op is None else source
+
+
+def output_of(source: Any) -> int:
+    """Which output of its op an edge leads to."""
+    if isinstance(source, Node) and source.plan.op is None:
+        return source.saved
+    return 0

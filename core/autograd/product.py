@@ -1,0 +1,161 @@
+"""One node's share of the sweep: its rules run on what it saved, broadcasting and dtype undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from core.autograd.dispatch import FusedPlan
+from core.autograd.mode import mode
+from core.autograd.value import Node, Value, wrap
+from core.backend import MODULE_OF, xp
+from core.dtype import of
+
+
+def products(node: Node, g: Any, create_graph: bool) -> list[Any]:
+    """The vector-Jacobian product of `g` with respect to each of the node's edges.
+
+    Raises: RuntimeError if the graph was freed, or a saved value was written in place since.
+    """
+    saved = node.saved
+    if saved is None:
+        raise RuntimeError(
+            "Trying to backward through the graph a second time (or directly access saved tensors"
+            " after they have already been freed). Saved intermediate values of the graph are freed"
+            " when you call .backward() or autograd.grad(). Specify retain_graph=True if you need"
+            " to backward through the graph a second time or if you need to access saved tensors"
+            " after calling backward."
+        )
+    plan = node.plan
+    if type(plan) is FusedPlan:
+        check_versions(node, range(len(saved)), saved)
+        return _replayed(node, g) if create_graph else [plan.vjp(g)[i] for i in plan.wanted]
+    if plan.tensors:
+        check_versions(node, plan.tensors, saved)
+    if type(node.shape) is list:
+        g = _filled(node, g, create_graph)
+    if create_graph:
+        saved = _as_values(node, saved)
+    elif plan.tensors:
+        saved = saved.copy()
+        for k in plan.tensors:
+            saved[k] = saved[k].array
+    if plan.keeps_out and node.extra is not None:
+        _check_out(node)
+    if plan.constants:
+        saved = [*saved, *plan.constants]
+    out = []
+    for rule, slots in plan.steps:
+        out.append(rule(g, *[saved[k] for k in slots]))
+    return out
+
+
+def _as_values(node: Node, saved: Any) -> list[Any]:
+    """The saved values with the kept result as a tensor of this node."""
+    if not node.plan.keeps_out:
+        return saved
+    out = saved[-1]
+    if type(out) is tuple:
+        return [*saved[:-1], tuple(wrap(x) for x in out)]
+    return [*saved[:-1], wrap(out, node)]
+
+
+def _filled(node: Node, gs: Any, create_graph: bool) -> tuple[Any, ...]:
+    """One gradient per output of a many-output node; zeros where nothing flowed in."""
+    like = next(g for g in gs if g is not None)
+    module = xp(like.array if create_graph else like)
+    out = []
+    for g, shape, dtype in zip(gs, node.shape, node.dtype, strict=True):
+        if g is None:
+            g = module.zeros(shape, dtype)
+            g = wrap(g) if create_graph else g
+        out.append(g)
+    return tuple(out)
+
+
+def _replayed(node: Node, g: Any) -> list[Any]:
+    """An acceleration works on arrays only: replay the op's definition and differentiate that."""
+    from_definition = _Replay.grad
+    assert from_definition is not None
+    was, mode.accelerated = mode.accelerated, False
+    try:
+        out = node.plan.op.call(*node.saved)
+    finally:
+        mode.accelerated = was
+    inputs = [node.saved[i] for i in node.plan.wanted]
+    return from_definition([out], inputs, [g], create_graph=True, stop=True)
+
+
+class _Replay:
+    grad: Any = None
+
+
+def replays_with(grad: Any) -> None:
+    """Give the replay of definitions the function that differentiates them."""
+    _Replay.grad = staticmethod(grad)
+
+
+# ---- versions ---------------------------------------------------------------------------------
+
+
+def check_versions(node: Node, positions: Any, saved: Any) -> None:
+    """Raise if one of the saved tensors was written in place since it was saved."""
+    versions = node.versions
+    for n, k in enumerate(positions):
+        a = saved[k]
+        if not isinstance(a, Value) or a.version is None:
+            continue
+        expected = 0 if versions is None else versions[n]
+        if a.version[0] != expected:
+            raise _modified(a.array, a.node, a.version[0], expected)
+
+
+def _check_out(node: Node) -> None:
+    shared = node.extra.out_version  # type: ignore[union-attr]
+    if shared is not None and shared[0][0] != shared[1]:
+        raise _modified(node.saved[-1], node, shared[0][0], shared[1])
+
+
+def _modified(array: Any, node: Node | None, now: int, expected: int) -> RuntimeError:
+    kind = f"core.{of(array.dtype).name} {list(array.shape)}"
+    where = f", which is output 0 of {node.name()}," if node is not None else ""
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace"
+        f" operation: [{kind}]{where} is at version {now}; expected version {expected} instead."
+        " Hint: enable anomaly detection to find the operation that failed to compute its"
+        " gradient, with autograd.set_detect_anomaly(True)."
+    )
+
+
+# ---- broadcasting and dtype, undone -----------------------------------------------------------
+
+
+def match(p: Any, source: Any, g: Any) -> Any:
+    """`p` summed over the axes along which `source` was broadcast, in the dtype of `source`.
+
+    Never `g` itself where `source` is a leaf: the leaf will keep it.
+    """
+    leaf = type(source) is not Node
+    like = source.array if leaf else source
+    if type(p) not in MODULE_OF and not isinstance(p, Value):
+        p = numpy.asarray(p)
+    shape = like.shape
+    if p.shape != shape:
+        p = unbroadcast(p, shape)
+    if isinstance(p, Value):
+        return p if p.array.dtype == like.dtype else p.to(of(like.dtype))
+    if p.dtype is not like.dtype and p.dtype != like.dtype:
+        return p.astype(like.dtype)
+    return p.copy() if leaf and p is g else p
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """`g` summed to `shape`, over the axes along which `shape` was broadcast to it."""
+    have = tuple(g.shape)
+    if len(have) < len(shape) or g is None:
+        return g.reshape(shape)
+    lead = len(have) - len(shape)
+    stretched = [lead + i for i, n in enumerate(shape) if n == 1 != have[lead + i]]
+    axes = (*range(lead), *stretched)
+    return (g.sum(axes) if axes else g).reshape(shape)

@@ -1,0 +1,196 @@
+"""How a graph is differentiated: one sweep from the results back to the leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from core.autograd.accumulate import Session, accumulate, run_hooks
+from core.autograd.dispatch import PICK
+from core.autograd.mode import mode
+from core.autograd.product import match, products, replays_with
+from core.autograd.value import Node, Value, refresh, wrap
+
+
+def backward(
+    roots: Sequence[Any],
+    gs: Sequence[Any],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    inputs: Sequence[Any] | None = None,
+) -> None:
+    """Add d roots / d leaf to the gradient of every leaf (of `inputs` only, where given)."""
+    owners = None if inputs is None else {source_of(x): x for x in inputs}
+    targets = None if owners is None else list(owners)
+    with Session():
+        for source, g in Sweep(roots, gs, retain_graph, create_graph, targets):
+            if owners is None:
+                if type(source) is not Node:
+                    accumulate(source, g, create_graph)
+            elif source in owners:
+                accumulate(owners[source], g, create_graph)
+
+
+def grad(
+    roots: Sequence[Any],
+    inputs: Sequence[Any],
+    gs: Sequence[Any],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    stop: bool = False,
+) -> list[Any]:
+    """D roots / d input for each input, leaving every `.grad` alone; None where there is no path.
+
+    With `stop`, an input is held fixed while differentiating with respect to another.
+    """
+    targets = [source_of(x) for x in inputs]
+    wanted = dict.fromkeys(targets)
+    found: dict[Any, Any] = {}
+    with Session():
+        for source, g in Sweep(roots, gs, retain_graph, create_graph, targets, stop):
+            if source in wanted:
+                found[source] = g
+    out = [found.get(target) for target in targets]
+    return [g if g is None or isinstance(g, Value) else wrap(g) for g in out]
+
+
+def source_of(x: Any) -> Any:
+    """Where a tensor stands in the graph: its node, or itself where it is a leaf."""
+    if x.base is not None and x.version[0] != x.base.count:
+        refresh(x)
+    return x.node or x
+
+
+class Sweep:
+    """Iterating yields (leaf, its gradient) once it is final, and so for the nodes in `targets`.
+
+    Gradients are arrays, or tensors under `create_graph`. The consumer's code runs with recording as
+    it was outside.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Any],
+        gs: Sequence[Any],
+        retain_graph: bool,
+        create_graph: bool,
+        targets: Sequence[Any] | None = None,
+        stop: bool = False,
+    ) -> None:
+        self.retain = retain_graph
+        self.graph = create_graph
+        self.stop = stop
+        self.targets = {} if targets is None else dict.fromkeys(targets)
+        self.gradients: dict[Any, Any] = {}
+        starts = [source_of(root) for root in roots]
+        for start, g in zip(starts, gs, strict=True):
+            g = g if create_graph else g.array.copy() if type(start) is not Node else g.array
+            self.add(start, g)
+        self.starts = list(dict.fromkeys(starts))
+        self.nodes, self.uses = self.history(targets is not None)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        outside = mode.recording
+        try:
+            for start in self.starts:
+                if type(start) is not Node and not self.uses.get(start):
+                    yield start, self.final(start)
+            for node in self.nodes:
+                mode.record(self.graph)
+                g = self.gradients.pop(node, None)
+                if g is not None and node.extra is not None:
+                    g = run_hooks(node.extra.hooks, g, self.graph)
+                if node in self.targets:
+                    mode.record(outside)
+                    if g is not None:
+                        yield node, g
+                    if self.stop:
+                        continue
+                    mode.record(self.graph)
+                for leaf in self.pass_on(node, g):
+                    g_leaf = self.final(leaf)
+                    mode.record(outside)
+                    yield leaf, g_leaf
+                    mode.record(self.graph)
+        finally:
+            mode.record(outside)
+
+    def pass_on(self, node: Node, g: Any) -> list[Any]:
+        """Send a node's gradient along its edges; the leaves whose gradient became final."""
+        done: list[Any] = []
+        if g is None:
+            parts: Sequence[Any] = [None] * len(node.edges)
+        elif node.plan is PICK:
+            self.collect(node, g)
+            return done
+        else:
+            parts = products(node, g, self.graph)
+            if not self.retain:
+                node.plan.release(node)
+        uses = self.uses
+        for source, p in zip(node.edges, parts, strict=True):
+            if p is not None:
+                self.add(source, match(p, source, g))
+            if source in uses:
+                uses[source] -= 1
+                if not uses[source] and source in self.gradients:
+                    done.append(source)
+        return done
+
+    def add(self, source: Any, g: Any) -> None:
+        """Add to the gradient gathered so far for a node or leaf."""
+        before = self.gradients.get(source)
+        self.gradients[source] = g if before is None else before + g
+
+    def collect(self, pick: Node, g: Any) -> None:
+        """Note the gradient of one output of a node with several."""
+        node = pick.edges[0]
+        gs = self.gradients.get(node)
+        if gs is None:
+            gs = self.gradients[node] = [None] * len(node.shape)
+        gs[pick.saved] = g if gs[pick.saved] is None else gs[pick.saved] + g
+
+    def final(self, leaf: Any) -> Any:
+        """A leaf's whole gradient, after its hooks."""
+        g = self.gradients.pop(leaf)
+        slot = leaf.leaf
+        return g if slot is None or not slot.before else run_hooks(slot.before, g, self.graph)
+
+    def history(self, pruned: bool) -> tuple[list[Node], dict[Any, int]]:
+        """The nodes that the starts depend on, latest first, and how many edges reach each leaf."""
+        seen = {start: None for start in self.starts if type(start) is Node}
+        stack = list(seen)
+        while stack:
+            node = stack.pop()
+            if self.stop and node in self.targets:
+                continue
+            for source in node.edges:
+                if type(source) is Node and source not in seen:
+                    seen[source] = None
+                    stack.append(source)
+        nodes = sorted(seen, key=_number, reverse=True)
+        if pruned:
+            nodes = self.reaching(nodes)
+        uses: dict[Any, int] = {}
+        for node in nodes:
+            for source in node.edges:
+                if type(source) is not Node:
+                    uses[source] = uses.get(source, 0) + 1
+        return nodes, uses
+
+    def reaching(self, nodes: list[Node]) -> list[Node]:
+        """Only the nodes on a path to a target."""
+        found = dict(self.targets)
+        for node in reversed(nodes):
+            if any(source in found for source in node.edges):
+                found[node] = None
+        return [node for node in nodes if node in found]
+
+
+def _number(node: Node) -> int:
+    return node.seq
+
+
+replays_with(grad)

@@ -1,0 +1,226 @@
+"""What is recorded: values, the graph's nodes, and which values share memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+sequence = itertools.count().__next__  # a later op has a larger number, so sorting is topological
+
+
+class Value:
+    """What the engine needs of a tensor: its array, and where in the graph it stands.
+
+    `version` is a one-element list shared by all values of the same memory, or None while nobody
+    shares it and nothing was written; `base` tells how a differentiable view comes from its root;
+    `leaf` holds the gradient and its hooks once there are any.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "array",
+        "base",
+        "leaf",
+        "needs_grad",
+        "node",
+        "version",
+    )
+
+    array: Any
+    base: View | None
+    leaf: Leaf | None
+    needs_grad: bool
+    node: Node | None
+    version: list[int] | None
+
+
+class Kind:
+    """The class that ops return: Value, until the tensor module makes it Tensor."""
+
+    of_results: type[Value] = Value
+
+
+def wrap(array: Any, node: Node | None = None) -> Any:
+    """A value holding `array`, the result of `node`."""
+    out = object.__new__(Kind.of_results)
+    out.array = array
+    out.node = node
+    out.needs_grad = node is not None
+    out.version = out.base = out.leaf = None
+    return out
+
+
+class Node:
+    """One application of an op: the edges to its inputs and what its rules asked to keep.
+
+    `versions` are the write counts of the saved values, None where all are zero; `extra` is made
+    for what few nodes have: hooks, a shared result, a trace.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "edges",
+        "extra",
+        "plan",
+        "saved",
+        "seq",
+        "shape",
+        "versions",
+    )
+
+    def __init__(self, plan: Any, saved: Any, edges: list[Any], shape: Any, dtype: Any) -> None:
+        self.seq = sequence()
+        self.plan = plan
+        self.saved = saved
+        self.edges = edges
+        self.shape = shape
+        self.dtype = dtype
+        self.versions = self.extra = None
+
+    def __call__(self, g: Any) -> Any:
+        return self.plan.products(self, g, False)
+
+    def name(self) -> str:
+        """What PyTorch calls this node."""
+        return self.plan.name(self)
+
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """A handle of `hook(g)`, run on the gradient of this node's result."""
+        return add_hook(self, hook)
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes this one passes gradients to, each with the index of its output."""
+        return self.plan.next_functions(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class Extra:
+    """What few nodes have: hooks on the gradient, the shared counter of the kept result, a trace."""
+
+    hooks: dict[int, Callable[..., Any]] | None = None
+    out_version: tuple[list[int], int] | None = None
+    trace: str | None = None
+
+
+def extra_of(node: Node) -> Extra:
+    """The rare parts of a node, made on first use."""
+    if node.extra is None:
+        node.extra = Extra()
+    return node.extra
+
+
+class AccumulateGrad:
+    """What stands at the end of the graph where a leaf gathers its gradient."""
+
+    def __init__(self, variable: Value) -> None:
+        self.variable = variable
+        self.next_functions = ()
+
+    def name(self) -> str:
+        """PyTorch's name of this node."""
+        return "torch::autograd::AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+# ---- shared memory ----------------------------------------------------------------------------
+
+
+class View:
+    """How a view comes from its root: the steps to replay, and the root's version it was true at."""
+
+    __slots__ = ("count", "root", "steps")
+
+    def __init__(self, root: Value, steps: tuple[Any, ...], count: int) -> None:
+        self.root = root
+        self.steps = steps
+        self.count = count
+
+    def replay(self, x: Any) -> Any:
+        """The same view of another root: of a value, or of an array."""
+        for op, args in self.steps:
+            x = op(x, *args)
+        return x
+
+
+def version_of(x: Value) -> list[int]:
+    """The counter of writes to the memory of `x`, made shareable."""
+    counter = x.version
+    if counter is None:
+        counter = x.version = [0]
+        node = x.node
+        if node is not None and node.plan.keeps_out:
+            extra_of(node).out_version = (counter, 0)
+    return counter
+
+
+def share(out: Value, x: Value) -> None:
+    """Let `out` count writes together with `x`, whose memory it shares."""
+    out.version = version_of(x)
+
+
+def refresh(x: Value) -> None:
+    """Bring a view's node up to date after its memory was written through another value."""
+    view = x.base
+    assert view is not None and x.version is not None
+    count = x.version[0]
+    if view.root.needs_grad:
+        again = view.replay(view.root)
+        x.node, x.needs_grad = again.node, again.needs_grad
+    view.count = count
+
+
+# ---- hooks ------------------------------------------------------------------------------------
+
+
+class Leaf:
+    """A leaf's gradient, and the functions run on it before, and on the leaf after, it grows."""
+
+    __slots__ = ("after", "before", "gradient")
+
+    def __init__(self) -> None:
+        self.gradient: Any = None
+        self.before: dict[int, Callable[..., Any]] = {}
+        self.after: dict[int, Callable[..., Any]] = {}
+
+
+def leaf_of(x: Value) -> Leaf:
+    """The gradient and hooks of a leaf, made on first use."""
+    if x.leaf is None:
+        x.leaf = Leaf()
+    return x.leaf
+
+
+class RemovableHandle:
+    """Takes a hook away again: `remove()`, or the end of a `with` block."""
+
+    _number = itertools.count().__next__
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self.hooks = hooks
+        self.id = RemovableHandle._number()
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; doing so twice is harmless."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
+
+
+def add_hook(node: Node, hook: Callable[..., Any]) -> RemovableHandle:
+    """A handle of `hook`, run on the gradient of a node's result."""
+    extra = extra_of(node)
+    if extra.hooks is None:
+        extra.hooks = {}
+    return RemovableHandle(extra.hooks, hook)

@@ -1,0 +1,58 @@
+"""What `dim` arguments mean: wrapped, checked, and turned into axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def axis_of(dim: int, ndim: int) -> int:
+    """The axis that `dim` means in a tensor of `ndim` dimensions.
+
+    Raises: IndexError out of range.
+    """
+    n = ndim or 1
+    if not -n <= dim < n:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+        )
+    return dim % n
+
+
+def axes_of(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...] | None:
+    """The axes that `dim` means; None for all of them.
+
+    Raises: IndexError out of range; RuntimeError for a repeated dim.
+    """
+    if dim is None:
+        return None
+    if isinstance(dim, int):
+        return (axis_of(dim, ndim),) if ndim else ()
+    axes = tuple(axis_of(d, ndim) for d in dim)
+    for i, axis in enumerate(axes):
+        if axis in axes[:i]:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+    if not ndim:
+        return ()
+    return axes or None
+
+
+def kept(shape: Sequence[int], axes: tuple[int, ...] | None) -> tuple[int, ...]:
+    """`shape` with the reduced axes kept as ones."""
+    return tuple(1 if axes is None or i in axes else n for i, n in enumerate(shape))
+
+
+def size_of(shape: Sequence[int], axes: tuple[int, ...] | None) -> int:
+    """How many elements are reduced into one."""
+    count = 1
+    for i, n in enumerate(shape):
+        if axes is None or i in axes:
+            count *= n
+    return count
+
+
+def flat(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """The sizes of a call like f(2, 3), f((2, 3)) or f([2, 3])."""
+    if len(sizes) == 1 and not isinstance(sizes[0], int) and hasattr(sizes[0], "__len__"):
+        return tuple(int(n) for n in sizes[0])
+    return tuple(int(n) for n in sizes)

@@ -1,0 +1,129 @@
+"""What dtype an op computes in: PyTorch's promotion, applied to arrays before the forward runs."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy
+
+from core.backend import MODULE_OF, device_of, to_device
+from core.dtype import (
+    BOOL,
+    BY_NUMPY,
+    FLOAT,
+    combine,
+    dtype,
+    get_default_dtype,
+    of,
+    of_scalar,
+    promote_types,
+)
+
+_PLAIN = (bool, int, float)
+
+
+def promote(arrays: list[Any], tensors: int) -> list[Any]:
+    """The arguments with every tensor in the common dtype, and numbers fitted to it."""
+    return cast_all(arrays, tensors, common_dtype(arrays, tensors))
+
+
+def promote_float(arrays: list[Any], tensors: int) -> list[Any]:
+    """Like `promote`, where integers and bools become the default floating type."""
+    return cast_all(arrays, tensors, floating(common_dtype(arrays, tensors)))
+
+
+def floating(d: dtype) -> dtype:
+    """`d` if it is a floating type, else the default one."""
+    return d if d.category == FLOAT else get_default_dtype()
+
+
+def common_dtype(arrays: list[Any], tensors: int) -> dtype:
+    """The promoted dtype of tensor arguments and the numbers among the others."""
+    dims = zero = wrapped = None
+    for i, x in enumerate(arrays):
+        if tensors >> i & 1:
+            d = of(x.dtype)
+            if x.ndim:
+                dims = d if dims is None else promote_types(dims, d)
+            else:
+                zero = d if zero is None else promote_types(zero, d)
+        elif isinstance(x, (bool, int, float, numpy.generic)):
+            d = of_scalar(x)
+            wrapped = d if wrapped is None else promote_types(wrapped, d)
+    found = combine(dims, combine(zero, wrapped))
+    assert found is not None
+    return found
+
+
+def cast_all(arrays: list[Any], tensors: int, d: dtype) -> list[Any]:
+    """Tensors cast to `d` and brought to one device; numbers as ones of `d`'s kind."""
+    out = []
+    device = _device(arrays, tensors)
+    want = d.numpy
+    for i, x in enumerate(arrays):
+        if tensors >> i & 1:
+            if device is not None and device_of(x) != device:
+                x = to_device(x, device)
+            out.append(x if x.dtype == want else x.astype(want))
+        elif isinstance(x, (*_PLAIN, numpy.generic)):
+            out.append(number(x, d))
+        else:
+            out.append(x)
+    return out
+
+
+def number(x: Any, d: dtype) -> Any:
+    """A Python number that takes part in arithmetic of dtype `d` without changing it."""
+    if d.category == FLOAT:
+        return numpy.asarray(x).astype(d.numpy)[()] if d.itemsize == 2 else float(x)
+    if d.category == BOOL:
+        return bool(x)
+    limits = numpy.iinfo(d.numpy)
+    x = int(x)
+    if limits.min <= x <= limits.max:
+        return x
+    span = 1 << (8 * d.itemsize)
+    x %= span
+    return x - span if x > limits.max else x
+
+
+def _device(arrays: list[Any], tensors: int) -> Any:
+    """The one device of the tensors; None where all are on the CPU.
+
+    Raises: RuntimeError where two devices meet; a zero-dim tensor of the CPU goes anywhere.
+    """
+    kinds = {type(x): None for i, x in enumerate(arrays) if tensors >> i & 1}
+    if tuple(kinds) == (numpy.ndarray,):
+        return None
+    found: dict[Any, None] = {}
+    for i, x in enumerate(arrays):
+        if tensors >> i & 1 and not (type(x) is numpy.ndarray and x.ndim == 0):
+            found[device_of(x)] = None
+    if len(found) > 1:
+        first, second = list(found)[:2]
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices,"
+            f" {first} and {second}!"
+        )
+    return next(iter(found), None)
+
+
+def same_device(arrays: list[Any], tensors: int) -> list[Any]:
+    """The arguments as they are.
+
+    Raises: RuntimeError where tensors lie on two devices.
+    """
+    _device(arrays, tensors)
+    return arrays
+
+
+@functools.cache
+def accumulates_in(array_dtype: Any) -> Any:
+    """The dtype in which sums over `array_dtype` are kept: float32 for the half types."""
+    return numpy.dtype("float32") if BY_NUMPY[array_dtype].itemsize == 2 else array_dtype
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is an array of a known module."""
+    return type(x) in MODULE_OF
