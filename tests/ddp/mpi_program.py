@@ -127,7 +127,7 @@ def end_early():
             group.all_reduce(np.ones(3))
     except RankFailedError as error:
         assert f"rank {group.size - 1} has ended after all_reduce" in str(error)
-        print("told", flush=True)
+        os.write(1, b"told\n")
 
 
 def two_against_four():
@@ -138,7 +138,7 @@ def two_against_four():
         group.all_reduce(array)
     except CollectiveMismatchError:
         assert (array == 1).all()
-        print("told", flush=True)
+        os.write(1, b"told\n")
 
 
 if __name__ == "__main__":
