@@ -21,6 +21,7 @@ ROWS = [
     ["core.backend"],
     ["core.autograd", "core.random"],
     ["core.ops"],
+    ["core.printing"],
     ["core.tensor"],
     ["core.nn", "core.optim", "core.data", "core.cuda", "core.testing"],
     [
@@ -34,7 +35,7 @@ ROWS = [
     ["core.kernels"],
     ["core"],
     ["ddp.call", "ddp.reduction", "ddp.board", "launch.status", "launch.world", "launch.ledger"],
-    ["ddp.work", "launch.report", "launch.script", "launch"],
+    ["ddp.work", "launch.report", "launch.script", "launch.output", "launch.stacks", "launch"],
     ["ddp.schedule", "launch.options", "launch.supervisor"],
     ["ddp.group_core"],
     ["ddp.messages"],
@@ -46,8 +47,8 @@ ROWS = [
     ["ddp.reducer"],
     ["ddp.distributed", "ddp.data_parallel", "ddp.sync_norm", "ddp.hooks", "ddp.checkpoint"],
     ["ddp"],
-    ["launch.spawn", "launch.watchdog", "launch.as_torch", "launch.doctor"],
-    ["launch.mpi"],
+    ["launch.spawn", "launch.handshake", "launch.watchdog", "launch.ending", "launch.hang"],
+    ["launch.mpi", "launch.cores", "launch.devices", "launch.as_torch", "launch.doctor"],
     ["launch.rank"],
     ["launch.__main__"],
 ]
@@ -78,6 +79,8 @@ STANDARD_LIBRARY_ONLY = (
     "launch.ledger",
     "launch.report",
     "launch.script",
+    "launch.output",
+    "launch.stacks",
     "launch.options",
     "launch.supervisor",
     "launch.spawn",
@@ -87,7 +90,13 @@ STANDARD_LIBRARY_ONLY = (
 AFTER_THE_FORK = {("launch.__main__", "launch.rank")}
 
 # Objects between our own ranks and our own worker processes; nothing that reads a file.
-MAY_PICKLE = ("ddp.backends", "ddp.schedule", "core.data.channel", "core.data.worker")
+MAY_PICKLE = (
+    "ddp.backends",
+    "ddp.schedule",
+    "core.data.channel",
+    "core.data.loader",
+    "core.data.worker",
+)
 PICKLES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 YAML_LOADERS = {"load", "load_all", "full_load", "unsafe_load"}

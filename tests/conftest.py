@@ -1,5 +1,6 @@
 """What holds for every test: one thread per process, repeatable examples, no window, no litter."""
 
+import contextlib
 import os
 import pathlib
 import threading
@@ -24,8 +25,12 @@ hypothesis.settings.load_profile("law")
 
 def children():
     """The process ids of this process's children, ended ones that nobody waited for included."""
-    lists = pathlib.Path("/proc/self/task").glob("*/children")
-    return {int(pid) for found in lists for pid in found.read_text().split()}
+    found = set()
+    for thread in pathlib.Path("/proc/self/task").iterdir():
+        # A thread may end between the two: its children go on as another thread's.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.update(map(int, (thread / "children").read_text().split()))
+    return found
 
 
 @pytest.fixture(autouse=True)
