@@ -1,8 +1,8 @@
 """The board: one file of shared memory per node where each rank says what it is about to do.
 
-A rank posts one aligned 64-bit word, the sequence number and the fingerprint of the collective it is
-about to enter, and then reads the words of its peers. Of two ranks that disagree at least one sees it
-before any data moves. Everything else on the board (state, label, call site) is for human eyes.
+A rank posts one aligned 64-bit word, the sequence number and the fingerprint of the collective it
+is about to enter, and then reads the words of its peers. Of two ranks that disagree at least one
+sees it before any data moves. The rest of the board (state, label, call site) is for human eyes.
 Standard library only: the launcher reads the board while the interpreter is in any state.
 """
 
@@ -16,7 +16,7 @@ from enum import IntEnum
 
 SLOTS = 64
 _TEXT = 96
-# One rank's part, in 64-bit words: pid, state, seq, since, then two texts, then the ring of records.
+# One rank's part, in 64-bit words: pid, state, seq, since, two texts, the ring of records.
 _PID, _STATE, _SEQ, _SINCE = range(4)
 _LABEL = 8
 _SITE = _LABEL + _TEXT // 8
@@ -39,7 +39,7 @@ class State(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one rank last said: its process, its state and since when (seconds of `time.monotonic`)."""
+    """What one rank last said: process, state and since when (seconds of `time.monotonic`)."""
 
     pid: int
     state: State
@@ -84,7 +84,7 @@ class Board:
         self.set_state(State.STARTING)
 
     def post(self, seq: int, fingerprint: int, label: str, site: str = "") -> None:
-        """Say that this rank is about to enter collective `seq`, described by a 32-bit `fingerprint`."""
+        """Say that this rank enters collective `seq`, described by a 32-bit `fingerprint`."""
         words, start = self._words, self._start
         self._write(start + _LABEL, label)
         self._write(start + _SITE, site)
@@ -93,11 +93,11 @@ class Board:
         words[start + _SINCE] = time.monotonic_ns()
         words[start + _SEQ] = seq
         words[start + _STATE] = State.IN_COLLECTIVE
-        # One store of one aligned word: a reader sees the old record or the new one, never half of each
-        # (a 16-byte record written bytewise gave 6 false alarms in 72 randomised runs).
+        # One store of one aligned word: a reader sees the old record or the new one, never half of
+        # each (a 16-byte record written bytewise gave 6 false alarms in 72 randomised runs).
         words[start + _RING + seq % SLOTS] = self._key
-        # The lock is a full fence: without it the processor may read the peers' words (mismatch) before
-        # its own word is visible, and two ranks that disagree could both miss it.
+        # The lock is a full fence: without it the processor may read the peers' words (mismatch)
+        # before its own word is visible, and two ranks that disagree could both miss it.
         with self._fence:
             pass
 
@@ -134,7 +134,7 @@ class Board:
         )
 
     def fingerprint_at(self, rank: int, seq: int) -> int | None:
-        """The fingerprint that `rank` posted for collective `seq`, None if not (or no longer) there."""
+        """The fingerprint that `rank` posted for collective `seq`, None if it is not there."""
         word = self._words[rank * _WORDS + _RING + seq % SLOTS]
         return word & _LOW if seq and word >> 32 == seq else None
 
@@ -159,6 +159,7 @@ class Board:
 
 _installed: Board | None = None
 _stop = threading.Event()
+_stop_is_watched = threading.Event()
 
 
 def install(board: Board | None) -> None:
@@ -178,5 +179,11 @@ def request_stop() -> None:
 
 
 def stop_requested() -> bool:
-    """True once a stop was asked for on this rank; agreeing on it with all ranks is the caller's part."""
+    """True once a stop was asked for on this rank; that all ranks agree is the caller's part."""
+    _stop_is_watched.set()
     return _stop.is_set()
+
+
+def stop_is_watched() -> bool:
+    """Whether the script asks `stop_requested` at all, so that it may be given time to stop."""
+    return _stop_is_watched.is_set()

@@ -1,19 +1,21 @@
 """`python -m launch`: starts the ranks, or becomes one of them."""
 
 import os
+import signal
 import sys
 import time
 
-from launch import spawn, status, supervisor
-from launch.ledger import Ledger, open_ledger
+from launch import cores, spawn, status, supervisor
+from launch.ledger import open_ledger
 from launch.options import USAGE_TEXT, Options, parse
+from launch.output import Output
 from launch.report import say
 from launch.script import problem
 from launch.status import UsageError
 from launch.world import ALONE, World, claimed
 
 
-def main() -> tuple[Options, World, Ledger, int]:
+def main() -> tuple[Options, supervisor.Child]:
     """What the child of a supervisor needs to be a rank; any other process ends in here."""
     claim = claimed(os.environ)
     try:
@@ -25,8 +27,24 @@ def main() -> tuple[Options, World, Ledger, int]:
             sys.exit(spawn.spawn(options))
     except UsageError as error:
         _refuse(claim, str(error))
+    # Until the rank listens, a signal that asks it to save and stop must not end it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     ledger = open_ledger(claim.size)
-    return options, claim, ledger, supervisor.fork_rank(claim, ledger)
+    if claim.launcher != ALONE:
+        _limit_threads(claim, ledger.starter)
+    return options, supervisor.fork_rank(claim, ledger, _output(options, claim))
+
+
+def _limit_threads(claim: World, starter: int) -> None:
+    # Here, because a BLAS reads its variables when NumPy loads it.
+    count = cores.threads(cores.mine(), cores.of_process(starter), claim.local_size)
+    os.environ.update(cores.thread_limits(os.environ, count))
+
+
+def _output(options: Options, claim: World) -> Output | None:
+    if not options.prefix and not options.log_dir:
+        return None
+    return Output(claim.rank, options.log_dir, options.prefix)
 
 
 def _starts_ranks(options: Options, claim: World) -> bool:

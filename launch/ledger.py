@@ -1,8 +1,8 @@
 """The ledger: one small file of shared memory per job and node, known before MPI is up.
 
-It answers the two questions of a failure: who failed first (one report per job), and which other ranks
-failed in the same way. Its name follows from the process that started the ranks, so that supervisors
-find it without a message; it is unlinked as soon as all ranks of the node are attached.
+It answers the two questions of a failure: who failed first (one report per job), and which other
+ranks failed in the same way. Its name follows from the process that started the ranks, so that
+supervisors find it without a message; it is unlinked once all ranks of the node are attached.
 """
 
 import fcntl
@@ -18,13 +18,14 @@ _STARTERS = ("hydra_pmi_proxy", "prterun", "prted", "orted", "mpirun", "mpiexec"
 
 
 class Ledger:
-    """The shared page of the ranks of one node; `size` is the world size.
+    """The shared page of the ranks of one node; `size` is the world size, `starter` a process.
 
     Raises: PermissionError if a file of that name belongs to somebody else.
     """
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, size: int, starter: int = 0) -> None:
         self.path = path
+        self.starter = starter
         self.size = size
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o600)
@@ -75,8 +76,8 @@ def open_ledger(size: int) -> Ledger:
             os.unlink(path)
         except FileNotFoundError:
             continue
-    pid = _starter() if size > 1 else os.getpid()
-    return Ledger(os.path.join(folder(), f"{_prefix()}{pid}-{_started(pid)}"), size)
+    pid = starter() if size > 1 else os.getpid()
+    return Ledger(os.path.join(folder(), f"{_prefix()}{pid}-{_started(pid)}"), size, pid)
 
 
 def folder() -> str:
@@ -101,7 +102,8 @@ def _stale() -> Iterator[str]:
             yield os.path.join(folder(), name)
 
 
-def _starter() -> int:
+def starter() -> int:
+    """The process that started the ranks of this node: mpirun, its proxy or its daemon."""
     pid = os.getppid()
     while pid > 1:
         fields = _stat(pid)

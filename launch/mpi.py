@@ -1,26 +1,80 @@
-"""Starts MPI in a rank and makes it livable: checked against the claim, scrubbed, without litter."""
+"""The ranks as MPI sees them: started, checked against the claim, and able to talk."""
 
 import os
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from launch import world
-from launch.spawn import MPICH, OPEN_MPI, family
 from launch.status import UsageError
-from launch.world import World
+from launch.world import HYDRA, LAUNCHER_PREFIXES, OPEN_MPI, World, mpi_family
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+_SEGMENTS = ("/dev/shm/mpich", "/dev/shm/sm_segment.")
 
-def start(claim: World) -> "tuple[MPI.Intracomm, World]":
-    """A private communicator over all ranks, and the world as MPI itself sees it.
+
+class Team:
+    """All ranks of the job, this one at `world`; one rank without MPI is a team as well."""
+
+    def __init__(self, world: World, comm: "MPI.Intracomm | None" = None) -> None:
+        self.world = world
+        self.has_mpi = comm is not None
+        self._comm = comm
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of each rank, on every rank."""
+        return [value] if self._comm is None else self._comm.allgather(value)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self._comm is not None:
+            self._comm.Barrier()
+
+    def end_together(self) -> None:
+        """Wait for all ranks to come here, polling, so that signals and the watchdog go on working.
+
+        Without a limit: the others may rightly have work left.
+        """
+        if self._comm is None:
+            return
+        done = self._comm.Ibarrier()
+        pause = 1e-4
+        while not done.Test():
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+
+    def abort(self, code: int) -> None:
+        """End all processes of the job; may hang, so call it with a deadline."""
+        if self._comm is not None:
+            self._comm.Abort(code)
+
+    def tidy(self) -> None:
+        """Once all ranks are up: unlink MPI's shared memory, hide the launcher's variables.
+
+        MPICH leaves 2-4 MiB in /dev/shm after every failed job, Open MPI sometimes as much; all
+        ranks have it mapped by now.
+        """
+        paths = _segments()
+        self.barrier()
+        for path in paths:
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue
+        for name in [name for name in os.environ if name.startswith(LAUNCHER_PREFIXES)]:
+            del os.environ[name]
+
+
+def start(claim: World) -> Team:
+    """The team of this job: MPI is started, unless no launcher started this process.
 
     Raises: UsageError if mpi4py is missing, or if its MPI is not the one that started the ranks.
     """
     try:
         import mpi4py
 
+        # Loading and starting are two steps here: the wrong MPI would end the process itself.
         mpi4py.rc.initialize = False
         mpi4py.rc.finalize = True
         from mpi4py import MPI
@@ -28,47 +82,36 @@ def start(claim: World) -> "tuple[MPI.Intracomm, World]":
         raise UsageError(
             f"mpi4py cannot load an MPI ({error}); install one, for example: pip install mpich"
         ) from error
-    name, version = MPI.get_vendor()
-    loaded = f"{name} {'.'.join(map(str, version))}"
-    _refuse_other_mpi(claim, family(name), loaded)
+    name, loaded = MPI.get_vendor()[0], version()
+    _refuse_other_mpi(claim, mpi_family(name), loaded)
     # Below MULTIPLE the watchdog could not act, and MPICH took 984 ms for a 1 MiB all-reduce on
     # oversubscribed cores (0.62 ms with it).
     MPI.Init_thread(MPI.THREAD_MULTIPLE)
     if claim.size != MPI.COMM_WORLD.size:
         raise UsageError(
             f"{claim.launcher} started {claim.size} ranks, but {loaded} of mpi4py sees "
-            f"{MPI.COMM_WORLD.size}: start the job with the mpiexec of {name}"
+            f"{MPI.COMM_WORLD.size}: start the job with the mpiexec of {name} (srun: --mpi=pmi2)"
         )
     comm = MPI.COMM_WORLD.Dup()
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    local = comm.Split_type(MPI.COMM_TYPE_SHARED)
     seen = replace(
-        claim, rank=comm.rank, size=comm.size, local_rank=node.rank, local_size=node.size
+        claim,
+        rank=comm.rank,
+        size=comm.size,
+        local_rank=local.rank,
+        local_size=local.size,
+        node=local.bcast(comm.rank),
     )
-    node.Free()
-    return comm, seen
+    local.Free()
+    return Team(seen, comm)
 
 
 def version() -> str:
-    """Name and version of the running MPI."""
+    """Name and version of the MPI that mpi4py has loaded."""
     from mpi4py import MPI
 
     name, numbers = MPI.get_vendor()
     return f"{name} {'.'.join(map(str, numbers))}"
-
-
-def tidy(comm: "MPI.Intracomm", seen: World) -> None:
-    """Once all ranks are up: unlink MPICH's shared memory, hide the launcher's variables.
-
-    MPICH leaves 2-4 MiB in /dev/shm after every failed job; all ranks have it mapped by now.
-    """
-    paths = _segments()
-    comm.Barrier()
-    if seen.local_rank == 0:
-        for path in paths:
-            if os.path.exists(path):
-                os.unlink(path)
-    for name in [n for n in os.environ if n.startswith(world.LAUNCHER_PREFIXES)]:
-        del os.environ[name]
 
 
 def _segments() -> list[str]:
@@ -77,13 +120,13 @@ def _segments() -> list[str]:
             paths = [line.split()[-1] for line in file]
     except OSError:
         return []
-    return sorted({path for path in paths if path.startswith("/dev/shm/mpich")})
+    return sorted({path for path in paths if path.startswith(_SEGMENTS)})
 
 
-def _refuse_other_mpi(claim: World, loaded_family: str, loaded: str) -> None:
-    started_by = {world.OPEN_MPI: OPEN_MPI, world.HYDRA: MPICH}.get(claim.launcher)
-    if claim.size > 1 and started_by not in (None, loaded_family):
+def _refuse_other_mpi(claim: World, family: str, loaded: str) -> None:
+    known = claim.launcher in (OPEN_MPI, HYDRA)
+    if claim.size > 1 and known and claim.launcher != family:
         raise UsageError(
-            f"the ranks were started by {claim.launcher}, but mpi4py loads {loaded}: "
-            f"every process would be rank 0 of 1; use the mpiexec of {loaded}"
+            f"the ranks were started by {claim.launcher}, but mpi4py loads {loaded}, for which "
+            f"each would be rank 0 of 1: use the mpiexec of {loaded}"
         )

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from launch.script import Script
 from launch.status import UsageError
@@ -50,7 +51,7 @@ def parse(arguments: Sequence[str]) -> Options:
         >>> parse(["-n", "4", "train.py", "--lr", "1"]).script
         Script(name='train.py', arguments=('--lr', '1'), is_module=False)
     """
-    options = Options()
+    values: dict[str, Any] = {}
     left = list(arguments)
     while left and left[0].startswith("-") and left[0] != "-m":
         flag, equals, value = left.pop(0).partition("=")
@@ -60,14 +61,16 @@ def parse(arguments: Sequence[str]) -> Options:
         if read is None:
             if equals:
                 raise UsageError(f"option {flag} takes no value, got {value!r}")
-            options = replace(options, **{field: True})
+            values[field] = True
             continue
         if not equals:
             if not left:
                 raise UsageError(f"option {flag} needs a value")
             value = left.pop(0)
-        options = replace(options, **{field: read(flag, value)})
-    return options if options.help else replace(options, script=_script(left))
+        values[field] = read(flag, value)
+    if not values.get("help"):
+        values["script"] = _script(left)
+    return Options(**values)
 
 
 def unparsed(options: Options) -> list[str]:

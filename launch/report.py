@@ -23,7 +23,7 @@ _HINTS = {
 
 
 def say(text: str, fd: int = 2) -> None:
-    """Write lines to stderr in one piece; a closed or full stderr must not stop the end of a job."""
+    """Write lines in one piece; a closed or full stderr must not stop the end of a job."""
     data = text.encode(errors="replace")[:_LONGEST]
     try:
         while data:
@@ -41,21 +41,25 @@ def signal_text(number: int) -> str:
     return f"killed by signal {number} ({hint})"
 
 
-def ranks_text(ranks: Sequence[int]) -> str:
-    """Ranks in words, runs joined.
+def runs_text(numbers: Sequence[int]) -> str:
+    """Whole numbers in words, runs joined.
 
     Example:
-        >>> ranks_text([0, 1, 2, 5])
-        'ranks 0-2, 5'
+        >>> runs_text([0, 1, 2, 5])
+        '0-2, 5'
     """
     runs: list[list[int]] = []
-    for rank in sorted(ranks):
-        if runs and rank == runs[-1][-1] + 1:
-            runs[-1].append(rank)
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
         else:
-            runs.append([rank])
-    parts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(parts)}"
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def ranks_text(ranks: Sequence[int]) -> str:
+    """Ranks in words, such as "rank 1" or "ranks 0-2, 5"."""
+    return f"rank{'s' if len(ranks) > 1 else ''} {runs_text(ranks)}"
 
 
 def trimmed(error: BaseException) -> str:
@@ -64,6 +68,12 @@ def trimmed(error: BaseException) -> str:
     while tb is not None and _is_ours(tb):
         tb = tb.tb_next
     return "".join(traceback.format_exception(type(error), error, tb))
+
+
+def one_line(error: BaseException) -> str:
+    """The type and the first line of an exception."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def digest(text: str) -> int:

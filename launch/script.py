@@ -1,4 +1,4 @@
-"""Runs the user's program as plain `python` would: its name, file, arguments, path and `__main__`."""
+"""Runs the user's program as plain `python` would: name, file, arguments, path and `__main__`."""
 
 import importlib.machinery
 import importlib.util

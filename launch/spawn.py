@@ -1,4 +1,4 @@
-"""Starts the ranks itself: finds the mpiexec that belongs to the MPI which mpi4py loads, and runs it."""
+"""Starts the ranks itself, with the mpiexec that belongs to the MPI which mpi4py loads."""
 
 import os
 import shlex
@@ -10,17 +10,16 @@ import sys
 from launch import report, supervisor
 from launch.options import Options, interpreter_flags, unparsed
 from launch.status import UsageError
+from launch.world import HYDRA, OPEN_MPI, mpi_family
 
-OPEN_MPI = "Open MPI"
-MPICH = "MPICH"
-# What `mpiexec --version` says, and the vendor that mpi4py calls by another name.
+# What `mpiexec --version` says, and whose it is.
 _MARKS = (
     ("open mpi", OPEN_MPI),
     ("openrte", OPEN_MPI),
     ("prterun", OPEN_MPI),
-    ("hydra", MPICH),
-    ("intel", MPICH),
-    ("mpich", MPICH),
+    ("hydra", HYDRA),
+    ("intel", HYDRA),
+    ("mpich", HYDRA),
 )
 # MPI is loaded, not started: on login nodes starting it ends the interpreter.
 _ASK = """\
@@ -34,11 +33,6 @@ for line in open("/proc/self/maps") if __import__("os").path.exists("/proc/self/
         print(line.split()[-1])
         break
 """
-
-
-def family(vendor: str) -> str:
-    """Open MPI or MPICH: whose mpiexec can start programs of this MPI."""
-    return OPEN_MPI if vendor in (OPEN_MPI, "Spectrum MPI") else MPICH
 
 
 def loaded_mpi() -> tuple[str, str, str]:
@@ -66,9 +60,9 @@ def find_mpiexec() -> tuple[str, str]:
     seen: list[str] = []
     for path in _candidates(library):
         found = _vendor_of(path)
-        if found == family(vendor):
+        if found == mpi_family(vendor):
             return path, found
-        seen.append(f"{path} is {found or 'unknown'}")
+        seen.append(f"{path} is {found or 'of an unknown MPI'}")
     have = f"mpi4py loads {vendor} {version}"
     if seen:
         raise UsageError(f"{have}, but {seen[0]}: put the mpiexec of {vendor} on the PATH")

@@ -1,19 +1,21 @@
 """The parent of a rank: forked before anything but the standard library is loaded.
 
-It holds nothing but a pipe to its child, so whatever ends the child (a signal, the kernel, a library that
-calls exit) ends in one sentence and the right status, and it takes the rest of the job down in the
-way that the job's launcher understands.
+It holds little but a pipe to its child, so whatever ends the child (a signal, the kernel, a library
+that calls exit) ends in one sentence and the right status, and it takes the rest of the job down in
+the way that the job's launcher understands.
 """
 
 import ctypes
 import os
+import select
 import signal
 import sys
 import time
 from dataclasses import dataclass
 
-from launch import report, status
+from launch import report, stacks, status
 from launch.ledger import Ledger
+from launch.output import Output, Stream
 from launch.world import HYDRA, World
 
 # What the child says through the pipe, one byte each.
@@ -21,10 +23,11 @@ MPI_IS_UP = b"m"
 REPORTED = b"r"
 ENDED = b"e"
 
-# Time for mpirun to forward what was written to stderr before it is told to kill the job: without it
-# 0 to 3 of 8 reports were lost.
+# Time for mpirun to forward what was written to stderr before it is told to kill the job: without
+# it 0 to 3 of 8 reports were lost.
 FORWARDING = 0.1
-# A death by SIGTERM or SIGKILL is mostly the end of a job that failed elsewhere: let that rank speak.
+# A death by SIGTERM or SIGKILL is mostly the end of a job that failed elsewhere: let that rank
+# speak first.
 YIELDING = 0.2
 _PR_SET_PDEATHSIG = 1
 
@@ -35,6 +38,17 @@ class Verdict:
 
     code: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What the child of a supervisor inherits: its world, the ledger and three descriptors."""
+
+    world: World
+    ledger: Ledger
+    link: int
+    stacks: int
+    stderr: int
 
 
 def verdict(wait_status: int, said: bytes) -> Verdict:
@@ -58,10 +72,11 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
-def fork_rank(world: World, ledger: Ledger) -> int:
-    """The writing end of the pipe to the supervisor; returns in the child only."""
+def fork_rank(world: World, ledger: Ledger, output: Output | None) -> Child:
+    """What the child needs to become the rank; the parent ends with it in here."""
     die_with_parent()
     parent = os.getpid()
+    memory = stacks.memory_file()
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -71,12 +86,40 @@ def fork_rank(world: World, ledger: Ledger) -> int:
         die_with_parent()
         if os.getppid() != parent:
             os._exit(status.SILENT)
-        return writing
+        return Child(world, ledger, writing, memory, output.enter_child() if output else 2)
     os.close(writing)
     _forward_signals(child)
+    if output:
+        output.enter_parent()
+        _carry(child, output.streams)
     _, wait_status = os.waitpid(child, 0)
-    said = os.read(reading, 64)
-    os._exit(_end(world, ledger, verdict(wait_status, said), child))
+    found = verdict(wait_status, _drain(reading))
+    os._exit(_end(world, ledger, found, child, stacks.read(memory)))
+
+
+def _drain(reading: int) -> bytes:
+    # Not to the end of the file: forked data workers may still hold the other side.
+    os.set_blocking(reading, False)
+    try:
+        return os.read(reading, 64)
+    except BlockingIOError:
+        return b""
+
+
+def _carry(child: int, streams: list[Stream]) -> None:
+    """Pass the child's output on until it has ended and nothing is left."""
+    gone = os.pidfd_open(child)
+    left = {stream.reading: stream for stream in streams}
+    while left:
+        ready, _, _ = select.select([*left, gone], [], [])
+        readable = [fd for fd in ready if fd != gone]
+        for fd in readable:
+            if not left[fd].carry():
+                del left[fd]
+        # Forked data workers may hold the pipes open for longer than the rank lives.
+        if not readable:
+            break
+    os.close(gone)
 
 
 def _forward_signals(child: int) -> None:
@@ -95,23 +138,33 @@ def _pass_on(child: int, number: int) -> None:
         return
 
 
-def _end(world: World, ledger: Ledger, found: Verdict, child: int) -> int:
+def _end(world: World, ledger: Ledger, found: Verdict, child: int, dump: str) -> int:
     if found.code == 0:
         return 0
     if found.text:
         if found.code in (status.SIGNALLED + signal.SIGKILL, status.TERMINATED):
             time.sleep(YIELDING)
         if ledger.claim(world.rank):
-            place = f"rank {world.rank} of {world.size} (host {os.uname().nodename}, pid {child})"
-            report.say(f"launch: {place} {found.text}\n")
+            _report(world, found, child, dump)
     ledger.unlink()
     time.sleep(FORWARDING)
     _abort_job(world, found.code)
     return found.code
 
 
+def _report(world: World, found: Verdict, child: int, dump: str) -> None:
+    host = os.uname().nodename
+    stack = stacks.frames(dump)
+    where = stacks.place(stack)
+    lines = f"launch: rank {world.rank} of {world.size} (host {host}, pid {child}) {found.text}"
+    lines += f" in {where}\n" if where else "\n"
+    if stack:
+        lines += f"[rank {world.rank}/{world.size} {host} {child}] {stacks.text(stack)}"
+    report.say(lines)
+
+
 def _abort_job(world: World, code: int) -> None:
-    # An exit status alone is a lottery under Hydra (os._exit(3) gave 3 or 9, a vanished rank gave 0);
+    # An exit status alone is a lottery under Hydra (os._exit(3) gave 3 or 9, a vanished rank 0);
     # its own abort message carried the right status in every run. Open MPI takes the exit status.
     fd = os.environ.get("PMI_FD", "")
     if world.launcher != HYDRA or not fd.isdigit():

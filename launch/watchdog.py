@@ -1,6 +1,6 @@
 """A thread per rank that reads the board ten times a second and ends a job that cannot go on.
 
-It works while the main thread is blocked inside MPI. What it finds it hands to `fail`.
+It works while the main thread is blocked inside MPI. What it finds it hands on.
 """
 
 import threading
@@ -34,7 +34,7 @@ def examine(board: Board, peers: Sequence[int], timeout: float, now: float) -> F
     for rank in peers:
         theirs = board.read(rank)
         finding = _mismatch(board, mine, rank, theirs, waited) or _uneven(
-            board.rank, mine, rank, theirs, min(waited, now - theirs.since)
+            mine, rank, theirs, min(waited, now - theirs.since)
         )
         if finding:
             return finding
@@ -46,28 +46,21 @@ def examine(board: Board, peers: Sequence[int], timeout: float, now: float) -> F
     return None
 
 
-def roll_call(board: Board, ranks: Sequence[int], now: float, most: int = 16) -> str:
-    """One line per rank (at most `most`): what it does and since when."""
-    lines = [_line(rank, board.read(rank), now) for rank in ranks]
-    more = [f"... and {len(lines) - most} more ranks"] if len(lines) > most else []
-    return "".join(f"launch:   {line}\n" for line in lines[:most] + more)
-
-
 class Watchdog:
-    """The thread; `fail(code, text)` does not return."""
+    """The thread; `found` is called once with what it finds, in the thread."""
 
     def __init__(
         self,
         board: Board,
         peers: Sequence[int],
         timeout: float,
-        fail: Callable[[int, str], None],
+        found: Callable[[Finding], None],
         signalled: Callable[[], Finding | None],
     ) -> None:
         self._board = board
-        self._peers = [rank for rank in peers if rank != board.rank]
+        self._others = [rank for rank in peers if rank != board.rank]
         self._timeout = timeout
-        self._fail = fail
+        self._found = found
         self._signalled = signalled
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="launch-watchdog", daemon=True)
@@ -81,14 +74,16 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stop.wait(PERIOD):
             found = self._signalled() or examine(
-                self._board, self._peers, self._timeout, time.monotonic()
+                self._board, self._others, self._timeout, time.monotonic()
             )
             if found:
-                self._fail(found.code, found.text)
+                self._found(found)
                 return
 
 
-def _mismatch(board: Board, mine: Record, rank: int, theirs: Record, waited: float):
+def _mismatch(
+    board: Board, mine: Record, rank: int, theirs: Record, waited: float
+) -> Finding | None:
     other = board.fingerprint_at(rank, mine.seq)
     if waited < GRACE or other in (None, board.fingerprint_at(board.rank, mine.seq)):
         return None
@@ -96,7 +91,7 @@ def _mismatch(board: Board, mine: Record, rank: int, theirs: Record, waited: flo
     return Finding(status.MISMATCH, f"{text} as #{mine.seq}")
 
 
-def _uneven(me: int, mine: Record, rank: int, theirs: Record, waited: float):
+def _uneven(mine: Record, rank: int, theirs: Record, waited: float) -> Finding | None:
     if waited < GRACE or theirs.state is not State.FINISHED or theirs.seq >= mine.seq:
         return None
     text = (
@@ -109,16 +104,3 @@ def _uneven(me: int, mine: Record, rank: int, theirs: Record, waited: float):
 def _call(record: Record) -> str:
     where = f" at {record.site}" if record.site else ""
     return f"{record.label or 'a collective'} #{record.seq}{where}"
-
-
-def _line(rank: int, record: Record, now: float) -> str:
-    doing = {
-        State.ABSENT: "is not on this node",
-        State.STARTING: "starts",
-        State.COMPUTING: f"computes after collective #{record.seq}",
-        State.IN_COLLECTIVE: f"is in {_call(record)}",
-        State.PATIENT: f"is in {_call(record)}",
-        State.FINISHED: f"has ended its script after {record.seq} collectives",
-        State.FAILED: f"failed after collective #{record.seq}",
-    }[record.state]
-    return f"rank {rank} {doing} (for {now - record.since:.1f} s)"

@@ -12,10 +12,10 @@ HYDRA = "MPICH (Hydra)"
 SLURM = "Slurm"
 ALONE = "none"
 
-# One row per launcher: name, a variable that only it sets, rank, size, local rank, local size.
-# The order matters: an mpirun inside a Slurm step sees the step's variables as well. Slurm is believed
-# for SLURM_STEP_NUM_TASKS only: SLURM_NTASKS is the job's and is set in batch scripts, where one
-# process would wait for ranks that never come.
+# One row per launcher: name, a variable that only it sets, rank and size, local rank and size.
+# The order matters: an mpirun inside a Slurm step sees the step's variables as well. Slurm is
+# believed for SLURM_STEP_NUM_TASKS only: SLURM_NTASKS is the job's and is set in batch scripts,
+# where one process would wait for ranks that never come.
 _CLAIMS = (
     (
         OPEN_MPI,
@@ -41,13 +41,22 @@ LAUNCHER_PREFIXES = ("PMI", "OMPI_", "PRTE_", "HYDI_", "HYDRA_", "MPI_LOCAL")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The place of this process: rank of size in the job, local rank of local size on its node."""
+    """The place of this process: rank of size in the job, local rank of local size on its node.
+
+    `node` is the rank that is local rank 0 there.
+    """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
     launcher: str = ALONE
+    node: int = 0
+
+
+def mpi_family(vendor: str) -> str:
+    """OPEN_MPI or HYDRA: whose mpiexec can start the programs of this MPI (mpi4py's name of it)."""
+    return OPEN_MPI if vendor in (OPEN_MPI, "Spectrum MPI") else HYDRA
 
 
 def claimed(environ: Mapping[str, str]) -> World:
@@ -71,7 +80,7 @@ def claimed(environ: Mapping[str, str]) -> World:
 
 
 def _slurm_local_size(environ: Mapping[str, str]) -> int:
-    # SLURM_STEP_TASKS_PER_NODE reads "4(x2),3": four tasks on each of two nodes, three on the third.
+    # "4(x2),3" means four tasks on each of two nodes and three on the third.
     counts: list[int] = []
     for part in environ.get("SLURM_STEP_TASKS_PER_NODE", "").split(","):
         count, _, times = part.partition("(x")

@@ -1,0 +1,105 @@
+"""Where each rank keeps its Python stacks for the hour of need, and how they are read.
+
+faulthandler writes them from C, into a memory file: also while MPI blocks, while an extension holds
+the GIL, and in the moment of a segmentation fault.
+"""
+
+import faulthandler
+import os
+import pathlib
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# A real-time signal: scripts and schedulers use the two user signals.
+DUMP_SIGNAL: int = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (
+    5 if hasattr(signal, "SIGRTMIN") else 0
+)
+# The time in which a living process writes its stacks; a stopped one never does.
+WRITING = 0.3
+_FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+_PACKAGE = str(pathlib.Path(__file__).parent)
+_NOT_THE_USERS = (_PACKAGE, "<frozen", os.path.dirname(os.__file__))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of a stack."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.function} at {os.path.basename(self.file)}:{self.line}"
+
+
+def memory_file() -> int:
+    """A file descriptor of a file without a name, shared with the children forked later."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("unison-stacks", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def arm(fd: int) -> None:
+    """Write this process's stacks to `fd` on a fatal error and on DUMP_SIGNAL."""
+    faulthandler.enable(fd)
+    faulthandler.register(DUMP_SIGNAL, fd, all_threads=True)
+
+
+def read(fd: int) -> str:
+    """What was written to `fd` so far."""
+    return os.pread(fd, os.fstat(fd).st_size, 0).decode(errors="replace")
+
+
+def collect(places: Sequence[tuple[int, int]]) -> list[str]:
+    """The stacks of processes given as (pid, fd of its memory file); "" for one that gave none."""
+    for pid, _ in places:
+        try:
+            os.kill(pid, DUMP_SIGNAL)
+        except ProcessLookupError:
+            continue
+    time.sleep(WRITING)
+    return [_read_of(pid, fd) for pid, fd in places]
+
+
+def frames(dump: str, main_thread: int = 0) -> list[Frame]:
+    """The stack of one thread of a dump, innermost first, without the launcher's frames.
+
+    The thread is the one that received the fatal signal, or `main_thread` if its number is given.
+    """
+    mark = f"0x{main_thread:016x}" if main_thread else "Current thread"
+    blocks = re.split(r"\n(?=\S)", dump)
+    block = next((text for text in reversed(blocks) if mark in text.split("\n", 1)[0]), "")
+    found = [Frame(file, int(line), name) for file, line, name in _FRAME.findall(block)]
+    ours = next((i for i, frame in enumerate(found) if frame.file.startswith(_PACKAGE)), len(found))
+    inner = found[:ours]
+    while inner and inner[-1].file.startswith("<frozen"):
+        inner.pop()
+    return inner
+
+
+def place(stack: Sequence[Frame]) -> Frame | None:
+    """The innermost line of the user's own code, else the innermost line; None if empty."""
+    outside = (*_NOT_THE_USERS, *(path for path in sys.path if path.endswith("-packages")))
+    own = [frame for frame in stack if not frame.file.startswith(outside)]
+    return own[0] if own else stack[0] if stack else None
+
+
+def text(stack: Sequence[Frame]) -> str:
+    """A stack as a traceback is printed: outermost first."""
+    lines = [f'  File "{f.file}", line {f.line}, in {f.function}\n' for f in reversed(stack)]
+    return "Stack (most recent call last):\n" + "".join(lines) if lines else ""
+
+
+def _read_of(pid: int, fd: int) -> str:
+    try:
+        with open(f"/proc/{pid}/fd/{fd}", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
