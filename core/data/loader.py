@@ -52,26 +52,23 @@ class DataLoader:
         _check_context(multiprocessing_context)
         _check_order(streaming, shuffle, sampler, batch_sampler)
         _check_batches(batch_size, bool(shuffle) or sampler is not None, batch_sampler, drop_last)
-        self.dataset = dataset
+        self.dataset, self._streaming = dataset, streaming
         self.num_workers = num_workers
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
-        self.pin_memory = pin_memory
-        self.pin_memory_device = pin_memory_device
+        self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self.timeout = timeout
-        self.worker_init_fn = worker_init_fn
-        self.multiprocessing_context = multiprocessing_context
+        self.worker_init_fn, self.persistent_workers = worker_init_fn, persistent_workers
+        self.multiprocessing_context, self.in_order = multiprocessing_context, in_order
         self.generator = generator
-        self.persistent_workers = persistent_workers
-        self.in_order = in_order
-        self.batch_size = None if batch_sampler is not None else batch_size
-        self.drop_last = False if batch_sampler is not None else drop_last
-        self._streaming = streaming
+        given = batch_sampler is not None
+        self.batch_size, self.drop_last = (None, False) if given else (batch_size, drop_last)
         self.sampler = sampler if sampler is not None else self._default_sampler(bool(shuffle))
-        self.batch_sampler = batch_sampler
-        if batch_sampler is None and batch_size is not None and not streaming:
-            self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
-        self._batched = batch_size is not None or batch_sampler is not None
+        self.batch_sampler = batch_sampler if given else self._in_batches()
+        self._batched = given or batch_size is not None
         self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
+        self._begin_nowhere()
+
+    def _begin_nowhere(self) -> None:
         self._pool: WorkerPool | None = None
         self._position: dict[str, Any] = _no_position()
         self._resumed: dict[str, Any] | None = None
@@ -82,6 +79,11 @@ class DataLoader:
         if shuffle:
             return RandomSampler(self.dataset, generator=self.generator)
         return SequentialSampler(self.dataset)
+
+    def _in_batches(self) -> BatchSampler | None:
+        if self.batch_size is None or self._streaming:
+            return None
+        return BatchSampler(self.sampler, self.batch_size, self.drop_last)
 
     @property
     def _order(self) -> Any:

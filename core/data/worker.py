@@ -179,7 +179,11 @@ def main(fd: int) -> None:
     global _is_worker
     _is_worker = True
     os.set_inheritable(fd, False)
-    channel = Channel(socket.socket(fileno=fd))
+    with socket.socket(fileno=fd) as end:
+        _work(Channel(end))
+
+
+def _work(channel: Channel) -> None:
     payload, script, number, parent = channel.receive()
     if parent is not None:
         _die_with(parent)
