@@ -56,10 +56,9 @@ class DataLoader:
         self.num_workers = num_workers
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
-        self.timeout = timeout
         self.worker_init_fn, self.persistent_workers = worker_init_fn, persistent_workers
         self.multiprocessing_context, self.in_order = multiprocessing_context, in_order
-        self.generator = generator
+        self.timeout, self.generator = timeout, generator
         given = batch_sampler is not None
         self.batch_size, self.drop_last = (None, False) if given else (batch_size, drop_last)
         self.sampler = sampler if sampler is not None else self._default_sampler(bool(shuffle))

@@ -157,7 +157,7 @@ MADE = {
 
 
 @pytest.mark.parametrize("name", MADE)
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("done", [0, 1, 3])
 def test_a_resumed_epoch_goes_on_where_it_was(name, workers, done):
     with using(seeded()) as generator:
