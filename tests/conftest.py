@@ -23,15 +23,6 @@ hypothesis.settings.register_profile("law", deadline=None, derandomize=True, dat
 hypothesis.settings.load_profile("law")
 
 
-# First: xdist reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tests that start ranks run one after the other: ranks that poll starve each other."""
-    for item in items:
-        if item.get_closest_marker("mpi"):
-            item.add_marker(pytest.mark.xdist_group("mpi"))
-
-
 def children():
     """The process ids of this process's children, ended ones that nobody waited for included."""
     found = set()
