@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from typing import NoReturn
 
 from launch import cores, spawn, status, supervisor
 from launch.ledger import open_ledger
@@ -44,7 +45,10 @@ def _limit_threads(claim: World, starter: int) -> None:
 def _output(options: Options, claim: World) -> Output | None:
     if not options.prefix and not options.log_dir:
         return None
-    return Output(claim.rank, options.log_dir, options.prefix)
+    try:
+        return Output(claim.rank, options.log_dir, options.prefix)
+    except OSError as error:
+        _refuse(claim, f"cannot write log files in {options.log_dir!r}: {error.strerror}")
 
 
 def _starts_ranks(options: Options, claim: World) -> bool:
@@ -64,7 +68,7 @@ def _starts_ranks(options: Options, claim: World) -> bool:
     return options.ranks > 1
 
 
-def _refuse(claim: World, text: str) -> None:
+def _refuse(claim: World, text: str) -> NoReturn:
     if claim.rank == 0:
         say(f"launch: {text}\n")
     elif claim.launcher != ALONE:

@@ -34,6 +34,7 @@ class Rank:
         self._child = child
         self._ending = Ending(child.world, child.ledger, child.link, child.stderr)
         self._team = Team(child.world)
+        self._pid = os.getpid()
 
     def run(self) -> int:
         """The status with which the interpreter may end in peace: 0 after the end of the script."""
@@ -88,16 +89,21 @@ class Rank:
         threading.excepthook = self._thread_failed
         for stream in (sys.stdout, sys.stderr):
             # Whole lines reach mpirun in one piece, and nothing is lost when a job is killed.
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            stream.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
         board.set_state(State.COMPUTING)
         peers = [peer.rank for peer in agreement.peers]
         return Watchdog(board, peers, self._options.timeout, self._found, signals.finding)
 
     def _refuse(self, text: str) -> int:
-        # All ranks come here together; one of them says why, and leaves first.
-        if self._team.world.rank == 0:
-            report.say(f"launch: {text}\n")
-        elif not self._team.has_mpi:
+        # With MPI all ranks come here together; before that, perhaps only some of them do. One says
+        # why, and leaves first.
+        world, ledger = self._team.world, self._child.ledger
+        if world.rank == 0 if self._team.has_mpi else ledger.claim(world.rank):
+            where = (
+                "" if world.rank == 0 else f" (on rank {world.rank}, host {os.uname().nodename})"
+            )
+            self._ending.say(f"launch: {text}{where}\n")
+        else:
             time.sleep(GATHERING)
         self._ending.tell(REPORTED)
         return status.USAGE
@@ -116,6 +122,10 @@ class Rank:
             self._ending.fail(status.EXCEPTION, report.one_line(error), report.trimmed(error))
 
     def _exited(self, code: object) -> None:
+        if os.getpid() != self._pid:
+            # A child forked by the script: MPI must not be finalized from here.
+            sys.stdout.flush()
+            os._exit(code if isinstance(code, int) else bool(code))
         if code is None or code == 0:
             return
         if isinstance(code, int):

@@ -1,0 +1,160 @@
+"""Starts real jobs for the tests, and says all that can be seen of their end."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+
+import pytest
+
+from launch import spawn
+from launch.options import Options
+from launch.world import OPEN_MPI
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FAULTS = pathlib.Path(__file__).with_name("faults.py")
+MPIEXEC = pathlib.Path(sys.executable).with_name("mpiexec")
+# A job that is not over by then hangs; no test waits for it otherwise.
+LIMIT = 60
+
+needs_mpi = [
+    pytest.mark.mpi,
+    pytest.mark.skipif(not MPIEXEC.exists(), reason=f"no mpiexec beside {sys.executable}"),
+]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that is over: its status, its output, the processes and files it has left behind."""
+
+    code: int
+    out: str
+    err: str
+    alive: list[int]
+    litter: list[str]
+
+    @property
+    def reports(self) -> list[str]:
+        """The lines in which the launcher says why."""
+        start = re.compile(r"launch: ranks? [-0-9, ]+ of \d+ \(host ")
+        return [line for line in self.err.splitlines() if start.match(line)]
+
+    @property
+    def tracebacks(self) -> int:
+        return self.err.count("Traceback (most recent call last)")
+
+
+class Job:
+    """A running job: `python -m launch -n N ...`, or mpiexec itself with `direct`."""
+
+    def __init__(self, folder, ranks, *words, options=(), direct=False, env=None, stderr=None):
+        self.folder = folder
+        self.tag = uuid.uuid4().hex
+        self._before = shared_memory()
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "UNISON_TEST_TAG": self.tag}
+        environ.update(UNISON_TEST_DIR=str(folder), OMP_NUM_THREADS="1", **(env or {}))
+        own = ["-q", *map(str, options), *map(str, words)]
+        launcher = [sys.executable, "-m", "launch", *(["-n", str(ranks)] if ranks else [])]
+        start = mpiexec(ranks) + [sys.executable, "-m", "launch"] if direct else launcher
+        self._err = open(folder / "stderr.txt", "w+b") if stderr is None else None
+        self.process = subprocess.Popen(
+            [*start, *own],
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._err or stderr,
+            start_new_session=True,
+        )
+
+    def wait_for(self, name):
+        """Block until a rank has written the file `name`."""
+        deadline = time.monotonic() + LIMIT
+        while not (self.folder / name).exists():
+            assert self.process.poll() is None, f"the job ended before {name}"
+            assert time.monotonic() < deadline, f"{name} never came"
+            time.sleep(0.01)
+
+    def end(self) -> Ended:
+        """Wait for the end; a job that does not end is killed, and the test fails."""
+        try:
+            out, _ = self.process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            for pid in tagged(self.tag):
+                os.kill(pid, 9)
+            self.process.communicate()
+            pytest.fail(f"the job hangs; so far it said: {self._said()}")
+        alive = gone(lambda: tagged(self.tag))
+        litter = gone(lambda: shared_memory() - self._before - in_use())
+        return Ended(self.process.returncode, out.decode(), self._said(), alive, litter)
+
+    def _said(self):
+        if self._err is None:
+            return ""
+        self._err.seek(0)
+        text = self._err.read().decode(errors="replace")
+        self._err.close()
+        return text
+
+
+def run(folder, ranks, *words, **how) -> Ended:
+    """Start a job and wait for its end."""
+    return Job(folder, ranks, *words, **how).end()
+
+
+def mpiexec(ranks):
+    """The command that starts ranks here, as the launcher itself would write it."""
+    words = spawn.command(Options(ranks=ranks))
+    return words[: words.index(sys.executable)]
+
+
+def is_open_mpi():
+    """Whether the ranks run on Open MPI."""
+    return spawn.find_mpiexec()[1] == OPEN_MPI
+
+
+def tagged(tag):
+    """The living processes of a job: all that have inherited its environment."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if tag.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            # It ended between the listing and the reading, or is not ours.
+            continue
+    return found
+
+
+def shared_memory():
+    """The names in shared memory that MPI and the launcher make."""
+    folder = pathlib.Path("/dev/shm")
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return {name for name in names if name.startswith(("unison-", "mpich", "sm_segment", "vader"))}
+
+
+def in_use():
+    """The names in shared memory that some process, of any job, has mapped."""
+    found = set()
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            lines = (entry / "maps").read_text().splitlines() if entry.name.isdigit() else []
+        except OSError:
+            # It ended between the listing and the reading, or is not ours.
+            continue
+        found.update(line.rsplit("/", 1)[1] for line in lines if "/dev/shm/" in line)
+    return found
+
+
+def gone(look):
+    """What is still there after it had time to go: [] at once when there is nothing."""
+    deadline = time.monotonic() + 10
+    while (left := look()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return sorted(left)
