@@ -100,7 +100,9 @@ class ProcessGroup(Collectives):
         return self._make_subgroup(ranks, timeout) if self.rank in ranks else None
 
     def _make_subgroup(self, ranks: list[int], timeout: Timeout) -> Any:
-        return self.subgroup(ranks, f"{self.subgroups}:{ranks}", timeout or self.timeout)
+        part = self.subgroup(ranks, f"{self.subgroups}:{ranks}", timeout or self.timeout)
+        part.ranks = [self.ranks[r] for r in ranks]
+        return part
 
     def close(self) -> None:
         """Nothing; the group gives back what it holds and cannot be used any more.

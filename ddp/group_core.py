@@ -36,6 +36,9 @@ class Guard(Protocol):
     def agree(self, seq: int, call: Call, channel: Channel) -> Steps:
         """None, once every rank that can be seen has posted the same call."""
 
+    def wait_patiently(self) -> None:
+        """Nothing; the call just posted has no deadline."""
+
     def leave(self) -> None:
         """Nothing; the call is over."""
 
@@ -50,9 +53,9 @@ class Guard(Protocol):
 
 
 def timeout_seconds(timeout: Timeout) -> float:
-    """The deadline in seconds: the argument, else UNISON_TIMEOUT, else ten minutes."""
+    """The deadline in seconds: the argument, else UNISON_TIMEOUT (0: never), else ten minutes."""
     if timeout is None:
-        return float(os.environ.get("UNISON_TIMEOUT", DEFAULT_TIMEOUT))
+        return float(os.environ.get("UNISON_TIMEOUT", DEFAULT_TIMEOUT)) or float("inf")
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
     if not seconds > 0:
         raise ValueError(f"timeout must be a positive number of seconds, got {seconds:g}")
@@ -63,7 +66,7 @@ class GroupCore(ABC):
     """A group without verbs: who is in it, and how an operation is started."""
 
     name = ""
-    array_type: type = np.ndarray
+    array_type: type[Any] = np.ndarray
 
     def __init__(
         self,
@@ -77,6 +80,9 @@ class GroupCore(ABC):
         schedule: Schedule | None = None,
     ) -> None:
         self.rank, self.size = rank, size
+        # The ranks of the default group that are ranks 0, 1, ... here.
+        self.ranks = list(range(size))
+        self.shards = size
         self.local_rank, self.local_size = local_rank, local_size
         self.timeout = timeout_seconds(timeout)
         self.engine, self.guard = engine, guard
@@ -117,6 +123,8 @@ class GroupCore(ABC):
             self.engine.wait_until(self._oldest())
             self.check_usable(call)
         seq = self.guard.post(call)
+        if timeout is not None and timeout_seconds(timeout) == float("inf"):
+            self.guard.wait_patiently()
         return self._launch(call, self._guarded(seq, call, plan), async_op, timeout)
 
     def start_unguarded(
@@ -198,7 +206,7 @@ class GroupCore(ABC):
             call_site(),
         )
 
-    def check_array(self, op: str, array: Any) -> None:
+    def check_array(self, op: str, array: Array) -> None:
         """None, if `array` is of the type that this backend moves."""
         if not isinstance(array, self.array_type):
             raise TypeError(

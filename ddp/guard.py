@@ -26,7 +26,7 @@ from ddp.schedule import Channel, Schedule
 from ddp.work import Steps
 
 # After a mismatch was seen: how long to wait for ranks that have not come yet, to name them all.
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 0.3
 # Half of the board's ring: no rank gets so far ahead that it overwrites what another must read.
 MAX_AHEAD = SLOTS // 2
 _LABEL_BYTES = 192
@@ -108,6 +108,11 @@ class BoardGuard:
         if self._messages:
             yield from self._agree_by_messages(call, channel)
         self._agreed = max(self._agreed, seq)
+
+    def wait_patiently(self) -> None:
+        """Nothing; the call just posted has no deadline, and says so to those who watch."""
+        if self._board is not None:
+            self._board.set_state(State.PATIENT)
 
     def leave(self) -> None:
         """Nothing; the call is over."""
@@ -253,7 +258,7 @@ def _gone(rank: int, record: Record) -> str:
 
 def _whereabouts(record: Record) -> str:
     where = f"{record.label} at {record.site} (#{record.seq})"
-    if record.state is State.IN_COLLECTIVE:
+    if record.state in (State.IN_COLLECTIVE, State.PATIENT):
         return f"waits in {where}"
     state = record.state.name.lower().replace("_", " ")
     return f"{state}, last call {where}" if record.label else state

@@ -221,10 +221,11 @@ class ThreadGroup(ProcessGroup):
         timeout: Timeout,
     ) -> None:
         rank, size = ranks.index(world_rank), len(ranks)
-        self.world, self.ranks, self.key = world, ranks, f"{key}|{','.join(map(str, ranks))}"
+        self.world, self.key = world, f"{key}|{','.join(map(str, ranks))}"
         board = ThreadBoard(world, world.board(self.key, size), rank)
         guard = BoardGuard(rank, board, range(size))
         super().__init__(rank, size, rank, size, engine, guard, timeout)
+        self.ranks = ranks
 
     def channel(self, seq: int) -> Channel:
         """The messages of collective number `seq`."""

@@ -1,0 +1,283 @@
+"""The collectives as functions of tensors or arrays, with the signatures of torch.distributed.
+
+`src` and `dst` count in the default group, as in PyTorch; the methods of a group count in itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from core.autograd.value import Value, version_of
+from ddp.group import ReduceOp, Timeout, Work
+from ddp.lifecycle import get_group_rank, member_of
+
+Tensor = Any
+Group = Any
+
+
+def array_of(tensor: Tensor) -> Any:
+    """The memory of a tensor; an array is its own."""
+    return tensor.array if isinstance(tensor, Value) else tensor
+
+
+def written(tensor: Tensor) -> Any:
+    """The memory of a tensor that a collective changes: backward refuses what was saved before."""
+    if isinstance(tensor, Value):
+        version_of(tensor)[0] += 1
+    return array_of(tensor)
+
+
+def _arrays(tensors: Sequence[Tensor] | None) -> list[Any] | None:
+    return None if tensors is None else [array_of(tensor) for tensor in tensors]
+
+
+def _all_written(tensors: Sequence[Tensor] | None) -> list[Any] | None:
+    return None if tensors is None else [written(tensor) for tensor in tensors]
+
+
+def broadcast(
+    tensor: Tensor, src: int = 0, group: Group = None, async_op: bool = False
+) -> Work | None:
+    """Nothing; `tensor` holds what rank `src` had."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.broadcast(written(tensor), get_group_rank(pg, src), async_op)
+
+
+def all_reduce(
+    tensor: Tensor, op: ReduceOp = ReduceOp.SUM, group: Group = None, async_op: bool = False
+) -> Work | None:
+    """Nothing; `tensor` holds the reduction over ranks, the same bits on every rank.
+
+    Example:
+        >>> import numpy as np
+        >>> from ddp.lifecycle import get_rank
+        >>> from ddp.simulate import simulate
+        >>> def total():
+        ...     array = np.array([1.0 + get_rank()])
+        ...     all_reduce(array)
+        ...     return array.item()
+        >>> simulate(total, size=3)
+        [6.0, 6.0, 6.0]
+    """
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.all_reduce(written(tensor), op, async_op)
+
+
+def reduce(
+    tensor: Tensor,
+    dst: int,
+    op: ReduceOp = ReduceOp.SUM,
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; on rank `dst` `tensor` holds the reduction over ranks."""
+    if (pg := member_of(group)) is None:
+        return None
+    root = get_group_rank(pg, dst)
+    array = written(tensor) if pg.rank == root else array_of(tensor)
+    return pg.reduce(array, root, op, async_op)
+
+
+def all_gather(
+    tensor_list: Sequence[Tensor], tensor: Tensor, group: Group = None, async_op: bool = False
+) -> Work | None:
+    """Nothing; `tensor_list[r]` holds what rank r had in `tensor`."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.all_gather([written(out) for out in tensor_list], array_of(tensor), async_op)
+
+
+def all_gather_into_tensor(
+    output_tensor: Tensor, input_tensor: Tensor, group: Group = None, async_op: bool = False
+) -> Work | None:
+    """Nothing; `output_tensor` holds the inputs of all ranks, joined or stacked along dim 0."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.all_gather_into_tensor(written(output_tensor), array_of(input_tensor), async_op)
+
+
+def gather(
+    tensor: Tensor,
+    gather_list: Sequence[Tensor] | None = None,
+    dst: int = 0,
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; on rank `dst` `gather_list[r]` holds what rank r had in `tensor`."""
+    if (pg := member_of(group)) is None:
+        return None
+    root = get_group_rank(pg, dst)
+    return pg.gather(array_of(tensor), _all_written(gather_list), root, async_op)
+
+
+def scatter(
+    tensor: Tensor,
+    scatter_list: Sequence[Tensor] | None = None,
+    src: int = 0,
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; `tensor` holds what rank `src` had in `scatter_list[this rank]`."""
+    if (pg := member_of(group)) is None:
+        return None
+    root = get_group_rank(pg, src)
+    return pg.scatter(written(tensor), _arrays(scatter_list), root, async_op)
+
+
+def reduce_scatter(
+    output: Tensor,
+    input_list: Sequence[Tensor],
+    op: ReduceOp = ReduceOp.SUM,
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; `output` holds the reduction over ranks of their `input_list[this rank]`."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.reduce_scatter(written(output), [array_of(t) for t in input_list], op, async_op)
+
+
+def reduce_scatter_tensor(
+    output: Tensor,
+    input: Tensor,
+    op: ReduceOp = ReduceOp.SUM,
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; `output` holds this rank's share, along dim 0, of the reduction of `input`."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.reduce_scatter_tensor(written(output), array_of(input), op, async_op)
+
+
+def all_to_all(
+    output_tensor_list: Sequence[Tensor],
+    input_tensor_list: Sequence[Tensor],
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; `output_tensor_list[r]` holds what rank r had in `input_tensor_list[this rank]`."""
+    if (pg := member_of(group)) is None:
+        return None
+    outs = [written(out) for out in output_tensor_list]
+    return pg.all_to_all(outs, [array_of(t) for t in input_tensor_list], async_op)
+
+
+def all_to_all_single(
+    output: Tensor,
+    input: Tensor,
+    output_split_sizes: Sequence[int] | None = None,
+    input_split_sizes: Sequence[int] | None = None,
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; `output` holds what all ranks had for this one, cut along dim 0."""
+    if (pg := member_of(group)) is None:
+        return None
+    splits = (output_split_sizes or None, input_split_sizes or None)
+    return pg.all_to_all_single(written(output), array_of(input), *splits, async_op)
+
+
+def all_reduce_coalesced(
+    tensors: Sequence[Tensor],
+    op: ReduceOp = ReduceOp.SUM,
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; each tensor holds its reduction over ranks, in one collective. One dtype."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.all_reduce_coalesced([written(tensor) for tensor in tensors], op, async_op)
+
+
+def barrier(group: Group = None, async_op: bool = False, timeout: Timeout = None) -> Work | None:
+    """Nothing, once every rank of the group has come here."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.barrier(async_op, timeout)
+
+
+# ---- messages between two ranks ----
+
+
+def send(tensor: Tensor, dst: int, group: Group = None, tag: int = 0) -> None:
+    """Nothing, once `tensor` is on its way to rank `dst` and may be changed."""
+    if (pg := member_of(group)) is not None:
+        pg.send(array_of(tensor), get_group_rank(pg, dst), tag)
+
+
+def recv(tensor: Tensor, src: int, group: Group = None, tag: int = 0) -> int:
+    """`src`, once its message is in `tensor`; -1 outside the group."""
+    if (pg := member_of(group)) is None:
+        return -1
+    pg.recv(written(tensor), get_group_rank(pg, src), tag)
+    return src
+
+
+def isend(tensor: Tensor, dst: int, group: Group = None, tag: int = 0) -> Work | None:
+    """The started send to rank `dst`; `tensor` must not change before it is done."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.isend(array_of(tensor), get_group_rank(pg, dst), tag)
+
+
+def irecv(tensor: Tensor, src: int, group: Group = None, tag: int = 0) -> Work | None:
+    """The started receive from rank `src` into `tensor`."""
+    if (pg := member_of(group)) is None:
+        return None
+    return pg.irecv(written(tensor), get_group_rank(pg, src), tag)
+
+
+class P2POp:
+    """One entry of `batch_isend_irecv`: `op` is the function `isend` or `irecv`."""
+
+    def __init__(
+        self, op: Callable[..., Any], tensor: Tensor, peer: int, group: Group = None, tag: int = 0
+    ) -> None:
+        if op not in (isend, irecv):
+            raise ValueError(f"expected ddp.isend or ddp.irecv, got {op!r}")
+        self.op, self.tensor, self.peer = op, tensor, peer
+        self.group, self.tag = group, tag
+
+
+def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Any]:
+    """The started sends and receives, one work each, in the order given."""
+    return [op.op(op.tensor, op.peer, op.group, op.tag) for op in p2p_op_list]
+
+
+# ---- objects ----
+
+
+def all_gather_object(object_list: list[Any], obj: Any, group: Group = None) -> None:
+    """Nothing; `object_list[r]` is a copy of rank r's `obj`."""
+    if (pg := member_of(group)) is not None:
+        pg.all_gather_object(object_list, obj)
+
+
+def gather_object(
+    obj: Any, object_gather_list: list[Any] | None = None, dst: int = 0, group: Group = None
+) -> None:
+    """Nothing; on rank `dst` `object_gather_list[r]` is a copy of rank r's `obj`."""
+    if (pg := member_of(group)) is not None:
+        pg.gather_object(obj, object_gather_list, get_group_rank(pg, dst))
+
+
+def broadcast_object_list(object_list: list[Any], src: int = 0, group: Group = None) -> None:
+    """Nothing; the entries of `object_list` are copies of rank `src`'s."""
+    if (pg := member_of(group)) is not None:
+        pg.broadcast_object_list(object_list, get_group_rank(pg, src))
+
+
+def scatter_object_list(
+    scatter_object_output_list: list[Any],
+    scatter_object_input_list: Sequence[Any] | None = None,
+    src: int = 0,
+    group: Group = None,
+) -> None:
+    """Nothing; the first output is a copy of rank `src`'s input for this rank."""
+    if (pg := member_of(group)) is not None:
+        root = get_group_rank(pg, src)
+        pg.scatter_object_list(scatter_object_output_list, scatter_object_input_list, root)

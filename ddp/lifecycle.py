@@ -1,0 +1,177 @@
+"""The default group: how it begins and ends, and who this process is in it.
+
+The same script runs alone, launched, and under an MPI that somebody else started; no address, no
+port, no variable is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from ddp.backends.mpi import MpiGroup
+from ddp.backends.single import SingleGroup
+from ddp.current_group import current_group, set_group
+from ddp.group import ProcessGroup, Timeout
+from launch.world import claimed
+
+# Names of other libraries' transports that people pass: their CPU collectives are ours.
+_CPU_NAMES = ("gloo", "cpu:gloo", "cpu")
+
+
+class NonMember:
+    """What `new_group` gives to ranks outside the group; collectives on it do nothing but warn."""
+
+    rank = -1
+    size = -1
+
+
+NON_GROUP_MEMBER = NonMember()
+
+
+def init_process_group(
+    backend: str | None = None,
+    init_method: str | None = None,
+    timeout: Timeout = None,
+    world_size: int = -1,
+    rank: int = -1,
+    *,
+    comm: Any = None,
+    shards: int | None = None,
+) -> ProcessGroup:
+    """The new default group: over `comm`, else over all MPI ranks, else this process alone.
+
+    `backend` is None, "mpi" or "single"; `init_method` is accepted and not needed. `shards` is the
+    number of logical shards (default UNISON_SHARDS, else the number of ranks).
+    Raises: RuntimeError if there is one; ValueError if rank, size or shards contradict the job.
+    """
+    group = current_group()
+    if group is None:
+        group = _new_group(backend, comm, timeout)
+        set_group(group)
+    elif group.name != "thread":
+        raise RuntimeError(f"rank {group.rank}: the default process group was initialized before")
+    if world_size not in (-1, group.size) or rank not in (-1, group.rank):
+        raise ValueError(
+            f"this is rank {group.rank} of {group.size}, not rank {rank} of {world_size}"
+        )
+    group.shards = _checked_shards(shards, group.size)
+    return group
+
+
+def _new_group(backend: str | None, comm: Any, timeout: Timeout) -> ProcessGroup:
+    if backend not in (None, "mpi", "single", *_CPU_NAMES):
+        raise ValueError(f"unknown backend {backend!r}: expected 'mpi', 'single' or None")
+    if comm is not None and backend == "single":
+        raise ValueError("the single backend takes no communicator")
+    if comm is not None or backend == "mpi" or (backend != "single" and _launched_size() > 1):
+        return MpiGroup(comm, timeout)
+    return SingleGroup(timeout)
+
+
+def _launched_size() -> int:
+    running = sys.modules.get("mpi4py.MPI")
+    if running is not None and running.Is_initialized() and not running.Is_finalized():
+        return running.COMM_WORLD.Get_size()
+    return max(claimed(os.environ).size, int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def _checked_shards(shards: int | None, size: int) -> int:
+    if shards is None:
+        shards = int(os.environ.get("UNISON_SHARDS", "0")) or size
+    if shards < 1 or shards % size or (shards != size and shards & (shards - 1)):
+        raise ValueError(
+            f"shards: expected a power of two and a multiple of {size} ranks, got {shards}"
+        )
+    return shards
+
+
+def destroy_process_group(group: ProcessGroup | None = None) -> None:
+    """Nothing; the group (default: the default group) is closed. All its ranks call this."""
+    default = current_group()
+    closing = default if group is None else group
+    if closing is None:
+        raise ValueError("there is no default process group to destroy")
+    # The default group of a simulated rank lasts as long as the rank.
+    if isinstance(closing, ProcessGroup) and not (closing is default and closing.name == "thread"):
+        closing.close()
+        if closing is default:
+            set_group(None)
+
+
+def is_initialized() -> bool:
+    """Whether there is a default group."""
+    return current_group() is not None
+
+
+def default_group(group: Any = None) -> Any:
+    """`group`, or the default one for None.
+
+    Raises: ValueError if there is none.
+    """
+    found = current_group() if group is None else group
+    if found is None:
+        raise ValueError("there is no default process group: call ddp.init_process_group() first")
+    return found
+
+
+def member_of(group: Any) -> ProcessGroup | None:
+    """The group that was meant, None with a warning on a rank that is not in it."""
+    found = default_group(group)
+    if isinstance(found, NonMember):
+        warnings.warn("a collective on a group that this rank is not in does nothing", stacklevel=3)
+        return None
+    return found
+
+
+def get_rank(group: Any = None) -> int:
+    """The rank of this process in the group, -1 outside of it."""
+    return default_group(group).rank
+
+
+def get_world_size(group: Any = None) -> int:
+    """The number of ranks in the group, -1 outside of it."""
+    return default_group(group).size
+
+
+def get_local_rank(group: Any = None) -> int:
+    """The rank of this process among those of the group on its node."""
+    return default_group(group).local_rank
+
+
+def get_backend(group: Any = None) -> str:
+    """The name of the group's backend."""
+    return default_group(group).name
+
+
+def get_shards() -> int:
+    """The number of logical shards of the run."""
+    return default_group().shards
+
+
+def get_group_rank(group: Any, global_rank: int) -> int:
+    """The rank in `group` of a rank of the default group.
+
+    Raises: ValueError if it is not in the group.
+    """
+    ranks = default_group(group).ranks
+    if global_rank not in ranks:
+        raise ValueError(f"rank {global_rank} is not in the group of ranks {ranks}")
+    return ranks.index(global_rank)
+
+
+def get_process_group_ranks(group: Any = None) -> list[int]:
+    """The ranks of the default group that are in the group, in its order."""
+    return list(default_group(group).ranks)
+
+
+def new_group(ranks: Sequence[int] | None = None, timeout: Timeout = None) -> Any:
+    """The group of these ranks of the default group; NON_GROUP_MEMBER on other ranks.
+
+    Called by all ranks of the default group.
+    """
+    group = default_group().new_group(ranks, timeout)
+    return NON_GROUP_MEMBER if group is None else group
