@@ -47,7 +47,7 @@ ROWS = [
     ["ddp.backends"],
     ["ddp.lifecycle", "ddp.simulate"],
     ["ddp.collectives", "ddp.consensus", "ddp.bucket", "ddp.shards", "ddp.sampler"],
-    ["ddp.reducer"],
+    ["ddp.reducer", "ddp.functional"],
     ["ddp.distributed", "ddp.data_parallel", "ddp.sync_norm", "ddp.hooks", "ddp.checkpoint"],
     ["ddp"],
     ["launch.spawn", "launch.handshake", "launch.watchdog", "launch.ending", "launch.mpi"],

@@ -18,7 +18,7 @@ from ddp.backends.mpi import MpiGroup
 from ddp.call import CollectiveMismatchError, RankFailedError
 from ddp.group import ReduceOp
 from ddp.simulate import simulate
-from tests.ddp import laws
+from tests.ddp import laws, mismatches
 
 
 def every_law(group):
@@ -32,18 +32,18 @@ def every_law(group):
 def every_mismatch(group):
     if group.size == 1:
         return
-    for name in laws.MISMATCHES:
-        laws.a_mismatch_raises_on_every_rank(group, name)
-    laws.a_missing_rank_is_named(group)
-    laws.a_message_of_another_shape_is_refused(group)
+    for name in mismatches.MISMATCHES:
+        mismatches.a_mismatch_raises_on_every_rank(group, name)
+    mismatches.a_missing_rank_is_named(group)
+    mismatches.a_message_of_another_shape_is_refused(group)
 
 
 def messages_find_mismatches(group):
     """The same with fingerprints as messages only, as across nodes."""
     os.environ["UNISON_CHECK"] = "1"
     apart = MpiGroup(MPI.COMM_WORLD, board=False)
-    for name in laws.MISMATCHES if group.size > 1 else ():
-        laws.a_mismatch_raises_on_every_rank(apart, name)
+    for name in mismatches.MISMATCHES if group.size > 1 else ():
+        mismatches.a_mismatch_raises_on_every_rank(apart, name)
     every_law(apart)
     apart.close()
 

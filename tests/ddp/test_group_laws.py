@@ -17,7 +17,7 @@ from ddp.call import (
 from ddp.current_group import current_group
 from ddp.group import ReduceOp
 from ddp.simulate import simulate
-from tests.ddp import laws
+from tests.ddp import laws, mismatches
 
 SIZES = [1, 2, 3, 4, 8]
 
@@ -59,9 +59,9 @@ def test_law_on_a_single_rank(law, case):
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])
-@pytest.mark.parametrize("name", laws.MISMATCHES)
+@pytest.mark.parametrize("name", mismatches.MISMATCHES)
 def test_a_mismatch_raises_on_every_rank(name, size):
-    on_ranks(laws.a_mismatch_raises_on_every_rank, size, name)
+    on_ranks(mismatches.a_mismatch_raises_on_every_rank, size, name)
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])
@@ -79,7 +79,7 @@ def _one_elsewhere():
 
 
 def test_a_message_of_another_shape_is_refused():
-    on_ranks(laws.a_message_of_another_shape_is_refused, 2)
+    on_ranks(mismatches.a_message_of_another_shape_is_refused, 2)
 
 
 def test_a_rank_that_ended_is_named():
