@@ -20,7 +20,7 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
     if create_graph or isinstance(g, Value):
         slot.gradient = g if before is None else before + g
     elif before is None:
-        slot.gradient = wrap(_compact(g))
+        slot.gradient = wrap(_compact(g) if slot.home is None else _put(slot.home, g))
     elif before.needs_grad:
         slot.gradient = before + wrap(g)
     else:
@@ -35,6 +35,11 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
 def _compact(g: Any) -> Any:
     """`g` in memory of its own, without gaps: rules may return a view."""
     return g if g.base is None and g.flags.c_contiguous else xp(g).array(g, order="C")
+
+
+def _put(home: Any, g: Any) -> Any:
+    home[...] = g
+    return home
 
 
 def run_hooks(hooks: dict[int, Callable[..., Any]] | None, g: Any, graph: bool) -> Any:

@@ -41,7 +41,8 @@ def primitive(forward: Callable[..., Any] | None = None, **traits: Any) -> Any:
     op = Op(forward, **traits)
     run = _runner(op)
     arity = op.arity
-    least = arity - 1 if op.variadic else arity
+    if op.variadic:
+        return _published(_variadic(op, run), op)
 
     @functools.wraps(forward)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -49,18 +50,26 @@ def primitive(forward: Callable[..., Any] | None = None, **traits: Any) -> Any:
             out = kwargs.pop("out", None)
             args = op.bind(args, kwargs)
             if out is not None:
-                return write_out(call(*args), out)
-        elif len(args) < least or (len(args) > arity and not op.variadic):
+                return write_out(run(args), out)
+        elif len(args) != arity:
             args = op.bind(args, kwargs)
         return run(args)
 
     return _published(call, op)
 
 
+def _variadic(op: Op, run: Any) -> Any:
+    @functools.wraps(op.forward)
+    def call(*args: Any, out: Any = None) -> Any:
+        return run(args) if out is None else write_out(run(args), out)
+
+    return call
+
+
 def _published(call: Any, op: Op) -> Any:
     call.op = op
     call.defvjp = lambda **rules: op.define(rules)
-    op.call = call  # type: ignore[attr-defined]
+    op.call = call
     return call
 
 
@@ -195,8 +204,10 @@ def _plan(op: Op, count: int, tensors: int, wanted: int) -> Plan:
 
 
 def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
+    name_arrays = MODULE_OF
+
     def run(args: tuple[Any, ...]) -> Any:
-        if mode.watchers:
+        if mode.fast is None and mode.watchers:
             for watcher in mode.watchers:
                 args = watcher(op, args)
         tensors = wanted = 0
@@ -217,32 +228,39 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
             bit += bit
         if not tensors:
             return op.forward(*arrays)
-        wanted = op.differentiable(wanted)
         if op.casts is not None:
             arrays = op.casts(arrays, tensors)
         if op.fast and mode.accelerated:
             fused = _accelerated(op, arrays, tensors)
             if fused is not NotImplemented:
-                return _record_fused(op, args, wanted, fused)
+                return _record_fused(op, args, op.differentiable(wanted), fused)
         try:
             out = op.forward(*arrays)
         except (ValueError, IndexError) as error:
             raise errors.explained(op, arrays, error) from None
-        if type(out) is tuple:
-            return _record_many(op, args, arrays, tensors, wanted, out)
-        return _record(op, args, arrays, tensors, wanted, out)
+        if type(out) not in name_arrays:
+            if type(out) is tuple:
+                wanted = op.differentiable(wanted)
+                return _record_many(op, args, arrays, tensors, wanted, out)
+            out = as_array(out, arrays)
+        t = _new(Kind.of_results)
+        t.array = out
+        t.version = t.base = t.leaf = None
+        if wanted and (wanted := op.differentiable(wanted)) and out.dtype.kind in "fV":
+            key = (len(args), tensors, wanted) if op.variadic else tensors << 32 | wanted
+            plan = op.plans.get(key) or _plan(op, len(args), tensors, wanted)
+            _attach(t, plan, args, arrays, out)
+        else:
+            t.node = None
+            t.needs_grad = False
+        if op.view:
+            x = arrays[0]
+            owner = out.base
+            if owner is x or out is x or (owner is not None and owner is x.base):
+                _link(t, op, args, recording)
+        return t
 
     return run
-
-
-def _record(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, out: Any) -> Any:
-    out = as_array(out, arrays)
-    t = wrap(out)
-    if wanted and out.dtype.kind in "fV":
-        _attach(t, _plan(op, len(args), tensors, wanted), args, arrays, out)
-    if op.view and _shares(out, arrays[0]):
-        _link(t, op, args)
-    return t
 
 
 def as_array(out: Any, like: Any) -> Any:
@@ -258,15 +276,15 @@ def _shares(out: Any, x: Any) -> bool:
     return out is x or owner is x or (owner is not None and owner is x.base)
 
 
-def _link(t: Any, op: Op, args: Any) -> None:
+def _link(t: Any, op: Op, args: Any, recording: bool) -> None:
     """Note that `t` is a view of its op's first argument."""
     x = args[0]
-    share(t, x)
-    step = (op.call, args[1:])  # type: ignore[attr-defined]
-    if x.base is not None:
-        t.base = View(x.base.root, (*x.base.steps, step), t.version[0])
-    elif mode.recording:
-        t.base = View(x, (step,), t.version[0])
+    counter = t.version = x.version or version_of(x)
+    base = x.base
+    if base is not None:
+        t.base = View(base.root, (*base.steps, (op.call, args[1:])), counter[0])
+    elif recording:
+        t.base = View(x, ((op.call, args[1:]),), counter[0])
 
 
 def _record_many(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, outs: Any) -> Any:
@@ -291,7 +309,7 @@ def _record_many(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, outs
 
 
 def _link_output(t: Any, op: Op, args: Any, i: int) -> None:
-    call = op.call  # type: ignore[attr-defined]
+    call = op.call
     x = args[0]
     share(t, x)
     step = ((lambda root, *rest: call(root, *rest)[i]), args[1:])

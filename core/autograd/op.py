@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from core.autograd.value import AccumulateGrad, Node, Value
+from core.autograd.value import AccumulateGrad, Node, Value, extra_of
 
 SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "self": "input"}  # NumPy's names, where allowed
 
@@ -26,6 +26,7 @@ class Op:
     def __init__(self, forward: Callable[..., Any], **traits: Any) -> None:
         parameters = list(inspect.signature(forward).parameters.values())
         self.forward = self.direct = forward
+        self.call: Callable[..., Any] = forward  # set to the op itself once it is made
         self.name = traits.get("name") or forward.__name__
         self.casts = traits.get("casts")
         self.view = traits.get("view", False)
@@ -175,14 +176,19 @@ class Plan:
         return counts if any(counts) else None
 
     def release(self, node: Node) -> None:
-        """Let go of what a node saved, once its gradient has passed."""
+        """Let go of what a node saved, once its gradient has passed; its name stays known."""
         if node.saved:
+            if not isinstance(self.op.label, str):
+                extra_of(node).label = self.op.label(node)
             node.saved = None
 
     def name(self, node: Node) -> str:
         """PyTorch's name for a node of this op."""
         label = self.op.label
-        return label if isinstance(label, str) else label(node)
+        if isinstance(label, str):
+            return label
+        known = node.extra.label if node.extra is not None else None
+        return known or label(node)
 
     def next_functions(self, node: Node) -> tuple[tuple[Any, int], ...]:
         """The nodes that gradients go to, with the index of the output they belong to."""

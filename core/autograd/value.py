@@ -105,6 +105,7 @@ class Extra:
     hooks: dict[int, Callable[..., Any]] | None = None
     out_version: tuple[list[int], int] | None = None
     trace: str | None = None
+    label: str | None = None  # the name, where it depended on what was saved and is gone
 
 
 def extra_of(node: Node) -> Extra:
@@ -133,7 +134,7 @@ class AccumulateGrad:
 
 
 class View:
-    """How a view comes from its root: the steps to replay, and the root's version it was true at."""
+    """How a view comes from its root: the steps to replay, and the root's version it held at."""
 
     __slots__ = ("count", "root", "steps")
 
@@ -180,12 +181,18 @@ def refresh(x: Value) -> None:
 
 
 class Leaf:
-    """A leaf's gradient, and the functions run on it before, and on the leaf after, it grows."""
+    """A leaf's gradient, and the functions run on it before, and on the leaf after, it grows.
 
-    __slots__ = ("after", "before", "gradient")
+    `home` is the array in which a gradient is put where there was none, if somebody keeps one (a
+    bucket that is reduced as a whole); `local` says that the gradient still waits to be reduced.
+    """
+
+    __slots__ = ("after", "before", "gradient", "home", "local")
 
     def __init__(self) -> None:
         self.gradient: Any = None
+        self.home: Any = None
+        self.local = False
         self.before: dict[int, Callable[..., Any]] = {}
         self.after: dict[int, Callable[..., Any]] = {}
 

@@ -1,0 +1,144 @@
+"""DistributedDataParallel: a module whose gradients are averaged over the ranks of a group."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from core import nn
+from ddp.current_group import current_group
+from ddp.group import ProcessGroup
+from ddp.reducer import Reducer
+
+
+class DistributedDataParallel(nn.Module):
+    """`module` trained by all ranks of a group: same parameters, averaged gradients, no flags needed.
+
+    `device_ids`, `output_device`, `dim`, `find_unused_parameters`, `static_graph`,
+    `gradient_as_bucket_view` and `check_reduction` are accepted for PyTorch's sake; nothing depends on
+    them. `broadcast_buffers` gives all ranks rank 0's buffers after every backward.
+    Raises: ValueError naming the first parameter or buffer in which the ranks' modules differ.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        device_ids: Any = None,
+        output_device: Any = None,
+        dim: int = 0,
+        broadcast_buffers: bool = True,
+        process_group: ProcessGroup | None = None,
+        bucket_cap_mb: float = 25,
+        find_unused_parameters: bool = False,
+        check_reduction: bool = False,
+        gradient_as_bucket_view: bool = True,
+        static_graph: bool = False,
+    ) -> None:
+        super().__init__()
+        self.process_group = process_group or current_group()
+        if self.process_group is None:
+            raise RuntimeError(
+                "DistributedDataParallel needs a process group: call ddp.init_process_group() first"
+            )
+        self.module = module
+        self.broadcast_buffers = broadcast_buffers
+        named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        self.reducer: Reducer | None = None
+        if self.process_group.size > 1:
+            compare_modules(module, self.process_group)
+            self.broadcast_state()
+            names, parameters = [n for n, _ in named], [p for _, p in named]
+            cap = int(bucket_cap_mb * (1 << 20))
+            self.reducer = Reducer(
+                names, parameters, self.process_group, cap, self._after_backward
+            )
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The module's output."""
+        return self.module(*inputs, **kwargs)
+
+    def broadcast_state(self, root: int = 0) -> None:
+        """Give every rank the root's parameters and buffers."""
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        broadcast_all(tensors, self.process_group, root)
+
+    def _after_backward(self) -> None:
+        buffers = list(self.module.buffers()) if self.broadcast_buffers else []
+        if buffers:
+            broadcast_all(buffers, self.process_group, 0)
+
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """A context whose backwards leave gradients local, to be reduced by the next one outside."""
+        if self.reducer is None:
+            yield
+            return
+        before, self.reducer.syncing = self.reducer.syncing, False
+        try:
+            yield
+        finally:
+            self.reducer.syncing = before
+
+    # ---- as if it were the module itself ----
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The state of the bare module, under its own keys."""
+        return self.module.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load a state of the bare module."""
+        return self.module.load_state_dict(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("module"), name)
+
+
+def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:
+    """Give every rank the root's values of these tensors, in one message per dtype."""
+    by_dtype: dict[str, list[Any]] = {}
+    for x in tensors:
+        by_dtype.setdefault(str(x.array.dtype), []).append(x.array)
+    for arrays in by_dtype.values():
+        group.broadcast_coalesced(arrays, root)
+
+
+def describe(module: Any) -> list[tuple[Any, ...]]:
+    """What must be equal on all ranks: parameters and buffers by name, shape, dtype and flag."""
+    out: list[tuple[Any, ...]] = []
+    for name, p in module.named_parameters():
+        out.append(("parameter", name, tuple(p.shape), str(p.dtype), p.requires_grad))
+    for name, b in module.named_buffers():
+        out.append(("buffer", name, tuple(b.shape), str(b.dtype), False))
+    return out
+
+
+def compare_modules(module: Any, group: ProcessGroup) -> None:
+    """Raise ValueError, on every rank, naming the first difference between the ranks' modules."""
+    every: list[Any] = [None] * group.size
+    group.all_gather_object(every, describe(module))
+    for rank, other in enumerate(every):
+        if other != every[0]:
+            raise ValueError(
+                f"rank {group.rank}: the ranks' modules differ: {first_difference(every, rank)}"
+            )
+
+
+def first_difference(every: list[Any], rank: int) -> str:
+    """The first entry in which `rank` differs from rank 0, in words."""
+    mine, theirs = every[rank], every[0]
+    for a, b in zip(theirs, mine, strict=False):
+        if a != b:
+            return f"rank 0 has {_words(a)}, rank {rank} has {_words(b)}"
+    longer, who = (theirs, 0) if len(theirs) > len(mine) else (mine, rank)
+    extra = longer[min(len(mine), len(theirs))]
+    return f"rank {who} has {_words(extra)}, which rank {rank if who == 0 else 0} has not"
+
+
+def _words(entry: tuple[Any, ...]) -> str:
+    kind, name, shape, dtype, requires_grad = entry
+    flag = ", requires_grad" if requires_grad else ""
+    return f"{kind} {name} {dtype} {shape}{flag}"
