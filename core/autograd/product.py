@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy
+from numpy import ndarray
 
 from core.autograd.dispatch import FusedPlan
 from core.autograd.mode import mode
@@ -31,24 +32,41 @@ def products(node: Node, g: Any, create_graph: bool) -> list[Any]:
     if type(plan) is FusedPlan:
         check_versions(node, range(len(saved)), saved)
         return _replayed(node, g) if create_graph else [plan.vjp(g)[i] for i in plan.wanted]
-    if plan.tensors:
-        check_versions(node, plan.tensors, saved)
     if type(node.shape) is list:
         g = _filled(node, g, create_graph)
-    if create_graph:
-        saved = _as_values(node, saved)
-    elif plan.tensors:
-        saved = saved.copy()
-        for k in plan.tensors:
-            saved[k] = saved[k].array
     if plan.keeps_out and node.extra is not None:
         _check_out(node)
+    if create_graph:
+        check_versions(node, plan.tensors, saved)
+        saved = _as_values(node, saved)
+    elif plan.tensors:
+        saved = _as_arrays(node, plan.tensors, saved)
     if plan.constants:
         saved = [*saved, *plan.constants]
     out = []
     for rule, slots in plan.steps:
-        out.append(rule(g, *[saved[k] for k in slots]))
+        if len(slots) == 1:  # spelled out: a comprehension costs a call before Python 3.12
+            out.append(rule(g, saved[slots[0]]))
+        elif slots:
+            out.append(rule(g, *[saved[k] for k in slots]))
+        else:
+            out.append(rule(g))
     return out
+
+
+def _as_arrays(node: Node, tensors: list[int], saved: Any) -> list[Any]:
+    """The saved values with arrays in place of tensors, none written since it was saved."""
+    versions = node.versions
+    saved = saved.copy()
+    for n, k in enumerate(tensors):
+        a = saved[k]
+        version = a.version
+        if version is not None:
+            expected = 0 if versions is None else versions[n]
+            if version[0] != expected:
+                raise _modified(a.array, a.node, version[0], expected)
+        saved[k] = a.array
+    return saved
 
 
 def _as_values(node: Node, saved: Any) -> list[Any]:
@@ -138,6 +156,8 @@ def match(p: Any, source: Any, g: Any) -> Any:
     """
     leaf = type(source) is not Node
     like = source.array if leaf else source
+    if type(p) is ndarray and p.dtype is like.dtype and p.shape == like.shape:
+        return p.copy() if leaf and p is g else p
     if type(p) not in MODULE_OF and not isinstance(p, Value):
         p = numpy.asarray(p)
     shape = like.shape

@@ -93,22 +93,23 @@ class Sweep:
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         outside = mode.recording
+        gradients, targets = self.gradients, self.targets
         try:
             for start in self.starts:
                 if type(start) is not Node and not self.uses.get(start):
                     yield start, self.final(start)
+            mode.record(self.graph)
             for node in self.nodes:
-                mode.record(self.graph)
-                g = self.gradients.pop(node, None)
-                if g is not None and node.extra is not None:
+                g = gradients.pop(node, None)
+                if g is not None and node.extra is not None and node.extra.hooks:
                     g = run_hooks(node.extra.hooks, g, self.graph)
-                if node in self.targets:
+                if targets and node in targets:
                     mode.record(outside)
                     if g is not None:
                         yield node, g
+                    mode.record(self.graph)
                     if self.stop:
                         continue
-                    mode.record(self.graph)
                 for leaf in self.pass_on(node, g):
                     g_leaf = self.final(leaf)
                     mode.record(outside)
@@ -129,13 +130,15 @@ class Sweep:
             parts = products(node, g, self.graph)
             if not self.retain:
                 node.plan.release(node)
-        uses = self.uses
-        for source, p in zip(node.edges, parts, strict=True):
+        uses, gradients = self.uses, self.gradients
+        for source, p in zip(node.edges, parts):  # noqa: B905 - strict= costs 80 ns here
             if p is not None:
-                self.add(source, match(p, source, g))
-            if source in uses:
+                p = match(p, source, g)
+                before = gradients.get(source)
+                gradients[source] = p if before is None else before + p
+            if type(source) is not Node:
                 uses[source] -= 1
-                if not uses[source] and source in self.gradients:
+                if not uses[source] and source in gradients:
                     done.append(source)
         return done
 
