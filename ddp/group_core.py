@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ddp.call import Call, CollectiveError, call_site
+from ddp.call import Call, CollectiveError, call_site, described
 from ddp.reduction import Array, ReduceOp, check_reducible
 from ddp.schedule import Channel, Schedule
 from ddp.work import Engine, Steps, Work
@@ -197,12 +197,14 @@ class GroupCore(ABC):
         if root != -1:
             self.check_rank(op, "root", root)
         return Call(
-            op,
-            "" if array is None else array.dtype.name,
-            () if array is None else tuple(array.shape),
-            "" if reduce_op is None else reduce_op.value,
-            root,
-            label,
+            *described(
+                op,
+                None if array is None else array.dtype,
+                () if array is None else array.shape,
+                "" if reduce_op is None else reduce_op.value,
+                root,
+                label,
+            ),
             call_site(),
         )
 

@@ -32,6 +32,7 @@ MAX_AHEAD = SLOTS // 2
 _LABEL_BYTES = 192
 # How many texts a rank remembers, to put a fingerprint of another rank into words.
 MAX_TEXTS = 4096
+_GONE = (State.FAILED, State.FINISHED)
 
 
 class BoardLike(Protocol):
@@ -42,6 +43,9 @@ class BoardLike(Protocol):
 
     def fingerprint_at(self, rank: int, seq: int) -> int | None:
         """What `rank` posted for `seq`, None if it has not."""
+
+    def state(self, rank: int) -> State:
+        """The state in `read(rank)`."""
 
     def read(self, rank: int) -> Record:
         """What `rank` last said."""
@@ -188,7 +192,7 @@ class BoardGuard:
         assert self._board is not None
         for _, place in places:
             # The state is read before the record: a rank that posted and then ended is not missing.
-            if _is_gone(self._board.read(place)):
+            if self._board.state(place) in _GONE:
                 return self._board.fingerprint_at(place, seq) is None
         return False
 
@@ -247,7 +251,7 @@ def mismatch_text(rank: int, seq: int, calls: dict[str, list[int]]) -> str:
 
 
 def _is_gone(record: Record) -> bool:
-    return record.state in (State.FAILED, State.FINISHED)
+    return record.state in _GONE
 
 
 def _gone(rank: int, record: Record) -> str:

@@ -24,7 +24,7 @@ MAX_TAG = 2**14
 
 def flat_view(array: Array) -> Array:
     """The elements in C order: a view of a C-contiguous array, a copy of any other."""
-    return np.ascontiguousarray(array).reshape(-1)
+    return (array if array.flags.c_contiguous else np.ascontiguousarray(array)).reshape(-1)
 
 
 def store(array: Array, flat: Array) -> None:
@@ -177,7 +177,7 @@ def _header(call: Call, nbytes: int) -> Array:
     """What travels before a message: its length, and what it is in words."""
     header = np.zeros(_HEADER_BYTES, np.uint8)
     header[:8] = np.array([nbytes], np.int64).view(np.uint8)
-    text = f"{call.dtype} {call.shape} at {call.site}".encode()[: _HEADER_BYTES - 8]
+    text = f"{call.kind} at {call.site}".encode()[: _HEADER_BYTES - 8]
     header[8 : 8 + len(text)] = np.frombuffer(text, np.uint8)
     return header
 

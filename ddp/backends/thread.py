@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,12 +27,16 @@ LOOK_SECONDS = 0.25
 
 
 class ThreadWorld:
-    """What the simulated ranks of one run share; every change happens under `lock`."""
+    """What the simulated ranks of one run share.
+
+    A rank that is about to wait enters `blocked` before it looks a last time, and whoever changes
+    something looks at `blocked` after the change: no wake-up is lost although changes take no lock.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.lock = threading.RLock()
-        self.mailboxes: dict[tuple, deque[Array]] = {}
+        self.mailboxes: dict[tuple, Array] = {}
         self.boards: dict[str, list[dict[str, Any]]] = {}
         self.running = set(range(size))
         self.blocked: dict[int, Engine] = {}
@@ -51,12 +54,19 @@ class ThreadWorld:
         with self.lock:
             return self.boards.setdefault(key, [_blank() for _ in range(size)])
 
-    def changed(self) -> None:
-        """Nothing; ranks whose condition now holds go on. Called with the lock."""
-        for rank, engine in tuple(self.blocked.items()):
-            if any(work.ready for work in engine.works):
+    def changed(self, only: int | None = None) -> None:
+        """Nothing; ranks (or just one) whose condition now holds go on. With the lock."""
+        for rank in tuple(self.blocked) if only is None else (only,):
+            engine = self.blocked.get(rank)
+            if engine is not None and any(work.ready for work in engine.works):
                 del self.blocked[rank]
                 self.wakeups[rank].notify()
+
+    def tell(self, only: int | None = None) -> None:
+        """Nothing; if ranks (or this one) wait, they look at what has just been changed."""
+        if self.blocked if only is None else only in self.blocked:
+            with self.lock:
+                self.changed(only)
 
     def end(self, rank: int, error: BaseException | None) -> None:
         """Nothing; `rank` runs no more, and the others learn how it ended."""
@@ -118,12 +128,13 @@ class ThreadEngine(Engine):
         with world.lock:
             if world.stopped:
                 work.fail(RankFailedError(f"rank {self.rank}: the run was stopped"))
-            elif not any(other.ready for other in self.works):
-                world.blocked[self.rank] = self
+                return
+            world.blocked[self.rank] = self
+            if not any(other.ready for other in self.works):
                 world.check_deadlock()
                 if self.rank in world.blocked:
                     world.wakeups[self.rank].wait(max(0, min(work.remaining(), LOOK_SECONDS)))
-                    world.blocked.pop(self.rank, None)
+            world.blocked.pop(self.rank, None)
 
 
 class ThreadBoard:
@@ -134,10 +145,10 @@ class ThreadBoard:
 
     def post(self, seq: int, fingerprint: int, label: str, site: str = "") -> None:
         """Nothing; this rank is about to enter collective `seq`."""
-        with self._world.lock:
-            self._mine["ring"][seq % SLOTS] = (seq, fingerprint)
-            self._mine.update(seq=seq, label=label, site=site, state=State.IN_COLLECTIVE)
-            self._world.changed()
+        self._mine.update(seq=seq, label=label, site=site, state=State.IN_COLLECTIVE)
+        # Last: who sees the fingerprint also sees the texts.
+        self._mine["ring"][seq % SLOTS] = (seq, fingerprint)
+        self._world.tell()
 
     def fingerprint_at(self, rank: int, seq: int) -> int | None:
         """What `rank` posted for `seq`, None if it has not."""
@@ -151,59 +162,64 @@ class ThreadBoard:
             0, record["state"], record["seq"], record["since"], record["label"], record["site"]
         )
 
+    def state(self, rank: int) -> State:
+        """The state in `read(rank)`."""
+        return self._records[rank]["state"]
+
     def leave(self) -> None:
         """Nothing; this rank has left its collective."""
         self.set_state(State.COMPUTING)
 
     def set_state(self, state: State) -> None:
         """Nothing; this rank does `state`, and those who wait for it look again."""
-        with self._world.lock:
-            self._mine.update(state=state, since=time.monotonic())
-            if state in (State.FAILED, State.FINISHED):
-                self._world.changed()
+        self._mine.update(state=state, since=time.monotonic())
+        if state in (State.FAILED, State.FINISHED):
+            self._world.tell()
 
 
 class ThreadChannel(Channel):
-    """Mailboxes, one per (group, kind and number, sender, receiver)."""
+    """Mailboxes, one per message: `kind`, sender, receiver, and the number among those of the pair.
 
-    def __init__(self, group: ThreadGroup, kind: tuple) -> None:
+    `counts` holds how many were sent to and received from each peer so far.
+    """
+
+    def __init__(self, group: ThreadGroup, kind: tuple, counts: dict[tuple, int]) -> None:
         self.rank, self.size = group.rank, group.size
         self._world, self._ranks, self._kind = group.world, group.ranks, (group.key, *kind)
+        self._counts = counts
 
     def send(self, buffer: Array, peer: int) -> None:
-        """Nothing; a copy of `buffer` lies in the mailbox of `peer`."""
-        box = (*self._kind, self.rank, peer)
-        with self._world.lock:
-            self._world.mailboxes.setdefault(box, deque()).append(buffer.copy())
-            self._world.changed()
+        """Nothing; a copy of `buffer` lies in a mailbox of `peer`."""
+        self._world.mailboxes[self._box(self.rank, peer)] = buffer.copy()
+        self._world.tell(self._ranks[peer])
 
     def recv(self, buffer: Array, peer: int) -> Callable[[], bool]:
-        """A test that takes the oldest message from `peer` once it is there."""
-        return _Receive(self._world, (*self._kind, peer, self.rank), buffer)
+        """A test that takes the message once it is there."""
+        box, boxes = self._box(peer, self.rank), self._world.mailboxes
+
+        def take() -> bool:
+            message = boxes.pop(box, None)
+            if message is not None:
+                buffer.view(np.uint8)[...] = message.view(np.uint8)
+            return message is not None
+
+        return take
 
     def done(self, requests: list[Any]) -> Callable[[], bool]:
         """The condition that all messages are there."""
-        receives = [request for request in requests if request is not None]
-        return lambda: all([receive() for receive in receives])
+        left = [request for request in requests if request is not None]
 
+        def arrived() -> bool:
+            # Each message is looked for until it is there, and never again.
+            while left and left[-1]():
+                left.pop()
+            return not left
 
-class _Receive:
-    """One receive; calling it says whether the message is in the buffer."""
+        return arrived
 
-    def __init__(self, world: ThreadWorld, box: tuple, buffer: Array) -> None:
-        self._world, self._box, self._buffer = world, box, buffer
-        self._taken = False
-
-    def __call__(self) -> bool:
-        with self._world.lock:
-            queue = self._world.mailboxes.get(self._box)
-            if not self._taken and queue:
-                message = queue.popleft()
-                if not queue:
-                    del self._world.mailboxes[self._box]
-                self._buffer.view(np.uint8)[...] = message.view(np.uint8)
-                self._taken = True
-        return self._taken
+    def _box(self, sender: int, receiver: int) -> tuple:
+        number = self._counts[sender, receiver] = self._counts.get((sender, receiver), 0) + 1
+        return (*self._kind, sender, receiver, number)
 
 
 class ThreadGroup(ProcessGroup):
@@ -226,14 +242,15 @@ class ThreadGroup(ProcessGroup):
         guard = BoardGuard(rank, board, range(size))
         super().__init__(rank, size, rank, size, engine, guard, timeout)
         self.ranks = ranks
+        self._user_counts: dict[int, dict[tuple, int]] = {}
 
     def channel(self, seq: int) -> Channel:
         """The messages of collective number `seq`."""
-        return ThreadChannel(self, ("collective", seq))
+        return ThreadChannel(self, ("collective", seq), {})
 
     def peer_channel(self, tag: int) -> Channel:
         """The messages that users send with `tag`."""
-        return ThreadChannel(self, ("user", tag))
+        return ThreadChannel(self, ("user", tag), self._user_counts.setdefault(tag, {}))
 
     def subgroup(self, ranks: Sequence[int], key: str, timeout: Timeout) -> ThreadGroup:
         """A group of these ranks of this group, in this order."""
