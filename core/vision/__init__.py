@@ -1,0 +1,4 @@
+"""Image data: `datasets` and `transforms`, under torchvision's names."""
+
+from core.vision import datasets as datasets
+from core.vision import transforms as transforms
