@@ -52,8 +52,7 @@ class DataLoader:
         _check_context(multiprocessing_context)
         _check_order(streaming, shuffle, sampler, batch_sampler)
         _check_batches(batch_size, bool(shuffle) or sampler is not None, batch_sampler, drop_last)
-        self.dataset, self._streaming = dataset, streaming
-        self.num_workers = num_workers
+        self.dataset, self._streaming, self.num_workers = dataset, streaming, num_workers
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self.worker_init_fn, self.persistent_workers = worker_init_fn, persistent_workers

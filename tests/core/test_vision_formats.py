@@ -1,4 +1,4 @@
-"""Laws of files: what is whole is read, the rest is refused by name; downloads are all or nothing."""
+"""Laws of files: only what is whole is read, and downloads are all or nothing."""
 
 import gzip
 import hashlib
