@@ -43,7 +43,7 @@ def _limit_threads(claim: World, starter: int) -> None:
 
 
 def _output(options: Options, claim: World) -> Output | None:
-    if not options.prefix and not options.log_dir:
+    if claim.launcher == ALONE and not options.prefix and not options.log_dir:
         return None
     try:
         return Output(claim.rank, options.log_dir, options.prefix)

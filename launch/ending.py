@@ -34,6 +34,10 @@ class Ending:
         self._once = threading.Lock()
         self._pid = os.getpid()
 
+    def detach(self) -> None:
+        """Let go of the supervisor: in a forked child, whose end is not the end of the rank."""
+        os.close(self._link)
+
     def tell(self, word: bytes) -> None:
         """Say one word to the supervisor."""
         os.write(self._link, word)

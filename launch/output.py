@@ -3,10 +3,20 @@
 Lines are written whole, in one piece, so that those of several ranks do not run into each other.
 """
 
+import array
+import fcntl
 import os
+import stat
+import termios
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _CHUNK = 65_536
+# mpirun reads what is in a pipe in pieces (Open MPI: of 4096 bytes), wherever a line ends. So whole
+# lines of at most that much are written, into an empty pipe.
+_PIECE = 4096
+_DRAINING = 1.0
 
 
 @dataclass(slots=True)
@@ -32,7 +42,12 @@ class Stream:
         if not lines:
             return
         for target in self.targets:
-            _write_all(target, self._prefixed(lines) if target in (1, 2) else lines)
+            if target in (1, 2):
+                for piece in _pieces(self._prefixed(lines)):
+                    _wait_until_read(target)
+                    _write_all(target, piece)
+            else:
+                _write_all(target, lines)
 
     def _prefixed(self, lines: bytes) -> bytes:
         if not self.prefix:
@@ -75,6 +90,28 @@ class Output:
             os.close(writing)
         for stream in self.streams:
             os.set_blocking(stream.reading, False)
+
+
+def _pieces(lines: bytes) -> Iterator[bytes]:
+    piece = b""
+    for line in lines.splitlines(keepends=True):
+        if piece and len(piece) + len(line) > _PIECE:
+            yield piece
+            piece = b""
+        piece += line
+    yield piece
+
+
+def _wait_until_read(fd: int) -> None:
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return
+    count = array.array("i", [0])
+    deadline = time.monotonic() + _DRAINING
+    while True:
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+        if not count[0] or time.monotonic() > deadline:
+            return
+        time.sleep(1e-4)
 
 
 def _write_all(fd: int, data: bytes) -> None:

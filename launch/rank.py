@@ -39,6 +39,7 @@ class Rank:
     def run(self) -> int:
         """The status with which the interpreter may end in peace: 0 after the end of the script."""
         stacks.arm(self._child.stacks)
+        os.register_at_fork(after_in_child=self._ending.detach)
         signals = Signals()
         try:
             agreement, board = self._start()

@@ -9,9 +9,11 @@ import signal
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 from ddp import board as boards
 from launch import status
+from launch.supervisor import die_with_parent
 from launch.watchdog import Finding
 
 # How long a script that watches for a stop may go on after SIGTERM.
@@ -26,6 +28,7 @@ class Signals:
     def __init__(self) -> None:
         self._terminated = 0.0
         self._interrupted = 0.0
+        self._by_main_thread = True
         self._reading, self._writing = os.pipe()
         for fd in (self._reading, self._writing):
             os.set_blocking(fd, False)
@@ -33,7 +36,7 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGINT, self._interrupt)
-        os.register_at_fork(after_in_child=_become_a_worker)
+        os.register_at_fork(before=self._before_fork, after_in_child=self._become_a_worker)
 
     def finding(self) -> Finding | None:
         """What a signal asks of this rank and has not got, None if nothing."""
@@ -70,12 +73,28 @@ class Signals:
         self._interrupted = 0.0
         signal.default_int_handler(number, frame)
 
+    def _before_fork(self) -> None:
+        self._by_main_thread = threading.current_thread() is threading.main_thread()
 
-def _become_a_worker() -> None:
-    """In a forked child: it is no rank, and signals for the rank are not for it."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.excepthook = threading.__excepthook__
-    boards.install(None)
+    def _become_a_worker(self) -> None:
+        """In a forked child: it is no rank, and signals for the rank are not for it."""
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._of_a_worker():
+            signal.signal(number, handler)
+        threading.excepthook = threading.__excepthook__
+        boards.install(None)
+        # The kernel counts the thread that forked as the parent: the main thread lives as long as
+        # the rank, another one may end long before its worker.
+        if self._by_main_thread:
+            die_with_parent()
+
+    def _of_a_worker(self) -> list[tuple[int, Any]]:
+        # A handler that the script has set itself stays.
+        found: list[tuple[int, Any]] = []
+        if signal.getsignal(signal.SIGTERM) == self._stop:
+            found.append((signal.SIGTERM, signal.SIG_DFL))
+        if signal.getsignal(signal.SIGUSR1) == self._stop:
+            found.append((signal.SIGUSR1, signal.SIG_IGN))
+        if signal.getsignal(signal.SIGINT) == self._interrupt:
+            found.append((signal.SIGINT, signal.default_int_handler))
+        return found

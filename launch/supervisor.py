@@ -30,6 +30,7 @@ FORWARDING = 0.1
 # speak first.
 YIELDING = 0.2
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,32 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
+def _adopt_orphans() -> None:
+    # The data workers of a rank that died become children of its supervisor, which can end them.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _kill_orphans() -> None:
+    """Kill what a failed rank has left: its workers, and theirs."""
+    while children := _children():
+        for child in children:
+            _pass_on(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
 def fork_rank(world: World, ledger: Ledger, output: Output | None) -> Child:
     """What the child needs to become the rank; the parent ends with it in here."""
     die_with_parent()
+    _adopt_orphans()
     parent = os.getpid()
     memory = stacks.memory_file()
     reading, writing = os.pipe()
@@ -91,35 +115,38 @@ def fork_rank(world: World, ledger: Ledger, output: Output | None) -> Child:
     _forward_signals(child)
     if output:
         output.enter_parent()
-        _carry(child, output.streams)
+    said = _listen(child, reading, output.streams if output else [])
     _, wait_status = os.waitpid(child, 0)
-    found = verdict(wait_status, _drain(reading))
+    found = verdict(wait_status, said)
     os._exit(_end(world, ledger, found, child, stacks.read(memory)))
 
 
-def _drain(reading: int) -> bytes:
-    # Not to the end of the file: forked data workers may still hold the other side.
-    os.set_blocking(reading, False)
-    try:
-        return os.read(reading, 64)
-    except BlockingIOError:
-        return b""
-
-
-def _carry(child: int, streams: list[Stream]) -> None:
-    """Pass the child's output on until it has ended and nothing is left."""
-    gone = os.pidfd_open(child)
+def _listen(child: int, link: int, streams: list[Stream]) -> bytes:
+    """What the child says until it is gone; its output is passed on meanwhile."""
+    os.set_blocking(link, False)
+    said = b""
     left = {stream.reading: stream for stream in streams}
-    while left:
-        ready, _, _ = select.select([*left, gone], [], [])
-        readable = [fd for fd in ready if fd != gone]
-        for fd in readable:
-            if not left[fd].carry():
+    gone = False
+    while True:
+        ready, _, _ = select.select([*left] if gone else [link, *left], [], [], 0 if gone else 1.0)
+        # Everything is drained once the child is gone, but not waited for: processes that it has
+        # forked may hold the other ends for much longer.
+        if gone and not ready:
+            return said
+        if link in ready:
+            words = os.read(link, 64)
+            said += words
+            gone = not words
+        elif not ready:
+            gone = _is_gone(child)
+        for fd in ready:
+            if fd != link and not left[fd].carry():
                 del left[fd]
-        # Forked data workers may hold the pipes open for longer than the rank lives.
-        if not readable:
-            break
-    os.close(gone)
+
+
+def _is_gone(child: int) -> bool:
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, child, options) is not None
 
 
 def _forward_signals(child: int) -> None:
@@ -147,6 +174,7 @@ def _end(world: World, ledger: Ledger, found: Verdict, child: int, dump: str) ->
         if ledger.claim(world.rank):
             _report(world, found, child, dump)
     ledger.unlink()
+    _kill_orphans()
     time.sleep(FORWARDING)
     _abort_job(world, found.code)
     return found.code

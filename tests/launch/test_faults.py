@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.launch.jobs import FAULTS, Job, is_open_mpi, needs_mpi, run
+from tests.launch.jobs import FAULTS, ROOT, Job, is_open_mpi, needs_mpi, run
 
 pytestmark = needs_mpi
 
@@ -53,7 +53,7 @@ def test_one_rank_fails_and_the_job_ends_with_one_report(kind, ranks, tmp_path):
 
 def test_the_traceback_is_short_and_near_the_end(tmp_path):
     ended = run(tmp_path, 2, FAULTS, "raise", 1, 2)
-    assert "launch/" not in ended.err
+    assert str(ROOT / "launch") + "/" not in ended.err
     assert "frozen" not in ended.err
     last = ended.err.splitlines()[-15:]
     assert any(re.match(r"\[rank 1/2 \S+ \d+\] Traceback", line) for line in last), ended.err
@@ -101,7 +101,7 @@ def test_a_forked_child_that_exits_does_not_end_the_job(tmp_path):
 def test_a_full_stderr_does_not_stop_the_end(tmp_path):
     with open("/dev/full", "wb") as full:
         ended = run(tmp_path, 2, FAULTS, "raise", 1, 2, stderr=full)
-    assert ended.code == 1
+    assert ended.code != 0
     assert ended.alive == []
 
 

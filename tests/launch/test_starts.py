@@ -1,0 +1,351 @@
+"""Every way to start gives the same program, and every wrong way is one sentence and status 2."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.launch.jobs import MPIEXEC, ROOT, is_open_mpi, mpiexec, needs_mpi, run
+
+SHOWS = """
+import json, os, sys, traceback
+import __main__
+print(json.dumps({
+    "argv": sys.argv, "name": __name__, "file": __file__, "path": sys.path[0],
+    "main": __main__.__file__, "spec": str(getattr(__spec__, "name", None)),
+    "package": str(__package__), "frames": [f.filename for f in traceback.extract_stack()][-1],
+}))
+"""
+WORDS = ("--lr", "1", "-n", "-m")
+
+
+def alone(folder, *words, env=None):
+    """One process of python, without a launcher of MPI."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    return subprocess.run(
+        [sys.executable, *map(str, words)], cwd=folder, env=environ, capture_output=True, text=True
+    )
+
+
+# ---- the program is as under plain python ----
+
+
+@pytest.mark.parametrize("name", ["train.py", "sub/train.py"])
+def test_a_script_sees_what_it_sees_under_plain_python(name, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / name).write_text(SHOWS)
+    plain = alone(tmp_path, name, *WORDS)
+    launched = alone(tmp_path, "-m", "launch", "-q", name, *WORDS)
+    assert json.loads(launched.stdout) == json.loads(plain.stdout)
+    assert launched.stderr == "" and launched.returncode == 0
+
+
+@pytest.mark.parametrize("module", ["package.module", "package"])
+def test_a_module_sees_what_it_sees_under_plain_python(module, tmp_path):
+    (tmp_path / "package").mkdir()
+    for name in ("__init__", "module", "__main__"):
+        (tmp_path / "package" / f"{name}.py").write_text(SHOWS if name != "__init__" else "")
+    plain = alone(tmp_path, "-m", module, *WORDS)
+    launched = alone(tmp_path, "-m", "launch", "-q", "-m", module, *WORDS)
+    assert json.loads(launched.stdout) == json.loads(plain.stdout)
+
+
+ENDS = {
+    "pass": 0,
+    "raise ValueError('boom')": 1,
+    "import sys; sys.exit(5)": 5,
+    "import sys; sys.exit()": 0,
+    "import sys; sys.exit('no data')": 1,
+    "import os; os._exit(6)": 6,
+    "import os; os._exit(0)": 70,
+    "import os; os.kill(os.getpid(), 9)": 137,
+    "raise KeyboardInterrupt": 130,
+    "def f(:": 1,
+}
+
+
+@pytest.mark.parametrize("text", ENDS)
+def test_one_rank_ends_with_the_status_of_its_script(text, tmp_path):
+    (tmp_path / "train.py").write_text(f"{text}\n")
+    ended = alone(tmp_path, "-m", "launch", "-q", "train.py")
+    assert ended.returncode == ENDS[text], ended.stderr
+    assert (ended.stderr == "") == (ended.returncode == 0)
+
+
+def test_one_rank_needs_no_mpi_and_says_one_line(tmp_path):
+    text = "import sys; assert not any(n.startswith('mpi4py') for n in sys.modules)"
+    (tmp_path / "train.py").write_text(text)
+    ended = alone(tmp_path, "-m", "launch", "train.py")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("launch: 1 rank on 1 host, no MPI, cpu")
+
+
+def test_help_is_help(tmp_path):
+    ended = alone(tmp_path, "-m", "launch", "--help")
+    assert ended.returncode == 0 and ended.stdout.startswith("usage: ")
+
+
+WRONG = [
+    ([], "expected a script"),
+    (["-n", "0", "train.py"], "whole number >= 1"),
+    (["--nope", "train.py"], "unknown option"),
+    (["nothere.py"], "cannot find the script 'nothere.py'"),
+    (["-n", "2", "nothere.py"], "cannot find the script 'nothere.py'"),
+    (["-m", "no.such.module"], "no module named 'no.such.module'"),
+    (["."], "'.' is a folder"),
+    (["--max-restarts", "1", "train.py"], "needs -n N"),
+    (["--log-dir", "train.py/logs", "train.py"], "cannot write log files in 'train.py/logs'"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), WRONG)
+def test_bad_use_is_one_sentence_and_status_2(words, says, tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    ended = alone(tmp_path, "-m", "launch", *words)
+    assert ended.returncode == 2
+    assert says in ended.stderr and ended.stderr.count("\n") == 1
+    assert ended.stdout == "" and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("broken", ["raise ImportError('no MPI here')", "raise RuntimeError('x')"])
+def test_a_missing_mpi_is_one_sentence_and_status_2(broken, tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    (tmp_path / "fake" / "mpi4py").mkdir(parents=True)
+    (tmp_path / "fake" / "mpi4py" / "__init__.py").write_text(f"{broken}\n")
+    path = os.pathsep.join([str(tmp_path / "fake"), str(ROOT)])
+    ended = alone(tmp_path, "-m", "launch", "-n", "2", "train.py", env={"PYTHONPATH": path})
+    assert ended.returncode == 2
+    assert "mpi4py cannot load an MPI" in ended.stderr and "pip install mpich" in ended.stderr
+    assert ended.stderr.count("\n") == 1 and ended.stdout == ""
+
+
+# ---- several ranks ----
+
+WORLD = """
+import json, os, sys
+names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+         "UNISON_SHARDS", "UNISON_DEVICE", "UNISON_CHECK", "OMP_NUM_THREADS")
+found = {name: os.environ.get(name) for name in names}
+found["left"] = [n for n in os.environ if n.startswith(("PMI", "OMPI_", "PRTE_", "HYDI_"))]
+print(json.dumps({**found, "argv": sys.argv}))
+"""
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+@pytest.mark.parametrize("direct", [False, True])
+def test_ranks_know_their_place_and_workers_are_no_ranks(direct, tmp_path):
+    (tmp_path / "world.py").write_text(WORLD)
+    options = ["--shards", "4", "--check"]
+    ended = run(tmp_path, 2, "world.py", "a b", options=options, direct=direct)
+    assert ended.code == 0 and ended.err == "", ended.err
+    ranks = sorted((json.loads(line) for line in ended.out.splitlines()), key=lambda r: r["RANK"])
+    assert [rank["RANK"] for rank in ranks] == ["0", "1"] == [rank["LOCAL_RANK"] for rank in ranks]
+    for rank in ranks:
+        assert rank["WORLD_SIZE"] == rank["LOCAL_WORLD_SIZE"] == "2"
+        assert (rank["UNISON_SHARDS"], rank["UNISON_CHECK"]) == ("4", "1")
+        assert rank["argv"] == ["world.py", "a b"]
+        assert rank["left"] == []
+        assert rank["MASTER_ADDR"] == "127.0.0.1"
+    assert ranks[0]["MASTER_PORT"] == ranks[1]["MASTER_PORT"]
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_the_start_prints_the_command_and_one_line(tmp_path):
+    (tmp_path / "train.py").write_text("pass\n")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "launch", "-n", "2", "train.py"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    first, second = ended.stderr.splitlines()
+    assert str(MPIEXEC) in first and "train.py" in first
+    assert ("--oversubscribe" in first) == is_open_mpi()
+    assert second.startswith("launch: 2 ranks on 1 host, ")
+    assert "shards 2" in second and "cpu" in second
+
+
+def direct(folder, *ranks, env=None):
+    """A job with another command line on each rank (mpiexec's colons), started by mpiexec."""
+    words = []
+    for number, rank in enumerate(ranks):
+        program = [sys.executable, "-m", "launch", "-q", *rank]
+        words += [":", "-n", "1", *program] if number else program
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    return subprocess.run(
+        [*mpiexec(1), *words], cwd=folder, env=environ, capture_output=True, text=True, timeout=60
+    )
+
+
+ODD = {
+    "missing script": (("train.py",), ("nothere.py",), "cannot find .*'nothere.py' on rank 1"),
+    "other arguments": (("train.py",), ("train.py", "x"), "ranks differ: arguments is"),
+    "other script": (("train.py",), ("other.py",), "ranks differ: script is"),
+    "other options": (("train.py",), ("--timeout", "5", "train.py"), "options of launch is"),
+    "bad shards": (("--shards", "1", "train.py"),) * 2 + ("--shards 1 cannot be shared by 2",),
+}
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+@pytest.mark.parametrize("kind", ODD)
+def test_ranks_that_differ_are_refused_with_one_sentence(kind, tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    (tmp_path / "other.py").write_text("print('ran too')\n")
+    one, two, says = ODD[kind]
+    ended = direct(tmp_path, one, two)
+    assert ended.returncode == 2
+    said = [line for line in ended.stderr.splitlines() if line.startswith("launch: ")]
+    assert len(said) == 1, ended.stderr
+    assert __import__("re").search(says, said[0])
+    assert "ran" not in ended.stdout and "Traceback" not in ended.stderr
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_another_numpy_on_one_rank_is_named(tmp_path):
+    # The metadata of a rank is that of its path: one rank gets a NumPy that says it is older.
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    fake = tmp_path / "fake" / "numpy-0.0.1.dist-info"
+    fake.mkdir(parents=True)
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.0.1\n")
+    shim = f"import runpy, sys; sys.path.insert(0, {str(fake.parent)!r}); "
+    shim += "sys.argv[1:] = ['-q', 'train.py']; runpy.run_module('launch', run_name='__main__')"
+    words = [*mpiexec(1), sys.executable, "-m", "launch", "-q", "train.py"]
+    words += [":", "-n", "1", sys.executable, "-c", shim]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert ended.returncode == 2, ended.stderr
+    assert "numpy is 0.0.1 on rank 1" in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_a_rank_that_cannot_load_mpi_ends_the_job(tmp_path):
+    # The others wait in MPI's start, where MPICH would leave them for ever.
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    (tmp_path / "fake" / "mpi4py").mkdir(parents=True)
+    (tmp_path / "fake" / "mpi4py" / "__init__.py").write_text("raise ImportError('broken')\n")
+    shim = f"import runpy, sys; sys.path.insert(0, {str(tmp_path / 'fake')!r}); "
+    shim += "sys.argv[1:] = ['-q', 'train.py']; runpy.run_module('launch', run_name='__main__')"
+    words = [*mpiexec(1), sys.executable, "-m", "launch", "-q", "train.py"]
+    words += [":", "-n", "1", sys.executable, "-c", shim]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.count("mpi4py cannot load an MPI (broken)") == 1
+    assert "(on rank 1, host " in ended.stderr
+    assert "ran" not in ended.stdout
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_ranks_of_another_mpi_are_refused(tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    claim = {"PMI_FD": "99", "PMI_RANK": "0", "PMI_SIZE": "4"}
+    if not is_open_mpi():
+        claim = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}
+    ended = alone(tmp_path, "-m", "launch", "train.py", env=claim)
+    assert ended.returncode == 2
+    assert "the ranks were started by" in ended.stderr and ended.stderr.count("\n") == 1
+    assert "MPICH" in ended.stderr and "Open MPI" in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_a_rank_of_one_where_slurm_claims_four_is_refused(tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    claim = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+    ended = alone(tmp_path, "-m", "launch", "train.py", env=claim)
+    assert ended.returncode == 2
+    assert "Slurm started 4 ranks, but" in ended.stderr and "sees 1" in ended.stderr
+    assert ended.stdout == ""
+
+
+# ---- output ----
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_lines_of_ranks_are_whole_and_carry_the_rank(tmp_path):
+    text = "import os\nfor i in range(2000): print(os.environ['RANK'], 'x' * (i % 90), 'end')\n"
+    (tmp_path / "talk.py").write_text(text)
+    ended = run(tmp_path, 2, "talk.py", options=["--prefix"])
+    lines = ended.out.splitlines()
+    assert len(lines) == 4000
+    for rank in "01":
+        mine = [line for line in lines if line.startswith(f"r{rank} {rank} ")]
+        assert [len(line) for line in mine] == [9 + i % 90 for i in range(2000)]
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_log_files_hold_each_rank_and_the_terminal_rank_0(tmp_path):
+    text = "import os\nprint('rank', os.environ['RANK'])\nif os.environ['RANK'] == '1': 1 / 0\n"
+    (tmp_path / "talk.py").write_text(text)
+    ended = run(tmp_path, 2, "talk.py", options=["--log-dir", "logs/a"])
+    assert ended.code == 1
+    assert ended.out == "rank 0\n"
+    assert ended.tracebacks == 1 and len(ended.reports) == 1
+    log = (tmp_path / "logs" / "a" / "rank1.log").read_text()
+    assert log.startswith("rank 1\n") and "ZeroDivisionError" in log
+    assert (tmp_path / "logs" / "a" / "rank0.log").read_text() == "rank 0\n"
+
+
+# ---- restarts ----
+
+RESTARTS = """
+import hashlib, os, pathlib, sys
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
+saved = pathlib.Path("saved.txt")
+step, state = 0, b"start"
+if saved.exists():
+    number, text = saved.read_text().split()
+    step, state = int(number), bytes.fromhex(text)
+while step < 30:
+    parts = comm.allgather(hashlib.sha256(state + bytes([comm.rank, step])).digest())
+    state, step = hashlib.sha256(b"".join(parts)).digest(), step + 1
+    if comm.rank == 0:
+        pathlib.Path("new.txt").write_text(f"{step} {state.hex()}")
+        os.replace("new.txt", saved)
+    comm.Barrier()
+    rank, at, times = map(int, sys.argv[1:])
+    if comm.rank == rank and step == at and int(os.environ["UNISON_RESTARTS"]) < times:
+        os.kill(os.getpid(), 9)
+if comm.rank == 0:
+    print(state.hex())
+"""
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_a_restarted_job_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
+    results = []
+    for name, words in (("calm", (9, 0, 0)), ("killed", (1, 17, 1))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.py").write_text(RESTARTS)
+        options = ["--max-restarts", "3"]
+        ended = run(tmp_path / name, 2, "train.py", *words, options=options)
+        assert ended.code == 0, ended.err
+        assert ended.alive == [] and ended.litter == []
+        results.append(ended.out.strip())
+        assert ended.err.count("restart 1 of 3") == (name == "killed")
+    assert results[0] == results[1]
+    assert len(results[0]) == hashlib.sha256().digest_size * 2
+
+
+@pytest.mark.mpi
+@needs_mpi[1]
+def test_restarts_are_counted_and_the_last_status_is_the_jobs(tmp_path):
+    (tmp_path / "train.py").write_text("import sys\nsys.exit(9)\n")
+    ended = run(tmp_path, 2, "train.py", options=["--max-restarts", "1"])
+    assert ended.code == 9
+    assert ended.err.count("restart 1 of 1") == 1 and len(ended.reports) == 2
