@@ -165,10 +165,20 @@ def integers(
     start = xp.uint64(low & _MASK)
 
     def convert(lanes: Array) -> Array:
-        picked = lanes if span == 2**64 else multiply_wide(span, lanes, xp)[0]
+        picked = lanes if span == 2**64 else _scaled(lanes, span, xp)
         return (picked + start).view("int64" if low < 0 else "uint64").astype(dtype)
 
     return _draw(key, shape, "uint64", dtype, convert, xp)
+
+
+def _scaled(lanes: Array, span: int, xp: Any) -> Array:
+    """The high word of lanes * span."""
+    if span >= 2**32:
+        return multiply_wide(span, lanes, xp)[0]
+    # The same with the high half of `span` zero: twice as fast.
+    factor, half, low = xp.uint64(span), xp.uint64(32), xp.uint64(0xFFFFFFFF)
+    below = ((lanes & low) * factor) >> half
+    return ((lanes >> half) * factor + below) >> half
 
 
 def _second_plane(key: Key, element: int) -> int:

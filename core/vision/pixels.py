@@ -91,10 +91,17 @@ def pad(image: Any, padding: Any, fill: float = 0, padding_mode: str = "constant
         raise ValueError(f"padding_mode is one of {list(_PAD_MODES)}, got {padding_mode!r}")
     left, top, right, bottom = (widths * 4)[:4]
     pixels = Pixels(image)
-    margin = [(0, 0)] * pixels.array.ndim
+    module, array = xp(pixels.array), pixels.array
+    if padding_mode == "constant":  # numpy.pad takes 4 times as long
+        rows, columns = pixels.size
+        shape = list(array.shape)
+        shape[pixels.axis : pixels.axis + 2] = [rows + top + bottom, columns + left + right]
+        out = module.full(shape, fill, array.dtype)
+        out[pixels.at(slice(top, top + rows), slice(left, left + columns))] = array
+        return pixels.like(out)
+    margin = [(0, 0)] * array.ndim
     margin[pixels.axis : pixels.axis + 2] = [(top, bottom), (left, right)]
-    options = {"constant_values": fill} if padding_mode == "constant" else {}
-    return pixels.like(xp(pixels.array).pad(pixels.array, margin, padding_mode, **options))
+    return pixels.like(module.pad(array, margin, padding_mode))
 
 
 def flip(image: Any, horizontal: bool) -> Any:
