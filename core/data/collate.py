@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from core.ops.creation import from_numpy, tensor
-from core.ops.shape import stack
+from core.ops.join import stack
 from core.tensor import Tensor
 
 
