@@ -13,23 +13,36 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class CollectiveError(RuntimeError):
-    """A collective that could not give a right result; the group cannot be used any more."""
+    """A collective that could not give a right result; the group cannot be used any more.
+
+    `exit_status` is what a launched job ends with when nobody catches the error.
+    """
+
+    exit_status = 1
 
 
 class CollectiveMismatchError(CollectiveError):
     """The ranks of a group called different collectives, or one with different arguments."""
 
+    exit_status = 66
+
 
 class CollectiveTimeoutError(CollectiveError):
     """A collective did not finish before its deadline."""
+
+    exit_status = 68
 
 
 class RankFailedError(CollectiveError):
     """A collective cannot finish because another rank failed or has already ended."""
 
+    exit_status = 67
+
 
 class DeadlockError(CollectiveError):
     """Every rank that is still running waits for another one."""
+
+    exit_status = 68
 
 
 class Call(NamedTuple):

@@ -107,10 +107,14 @@ class BoardGuard:
         Raises: CollectiveMismatchError with every call, its ranks and its file and line.
             RankFailedError if a rank ended or gave up before it came here.
         """
+        if self._messages:
+            # First: ranks that the board does not reach must hear of a mismatch that it shows.
+            for arrived in self._agree_by_messages(call, channel):
+                yield lambda: arrived() or self._any_gone(self._places, seq)  # noqa: B023
+                if not arrived():
+                    break
         if self._board is not None:
             yield from self._agree_by_board(seq, call)
-        if self._messages:
-            yield from self._agree_by_messages(call, channel)
         self._agreed = max(self._agreed, seq)
 
     def wait_patiently(self) -> None:
@@ -189,11 +193,11 @@ class BoardGuard:
             raise RankFailedError(f"rank {self.rank}: {call} cannot finish: {text}")
 
     def _any_gone(self, places: Iterable[tuple[int, int]], seq: int) -> bool:
-        assert self._board is not None
         for _, place in places:
+            assert self._board is not None
             # The state is read before the record: a rank that posted and then ended is not missing.
-            if self._board.state(place) in _GONE:
-                return self._board.fingerprint_at(place, seq) is None
+            if self._board.state(place) in _GONE and not self._board.fingerprint_at(place, seq):
+                return True
         return False
 
     def _others(self) -> Iterable[tuple[int, Record]]:

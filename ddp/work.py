@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
-from ddp.call import Call, CollectiveTimeoutError
+from ddp.call import Call, CollectiveError, CollectiveTimeoutError
 
 Steps = Generator[Callable[[], bool], None, Any]
 
@@ -62,6 +62,9 @@ class Work:
         if not self.done:
             self.owner.engine.wait_until(self)
         if self.error is not None:
+            if isinstance(self.error, CollectiveError):
+                # Its text says all; the frames of the generators would bury the user's.
+                self.error.with_traceback(None)
             raise self.error
         return True
 

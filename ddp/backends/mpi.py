@@ -128,7 +128,7 @@ class MpiGroup(ProcessGroup):
         self.comm = comm.Dup()
         self._user_comm = comm.Dup()
         rank, size = self.comm.Get_rank(), self.comm.Get_size()
-        node = self.comm.Split_type(mpi.COMM_TYPE_SHARED)
+        node = self.ranks_of_this_node(mpi)
         local_rank, local_size = node.Get_rank(), node.Get_size()
         self._board: Board | None = None
         first_seq = 0
@@ -140,6 +140,10 @@ class MpiGroup(ProcessGroup):
         _open_guards.append(guard)
         super().__init__(rank, size, local_rank, local_size, _engine, guard, timeout)
         self._board_guard = guard
+
+    def ranks_of_this_node(self, mpi: Any) -> MPI.Intracomm:
+        """The communicator of those ranks that share memory with this one."""
+        return self.comm.Split_type(mpi.COMM_TYPE_SHARED)
 
     def channel(self, seq: int) -> Channel:
         """The messages of collective number `seq`."""
@@ -155,7 +159,7 @@ class MpiGroup(ProcessGroup):
         part = whole.Incl(list(ranks))
         comm = self.comm.Create_group(part, self.subgroups % MAX_TAG)
         try:
-            return MpiGroup(comm, timeout, self.has_board)
+            return type(self)(comm, timeout, self.has_board)
         finally:
             comm.Free()
             part.Free()

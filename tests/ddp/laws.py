@@ -310,6 +310,34 @@ def more_works_than_the_board_has_slots(group):
         assert (array == sum(range(group.size)) + i * group.size).all()
 
 
+def any_mixture_of_calls_is_right(group, seed=0, count=60):
+    """The same random calls on all ranks, waited for in another order on each."""
+    shared, own = np.random.default_rng(seed), np.random.default_rng([seed, group.rank])
+    part = group.split(group.rank % 2)
+    total, pending = group.size * (group.size + 1) / 2, []
+    for _ in range(count):
+        kind, root = shared.integers(6), int(shared.integers(group.size))
+        array = np.full(int(shared.integers(1, 3000)), group.rank + 1.0)
+        if kind == 0:
+            pending.append((group.all_reduce(array, async_op=True), array, total))
+        elif kind == 1:
+            pending.append((part.barrier(async_op=True), array, group.rank + 1))
+        elif kind == 2:
+            group.broadcast(array, root)
+            assert (array == root + 1).all()
+        elif kind == 3:
+            group.all_reduce(array)
+            assert (array == total).all()
+        elif kind == 4:
+            part.all_reduce(array)
+        while pending and kind == 5:
+            work, result, expected = pending.pop(int(own.integers(len(pending))))
+            assert work.wait() and (result == expected).all()
+    for work, result, expected in pending:
+        assert work.wait() and (result == expected).all()
+    part.close()
+
+
 def a_user_error_stays_on_its_rank(group):
     for wrong in (lambda: group.broadcast(np.ones(2), root=group.size),
                   lambda: group.all_reduce(np.ones(2), op="sum"),
@@ -341,6 +369,7 @@ GROUP_LAWS = [
     new_group_holds_the_given_ranks_in_order,
     works_of_two_groups_do_not_wait_for_each_other,
     more_works_than_the_board_has_slots,
+    any_mixture_of_calls_is_right,
     a_user_error_stays_on_its_rank,
     a_closed_group_says_so,
 ]

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import numpy as np
 from mpi4py import MPI
 
+from ddp import collectives, lifecycle
 from ddp.backends import mpi as mpi_backend
 from ddp.backends.mpi import MpiGroup
 from ddp.call import CollectiveMismatchError, RankFailedError
@@ -40,12 +41,42 @@ def every_mismatch(group):
 
 def messages_find_mismatches(group):
     """The same with fingerprints as messages only, as across nodes."""
-    os.environ["UNISON_CHECK"] = "1"
     apart = MpiGroup(MPI.COMM_WORLD, board=False)
     for name in mismatches.MISMATCHES if group.size > 1 else ():
         mismatches.a_mismatch_raises_on_every_rank(apart, name)
     every_law(apart)
     apart.close()
+
+
+class NodesOfTwo(MpiGroup):
+    """Ranks 0 and 1 are one node, 2 and 3 the next: a board reaches two ranks only."""
+
+    def ranks_of_this_node(self, mpi):
+        return self.comm.Split(self.comm.Get_rank() // 2)
+
+
+def nodes_see_each_other_by_messages_only(group):
+    apart = NodesOfTwo(MPI.COMM_WORLD)
+    assert (apart.local_rank, apart.local_size <= 2) == (apart.rank % 2, True)
+    for name in mismatches.MISMATCHES if group.size > 1 else ():
+        mismatches.a_mismatch_raises_on_every_rank(apart, name)
+    every_law(apart)
+    apart.close()
+
+
+def two_default_groups_in_one_job(group):
+    """Each half of the ranks trains on its own communicator; the other half is not in its way."""
+    comm = MPI.COMM_WORLD.Split(group.rank % 2, -group.rank)
+    lifecycle.init_process_group(comm=comm)
+    members = [r for r in range(group.size) if r % 2 == group.rank % 2][::-1]
+    assert members[lifecycle.get_rank()] == group.rank
+    assert lifecycle.get_world_size() == len(members)
+    total = np.array([1.0 + group.rank])
+    collectives.all_reduce(total)
+    assert total[0] == sum(1.0 + r for r in members)
+    lifecycle.destroy_process_group()
+    comm.Free()
+    assert MPI.Is_initialized() and not MPI.Is_finalized()
 
 
 def same_bits_as_simulated_ranks(group):
@@ -102,7 +133,7 @@ def only_intra_communicators_are_taken(group):
 LAWS = [
     every_law,
     every_mismatch,
-    messages_find_mismatches,
+    two_default_groups_in_one_job,
     same_bits_as_simulated_ranks,
     long_messages_travel_in_pieces,
     user_messages_do_not_meet_ours,
@@ -110,9 +141,15 @@ LAWS = [
 ]
 
 
+CHECK_MODE_LAWS = [messages_find_mismatches, nodes_see_each_other_by_messages_only]
+
+
 def run_laws():
     group = MpiGroup()
     for law in LAWS:
+        law(group)
+    os.environ["UNISON_CHECK"] = "1"
+    for law in CHECK_MODE_LAWS:
         law(group)
     group.close()
     if MPI.COMM_WORLD.Get_rank() == 0:

@@ -52,6 +52,12 @@ def test_law(law, size):
     on_ranks(law, size)
 
 
+@hypothesis.given(seed=st.integers(0, 2**16), size=st.integers(2, 5))
+@hypothesis.settings(max_examples=20)
+def test_any_mixture_of_calls_is_right(seed, size):
+    on_ranks(laws.any_mixture_of_calls_is_right, size, seed)
+
+
 @pytest.mark.parametrize("law", laws.CASE_LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("case", laws.fixed_cases(8), ids=str)
 def test_law_on_a_single_rank(law, case):
