@@ -40,6 +40,10 @@ class dtype:  # noqa: N801 - PyTorch's name
     def __reduce__(self) -> tuple[Any, ...]:
         return by_name, (self.name,)
 
+    def to_real(self) -> dtype:
+        """This dtype: every one here is real."""
+        return self
+
     def to_complex(self) -> dtype:
         """Complex types are left out of Unison, so this always raises.
 
@@ -129,8 +133,9 @@ def promote_types(a: dtype, b: dtype) -> dtype:
         >>> promote_types(uint8, int8), promote_types(int64, float16)
         (core.int16, core.float16)
     """
-    if a is b:
+    if a is b and type(a) is dtype:
         return a
+    _checked("promote_types", "type1", 1, a), _checked("promote_types", "type2", 2, b)
     if a.category != b.category:
         return a if a.category > b.category else b
     low, high = (a, b) if a.order < b.order else (b, a)
@@ -188,16 +193,70 @@ def can_cast(source: dtype, target: dtype) -> builtins.bool:
         >>> can_cast(float32, int64), can_cast(int64, float16)
         (False, True)
     """
+    _checked("can_cast", "from_", 1, source), _checked("can_cast", "to", 2, target)
     if source.category == FLOAT and target.category != FLOAT:
         return False
     return not (source.category == INTEGER and target.category == BOOL)
 
 
-def finfo(d: dtype | None = None) -> Any:
-    """The limits of a floating type: eps, max, min, tiny, smallest_normal, resolution, bits."""
-    return ml_dtypes.finfo((d or _Default.float).numpy)
+class finfo:  # noqa: N801 - PyTorch's name
+    """The limits of a floating type, the default one unless named.
+
+    Raises: TypeError for integer types.
+    Example:
+        >>> finfo(float16).max, finfo(float32).eps
+        (65504.0, 1.1920928955078125e-07)
+    """
+
+    def __init__(self, type: Any = None) -> None:
+        d = _Default.float if type is None else _checked("finfo", "type", 1, type)
+        if not d.is_floating_point:
+            raise TypeError(
+                "core.finfo() requires a floating point input type. Use core.iinfo to handle"
+                " 'core.finfo'"
+            )
+        limits = ml_dtypes.finfo(d.numpy)
+        self.dtype = d.name
+        self.bits = d.itemsize * 8
+        for name in ("resolution", "min", "max", "eps", "smallest_normal", "tiny"):
+            setattr(self, name, builtins.float(getattr(limits, name)))
+
+    def __repr__(self) -> str:
+        names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
+        limits = ", ".join(f"{name}={getattr(self, name):g}" for name in names)
+        return f"finfo({limits}, dtype={self.dtype})"
 
 
-def iinfo(d: dtype) -> Any:
-    """The limits of an integer type: max, min, bits."""
-    return numpy.iinfo(d.numpy)
+class iinfo:  # noqa: N801 - PyTorch's name
+    """The limits of an integer type.
+
+    Raises: TypeError for floating types and bool.
+    Example:
+        >>> iinfo(int8)
+        iinfo(min=-128, max=127, dtype=int8)
+    """
+
+    def __init__(self, type: Any) -> None:
+        d = _checked("iinfo", "type", 1, type)
+        if d.is_floating_point:
+            raise TypeError(
+                "core.iinfo() requires an integer input type. Use core.finfo to handle 'core.iinfo'"
+            )
+        if d.category == BOOL:
+            raise TypeError("core.bool is not supported by core.iinfo")
+        limits = numpy.iinfo(d.numpy)
+        self.dtype = d.name
+        self.bits = limits.bits
+        self.min, self.max = builtins.int(limits.min), builtins.int(limits.max)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def _checked(function: str, name: str, position: builtins.int, d: Any) -> dtype:
+    if type(d) is dtype:
+        return d
+    kind = type(d).__name__
+    raise TypeError(
+        f"{function}(): argument '{name}' (position {position}) must be core.dtype, not {kind}"
+    )

@@ -17,14 +17,14 @@ PACKAGES = ("core", "ddp", "launch")
 # a file, or a folder whose files may import each other as long as no cycle arises. A module stands
 # in the room with the longest name that is a prefix of its own.
 ROWS = [
-    ["core.dtype", "core.simulated", "core.philox"],
+    ["core.dtype", "core.simulated", "core.philox", "core.size"],
     ["core.backend"],
     ["core.autograd", "core.random"],
     ["core.ops"],
-    ["core.printing"],
+    ["core.printing", "core.exchange"],
     ["core.tensor"],
     ["core.methods"],
-    ["core.nn", "core.optim", "core.data", "core.cuda", "core.testing"],
+    ["core.nn", "core.optim", "core.data", "core.cuda", "core.testing", "core.recompute"],
     [
         "core.vision",
         "core.amp",

@@ -52,6 +52,35 @@ def run_hooks(hooks: dict[int, Callable[..., Any]] | None, g: Any, graph: bool) 
     return g
 
 
+def run_prehooks(node: Any, g: Any, graph: bool) -> Any:
+    """The gradients of a node's outputs after the hooks that run before it."""
+    several = type(node.shape) is list
+    gs = tuple(g) if several else (g,)
+    for hook in tuple(node.extra.before.values()):
+        gs = _asked(hook, gs, graph)
+    return list(gs) if several else gs[0]
+
+
+def run_posthooks(node: Any, parts: Any, g: Any, graph: bool) -> Any:
+    """The gradients of a node's inputs after the hooks that run behind it."""
+    gs = _shown(tuple(g) if type(node.shape) is list else (g,), graph)
+    for hook in tuple(node.extra.after.values()):
+        parts = _asked(lambda seen, hook=hook: hook(seen, gs), tuple(parts), graph)
+    return list(parts)
+
+
+def _shown(gs: tuple[Any, ...], graph: bool) -> tuple[Any, ...]:
+    return gs if graph else tuple(None if g is None else wrap(g) for g in gs)
+
+
+def _asked(hook: Callable[..., Any], gs: tuple[Any, ...], graph: bool) -> tuple[Any, ...]:
+    new = hook(_shown(gs, graph))
+    if new is None:
+        return gs
+    new = new if isinstance(new, tuple) else (new,)
+    return new if graph else tuple(None if g is None else g.array for g in new)
+
+
 class _State(threading.local):
     depth = 0
 

@@ -10,7 +10,7 @@ import numpy
 from numpy import ndarray
 
 from core.autograd import errors
-from core.autograd.mode import mode
+from core.autograd.mode import mode, watched
 from core.autograd.op import Op, Plan
 from core.autograd.value import (
     Kind,
@@ -208,8 +208,7 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
 
     def run(args: tuple[Any, ...]) -> Any:
         if mode.fast is None and mode.watchers:
-            for watcher in mode.watchers:
-                args = watcher(op, args)
+            return watched(op, run, args)
         tensors = wanted = 0
         bit = 1
         arrays = []
@@ -273,7 +272,10 @@ def as_array(out: Any, like: Any) -> Any:
 
 def _shares(out: Any, x: Any) -> bool:
     owner = out.base
-    return out is x or owner is x or (owner is not None and owner is x.base)
+    if out is x or owner is x or (owner is not None and owner is x.base):
+        return True
+    # CuPy sets no base on arrays that are made from a pointer, but names the allocation.
+    return not isinstance(out, ndarray) and out.data.mem is x.data.mem
 
 
 def _link(t: Any, op: Op, args: Any, recording: bool) -> None:

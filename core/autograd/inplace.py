@@ -6,11 +6,12 @@ import functools
 from typing import Any
 
 from core.autograd import dispatch
-from core.autograd.dispatch import primitive
+from core.autograd.dispatch import PICK, primitive
 from core.autograd.mode import mode
 from core.autograd.value import (
     Node,
     Value,
+    add_hook,
     extra_of,
     refresh,
     version_of,
@@ -58,6 +59,13 @@ def forbid_leaf(x: Any) -> None:
         return
     if x.base is not None and x.version[0] != x.base.count:
         refresh(x)
+    if x.base is not None and x.node is not None and x.node.plan is PICK:
+        raise RuntimeError(
+            f"Output {x.node.saved} of {x.node.name()} is a view and is being modified inplace."
+            " This view is the output of a function that returns multiple views. Such functions do"
+            " not allow the output views to be modified inplace. You should replace the inplace"
+            " operation by an out-of-place one."
+        )
     if x.needs_grad and x.node is None:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation."
@@ -87,6 +95,11 @@ def store(target: Any, array: Any) -> None:
             f"output with shape {list(target.shape)} doesn't match the broadcast shape"
             f" {list(array.shape)}"
         )
+    if 0 in target.strides and target.size and _overlaps(target):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a"
+            " single memory location. Please clone() the tensor before performing the operation."
+        )
     have, want = of(array.dtype), of(target.dtype)
     if not can_cast(have, want):
         raise RuntimeError(
@@ -94,6 +107,10 @@ def store(target: Any, array: Any) -> None:
             f" {type_name(want)}"
         )
     target[...] = array
+
+
+def _overlaps(target: Any) -> bool:
+    return any(n > 1 and not step for n, step in zip(target.shape, target.strides))
 
 
 _TYPE_NAMES = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16"}
@@ -135,10 +152,20 @@ def write_recorded(x: Any, new: Any) -> None:
 
 def _rebase(x: Any, new: Any, counter: list[int]) -> None:
     node: Node | None = new.node
+    _move_keepers(x.node, node)
     x.node, x.needs_grad = node, new.needs_grad
     if node is not None and node.plan.keeps_out and type(node.saved) is list:
         node.saved[-1] = x.array
         extra_of(node).out_version = (counter, counter[0])
+
+
+def _move_keepers(old: Node | None, new: Node | None) -> None:
+    """Let hooks that follow their tensor, not its former value, run on its new node."""
+    extra = None if old is None else old.extra
+    if new is None or extra is None or extra.hooks is None:
+        return
+    for key in [key for key, hook in extra.hooks.items() if hasattr(hook, "follows")]:
+        add_hook(new, extra.hooks.pop(key))
 
 
 def _replay(steps: Any, x: Any) -> Any:
@@ -150,7 +177,7 @@ def _replay(steps: Any, x: Any) -> Any:
 @primitive(label="CopySlices")
 def write_view(x: Any, v: Any, steps: Any) -> Any:
     """`x` with the part that `steps` make a view of replaced by `v`."""
-    out = x.copy()
+    out = x.copy(order="K")  # in another order of memory a step could copy instead of view
     _replay(steps, out)[...] = v
     return out
 

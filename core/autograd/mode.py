@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -36,6 +37,23 @@ class Mode(threading.local):
 mode = Mode()
 
 
+def watched(op: Any, run: Callable[[Any], Any], args: Any) -> Any:
+    """The result of an op whose arguments, and `after` it whose result, watchers see."""
+    watchers = mode.watchers
+    for watcher in watchers:
+        args = watcher(op, args)
+    mode.watch(())
+    try:
+        out = run(args)
+    finally:
+        mode.watch(watchers)
+    for watcher in watchers:
+        after = getattr(watcher, "after", None)
+        if after is not None:
+            after(op, out)
+    return out
+
+
 def is_grad_enabled() -> bool:
     """Whether ops on this thread are being recorded for backward."""
     return mode.recording
@@ -53,12 +71,42 @@ class _Decorator:
         return type(self)()
 
     def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function):
+            return _generator(self, function)
+
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with self.again():
                 return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]
+
+
+def _generator(manager: _Decorator, function: Any) -> Any:
+    """A generator function whose body, but not its consumer, runs inside the context."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with manager.again():
+            generator = function(*args, **kwargs)
+        step, given = generator.send, None
+        while True:
+            try:
+                with manager.again():
+                    item = step(given)
+            except StopIteration as end:
+                return end.value
+            try:
+                given = yield item
+                step = generator.send
+            except GeneratorExit:
+                with manager.again():
+                    generator.close()
+                raise
+            except BaseException as error:
+                step, given = generator.throw, error
+
+    return wrapped
 
 
 class no_grad(_Decorator):  # noqa: N801 - PyTorch's name

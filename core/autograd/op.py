@@ -192,7 +192,16 @@ class Plan:
 
     def next_functions(self, node: Node) -> tuple[tuple[Any, int], ...]:
         """The nodes that gradients go to, with the index of the output they belong to."""
-        return tuple((grad_fn_of(source), output_of(source)) for source in node.edges)
+        op = self.op
+        edges = dict(zip(self.wanted, node.edges))
+        count = max(self.wanted, default=0) + 1 if op.variadic else op.arity
+        open_ = [i for i in range(count) if i in edges or (i in op.rules and not op.variadic)]
+        return tuple(face_of(edges.get(i)) for i in open_)
+
+
+def face_of(source: Any) -> tuple[Any, int]:
+    """An edge as `next_functions` shows it: the node, and which of its outputs."""
+    return (None, 0) if source is None else (grad_fn_of(source), output_of(source))
 
 
 def grad_fn_of(source: Any) -> Any:

@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from core.autograd.dispatch import FusedPlan
 from core.autograd.mode import mode
+from core.autograd.op import Plan
 from core.autograd.value import Node, Value, wrap
 from core.backend import MODULE_OF, xp
 from core.dtype import of
@@ -29,9 +30,8 @@ def products(node: Node, g: Any, create_graph: bool) -> list[Any]:
             " after calling backward."
         )
     plan = node.plan
-    if type(plan) is FusedPlan:
-        check_versions(node, range(len(saved)), saved)
-        return _replayed(node, g) if create_graph else [plan.vjp(g)[i] for i in plan.wanted]
+    if type(plan) is not Plan:
+        return _other(node, g, create_graph)
     if type(node.shape) is list:
         g = _filled(node, g, create_graph)
     if plan.keeps_out and node.extra is not None:
@@ -64,9 +64,18 @@ def _as_arrays(node: Node, tensors: list[int], saved: Any) -> list[Any]:
         if version is not None:
             expected = 0 if versions is None else versions[n]
             if version[0] != expected:
-                raise _modified(a.array, a.node, version[0], expected)
+                raise modified(a.array, a.node, version[0], expected)
         saved[k] = a.array
     return saved
+
+
+def _other(node: Node, g: Any, create_graph: bool) -> list[Any]:
+    """The products of a node whose plan is no list of rules: an acceleration, or a function."""
+    plan, saved = node.plan, node.saved
+    if type(plan) is not FusedPlan:
+        return plan.products(node, g, create_graph)
+    check_versions(node, range(len(saved)), saved)
+    return _replayed(node, g) if create_graph else [plan.vjp(g)[i] for i in plan.wanted]
 
 
 def _as_values(node: Node, saved: Any) -> list[Any]:
@@ -126,16 +135,17 @@ def check_versions(node: Node, positions: Any, saved: Any) -> None:
             continue
         expected = 0 if versions is None else versions[n]
         if a.version[0] != expected:
-            raise _modified(a.array, a.node, a.version[0], expected)
+            raise modified(a.array, a.node, a.version[0], expected)
 
 
 def _check_out(node: Node) -> None:
     shared = node.extra.out_version  # type: ignore[union-attr]
     if shared is not None and shared[0][0] != shared[1]:
-        raise _modified(node.saved[-1], node, shared[0][0], shared[1])
+        raise modified(node.saved[-1], node, shared[0][0], shared[1])
 
 
-def _modified(array: Any, node: Node | None, now: int, expected: int) -> RuntimeError:
+def modified(array: Any, node: Node | None, now: int, expected: int) -> RuntimeError:
+    """The error that says which saved tensor was written in place."""
     kind = f"core.{of(array.dtype).name} {list(array.shape)}"
     where = f", which is output 0 of {node.name()}," if node is not None else ""
     return RuntimeError(

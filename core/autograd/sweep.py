@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from core.autograd.accumulate import Session, accumulate, run_hooks
+from core.autograd.accumulate import (
+    Session,
+    accumulate,
+    run_hooks,
+    run_posthooks,
+    run_prehooks,
+)
+from core.autograd.anomaly import checked, is_anomaly_enabled
 from core.autograd.dispatch import PICK
 from core.autograd.mode import mode
 from core.autograd.product import match, products, replays_with
@@ -84,6 +91,7 @@ class Sweep:
         self.stop = stop
         self.targets = {} if targets is None else dict.fromkeys(targets)
         self.gradients: dict[Any, Any] = {}
+        self.products = checked if is_anomaly_enabled() else products
         starts = [source_of(root) for root in roots]
         for start, g in zip(starts, gs, strict=True):
             g = g if create_graph else g.array.copy() if type(start) is not Node else g.array
@@ -127,7 +135,12 @@ class Sweep:
             self.collect(node, g)
             return done
         else:
-            parts = products(node, g, self.graph)
+            extra = node.extra
+            if extra is not None and extra.before:
+                g = run_prehooks(node, g, self.graph)
+            parts = self.products(node, g, self.graph)
+            if extra is not None and extra.after:
+                parts = run_posthooks(node, parts, g, self.graph)
             if not self.retain:
                 node.plan.release(node)
         uses, gradients = self.uses, self.gradients

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from core.autograd.mode import mode
+
 sequence = itertools.count().__next__  # a later op has a larger number, so sorting is topological
 
 
@@ -86,9 +88,30 @@ class Node:
         """What PyTorch calls this node."""
         return self.plan.name(self)
 
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """A handle of `hook(grad_outputs)`, run before this node; it may return others."""
+        extra = extra_of(self)
+        extra.before = {} if extra.before is None else extra.before
+        return RemovableHandle(extra.before, hook)
+
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """A handle of `hook(g)`, run on the gradient of this node's result."""
-        return add_hook(self, hook)
+        """A handle of `hook(grad_inputs, grad_outputs)`, run after this node."""
+        extra = extra_of(self)
+        extra.after = {} if extra.after is None else extra.after
+        return RemovableHandle(extra.after, hook)
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dict for whatever one wants to note on this node."""
+        extra = extra_of(self)
+        extra.metadata = {} if extra.metadata is None else extra.metadata
+        return extra.metadata
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.saved, name, None) if hasattr(self.plan, "context") else None
+        if found is None:
+            raise AttributeError(f"{self.name()!r} object has no attribute {name!r}")
+        return found
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -100,8 +123,11 @@ class Node:
 
 
 class Extra:
-    """What few nodes have: hooks on the gradient, the shared counter of the kept result, a trace."""
+    """What few nodes have: hooks, the shared counter of the kept result, a trace."""
 
+    before: dict[int, Callable[..., Any]] | None = None
+    after: dict[int, Callable[..., Any]] | None = None
+    metadata: dict[Any, Any] | None = None
     hooks: dict[int, Callable[..., Any]] | None = None
     out_version: tuple[list[int], int] | None = None
     trace: str | None = None
@@ -148,6 +174,29 @@ class View:
         for op, args in self.steps:
             x = op(x, *args)
         return x
+
+
+class Inference(list[int]):
+    """The counter of tensors made in inference mode: writing is an error outside of it."""
+
+    def __init__(self) -> None:
+        super().__init__([1])
+
+    def __setitem__(self, i: Any, count: Any) -> None:
+        self.allow("Inplace update to inference tensor")
+        super().__setitem__(i, count)
+
+    @staticmethod
+    def allow(what: str) -> None:
+        """Refuse `what` outside inference mode.
+
+        Raises: RuntimeError.
+        """
+        if not mode.inference:
+            raise RuntimeError(
+                f"{what} outside InferenceMode is not allowed. You can make a clone to get a normal"
+                " tensor before doing that."
+            )
 
 
 def version_of(x: Value) -> list[int]:
