@@ -1,11 +1,20 @@
-"""Comparisons: their results are bools and have no gradient."""
+"""Comparisons, of elements and of whole tensors: their results are bools and have no gradient."""
 
 from __future__ import annotations
 
-from core.autograd.dispatch import binary, primitive
-from core.ops.promotion import promote
+import math
+import operator
+from typing import Any
 
-__all__ = "eq ne lt le gt ge".split()
+from core.autograd.dispatch import binary, primitive, unary
+from core.backend import xp
+from core.dtype import FLOAT, of
+from core.ops.promotion import promote, same_device
+
+__all__ = (
+    "eq ne lt le gt ge not_equal less less_equal greater greater_equal"
+    " isnan isinf isfinite isposinf isneginf isreal isclose allclose equal isin"
+).split()
 
 
 @binary
@@ -50,5 +59,114 @@ def ge(a, b):
     return a >= b
 
 
-for _op in (eq, ne, lt, le, gt, ge):
-    _op.defvjp(a=None, b=None)
+not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
+
+# ---- what kind of number ----------------------------------------------------------------------
+
+
+@unary
+@primitive
+def isnan(x):
+    """Elementwise whether x is NaN."""
+    return x != x
+
+
+@unary
+@primitive
+def isinf(x):
+    """Elementwise whether x is infinite."""
+    return xp(x).abs(x) == math.inf
+
+
+@unary
+@primitive
+def isfinite(x):
+    """Elementwise whether x is neither infinite nor NaN."""
+    return xp(x).abs(x) < math.inf
+
+
+@primitive
+def isposinf(x):
+    """Elementwise whether x is plus infinity."""
+    return x == math.inf
+
+
+@primitive
+def isneginf(x):
+    """Elementwise whether x is minus infinity."""
+    return x == -math.inf
+
+
+@primitive
+def isreal(x):
+    """Elementwise whether x is a real number, which all are: there are no complex types."""
+    return x == x if of(x.dtype).category != FLOAT else (x == x) | (x != x)
+
+
+# ---- nearly, and all at once ------------------------------------------------------------------
+
+
+@primitive(casts=same_device)
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Elementwise whether |input - other| <= atol + rtol * |other|.
+
+    Raises: RuntimeError where the dtypes differ, or a tolerance is negative.
+    """
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"{of(input.dtype).name} did not match {of(other.dtype).name}")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not value >= 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    close = input == other
+    if equal_nan:
+        close = close | ((input != input) & (other != other))
+    if of(input.dtype).category != FLOAT:
+        input, other = input.astype("float64"), other.astype("float64")
+    difference = xp(input).abs(input - other)
+    near = difference <= atol + xp(other).abs(rtol * other)
+    return close | (near & (difference < math.inf))
+
+
+def allclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether all elements are close, as `isclose` says."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
+
+
+@primitive(casts=same_device)
+def same_elements(a, b):
+    """Whether all elements are equal; the shapes are."""
+    return (a == b).all()
+
+
+def equal(input: Any, other: Any) -> bool:
+    """Whether both have the same shape and the same elements."""
+    if tuple(input.shape) != tuple(other.shape):
+        return False
+    return bool(same_elements(input, other).array)
+
+
+@primitive(casts=promote)
+def among(x, values, invert):
+    """Elementwise whether x is one of `values`; the other way round where `invert`."""
+    return xp(x).isin(x, values, invert=invert)
+
+
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False):
+    """Elementwise whether an element is one of the test elements."""
+    if not hasattr(elements, "array"):
+        return among(type(test_elements)(elements).to(test_elements.dtype), test_elements, invert)
+    if not hasattr(test_elements, "array"):
+        return ne(elements, test_elements) if invert else eq(elements, test_elements)
+    return among(elements, test_elements, invert)
+
+
+for _call in (eq, ne, lt, le, gt, ge):
+    _call.defvjp(a=None, b=None)
+    _call.op.direct = getattr(operator, _call.op.name)
+for _call in (isnan, isinf, isfinite, isposinf, isneginf, isreal):
+    _call.defvjp(x=None)
+isclose.defvjp(input=None, other=None, rtol=None, atol=None, equal_nan=None)
+same_elements.defvjp(a=None, b=None)
+among.defvjp(x=None, values=None, invert=None)

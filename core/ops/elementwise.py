@@ -1,16 +1,35 @@
-"""Arithmetic and functions that act on each element by itself."""
+"""Arithmetic: sums, products, quotients, powers, and what is made of them."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
+import numpy
+
 from core.autograd.dispatch import binary, primitive, unary
+from core.autograd.inplace import type_name
 from core.backend import xp
-from core.ops.promotion import promote, promote_float
+from core.dtype import BOOL, FLOAT, INTEGER, of, result_type
+from core.ops.choice import choose
+from core.ops.choice import maximum as maximum
+from core.ops.choice import minimum as minimum
+from core.ops.choice import relu as relu
+from core.ops.division import div as div
+from core.ops.exponential import exp as exp
+from core.ops.exponential import log
+from core.ops.exponential import sigmoid as sigmoid
+from core.ops.exponential import sqrt as sqrt
+from core.ops.promotion import promote, promote_float, promote_numeric, widened
+from core.ops.trigonometric import tanh as tanh
 
-__all__ = "add sub mul div pow neg abs sign exp log sqrt tanh sigmoid relu maximum minimum".split()
+__all__ = (
+    "add sub rsub mul pow neg abs sign sgn square reciprocal positive signbit float_power ldexp"
+    " lerp addcmul addcdiv"
+    " subtract multiply negative absolute"
+).split()
 
-# ---- arithmetic -------------------------------------------------------------------------------
+# ---- sums -------------------------------------------------------------------------------------
 
 
 @binary
@@ -27,7 +46,7 @@ plus.defvjp(
 
 
 @binary
-@primitive(casts=promote, label="SubBackward0")
+@primitive(casts=promote_numeric, label="SubBackward0")
 def minus(a, b):
     """Elementwise difference a - b."""
     return a - b
@@ -41,12 +60,37 @@ minus.defvjp(
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """Elementwise sum input + alpha * other."""
-    return plus(input, other if alpha == 1 else mul(other, alpha), out=out)
+    return plus(input, other if alpha == 1 else _times(input, other, alpha), out=out)
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """Elementwise difference input - alpha * other."""
-    return minus(input, other if alpha == 1 else mul(other, alpha), out=out)
+    return minus(input, other if alpha == 1 else _times(input, other, alpha), out=out)
+
+
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """Elementwise difference other - alpha * input."""
+    return sub(other, input, alpha=alpha)
+
+
+def _times(input: Any, other: Any, alpha: Any) -> Any:
+    """Alpha * other, where alpha must not change the dtype of the sum.
+
+    Raises: RuntimeError where it would.
+    """
+    arrays = [x.array for x in (input, other) if hasattr(x, "array")]
+    numbers = [x for x in (input, other) if isinstance(x, (bool, int, float))]
+    d = result_type(arrays, numbers) if arrays else None
+    if d is not None and isinstance(alpha, float) and d.category != FLOAT:
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    if d is not None and isinstance(alpha, bool) and d.category != BOOL:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    return mul(other, alpha)
+
+
+# ---- products and quotients -------------------------------------------------------------------
 
 
 @binary
@@ -62,39 +106,105 @@ mul.defvjp(
 )
 
 
-@binary
+@primitive(casts=promote_float, label="MulBackward0")
+@widened
+def ldexp(a, b):
+    """Elementwise a * 2**b."""
+    return a * 2.0**b
+
+
+ldexp.defvjp(a=lambda g, b: g * 2.0**b, b=lambda g, out: g * out * 0.6931471805599453)
+
+
+@unary
 @primitive(casts=promote_float)
-def div(a, b):
-    """Elementwise quotient a / b."""
-    return a / b
+@widened
+def reciprocal(x):
+    """Elementwise 1 / x."""
+    return 1 / x
 
 
-div.defvjp(
-    a=lambda g, b: g / b,
-    b=lambda g, b, out: -g * out / b,
+reciprocal.defvjp(x=lambda g, out: -g * (out * out))
+
+
+# ---- powers -----------------------------------------------------------------------------------
+
+
+def _power_label(node: Any) -> str:
+    return f"PowBackward{int(1 in node.plan.tensors)}"  # both rules save a, then b
+
+
+@binary
+@primitive(casts=promote, label=_power_label)
+def pow(a, b):
+    """Elementwise power a ** b; whole numbers to a negative power are rounded towards zero.
+
+    Raises: RuntimeError for whole numbers to a negative Python number.
+    """
+    kind = getattr(a, "dtype", getattr(b, "dtype", None)).kind
+    if kind in "iu" and hasattr(b, "dtype"):
+        return _whole_power(a, b)
+    return xp(a).float_power(a, b).astype(a.dtype) if kind == "b" else a**b
+
+
+def _whole_power(a: Any, b: Any) -> Any:
+    module = xp(b)
+    inverse = (a == 1) + (a == -1) * (1 - 2 * (b & 1))
+    return module.where(b < 0, inverse, a ** module.maximum(b, 0)).astype(b.dtype)
+
+
+pow.defvjp(
+    a=lambda g, a, b: g * _base_slope(a, b),
+    b=lambda g, a, b, out: choose((a == 0) & (b >= 0), 0, g * (out * _log(a))),
 )
+
+
+def _base_slope(a: Any, b: Any) -> Any:
+    """The derivative of a ** b by a, zero where b is."""
+    if not hasattr(b, "dtype"):
+        return b * a ** (b - 1) if b else 0
+    return choose(b == 0, 0, b * a ** (b - 1))
+
+
+def _log(x: Any) -> Any:
+    return log(x) if hasattr(x, "dtype") else float(numpy.log(x))
+
+
+def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
+    """Elementwise power in float64."""
+    wide = [x.double() if hasattr(x, "array") else x for x in (input, exponent)]
+    return pow(*wide) if out is None else pow(*wide, out=out)
+
+
+@unary
+@primitive(label="PowBackward0")
+def square(x):
+    """Elementwise x * x."""
+    return x * x if x.dtype.kind != "b" else x.astype(numpy.int64)
+
+
+square.defvjp(x=lambda g, x: g * (2 * x))
+
+
+# ---- signs ------------------------------------------------------------------------------------
 
 
 @unary
 @primitive
 def neg(x):
-    """Elementwise negative -x."""
+    """Elementwise negative -x.
+
+    Raises: RuntimeError for bools.
+    """
+    if x.dtype.kind == "b":
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to"
+            " invert a mask, use the `~` or `logical_not()` operator instead."
+        )
     return -x
 
 
 neg.defvjp(x=lambda g: -g)
-
-
-@primitive(casts=promote)
-def pow(a, b):
-    """Elementwise power a ** b."""
-    return a**b
-
-
-pow.defvjp(
-    a=lambda g, a, b: g * (b * a ** (b - 1)),
-    b=lambda g, a, out: g * out * log(a),
-)
 
 
 @unary
@@ -107,105 +217,109 @@ def abs(x):
 abs.defvjp(x=lambda g, x: g * sign(x))
 
 
+@unary
 @primitive
 def sign(x):
-    """Elementwise sign: -1, 0 or 1."""
-    return xp(x).sign(x)
+    """Elementwise sign: -1, 0 or 1; zero for NaN."""
+    if x.dtype.kind == "b":
+        return x.copy()
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
-sign.defvjp(x=lambda g, x: 0 * x)
-
-
-# ---- exponentials -----------------------------------------------------------------------------
-
-
-@unary
-@primitive(casts=promote_float)
-def exp(x):
-    """Elementwise exponential."""
-    return xp(x).exp(x)
-
-
-exp.defvjp(x=lambda g, out: g * out)
-
-
-@unary
-@primitive(casts=promote_float)
-def log(x):
-    """Elementwise natural logarithm."""
-    return xp(x).log(x)
-
-
-log.defvjp(x=lambda g, x: g / x)
-
-
-@unary
-@primitive(casts=promote_float)
-def sqrt(x):
-    """Elementwise square root."""
-    return xp(x).sqrt(x)
-
-
-sqrt.defvjp(x=lambda g, out: g / (2 * out))
-
-
-@unary
-@primitive(casts=promote_float)
-def tanh(x):
-    """Elementwise hyperbolic tangent."""
-    return xp(x).tanh(x)
-
-
-tanh.defvjp(x=lambda g, out: g * (1 - out * out))
-
-
-@unary
-@primitive(casts=promote_float)
-def sigmoid(x):
-    """Elementwise logistic function 1 / (1 + exp(-x))."""
-    return 0.5 * (xp(x).tanh(0.5 * x) + 1)
-
-
-sigmoid.defvjp(x=lambda g, out: g * (out * (1 - out)))
+sign.defvjp(x=lambda g: 0 * g)
+sgn = sign
 
 
 @unary
 @primitive
-def relu(x):
-    """Elementwise max(x, 0)."""
-    return xp(x).maximum(x, x.dtype.type(0))
+def signbit(x):
+    """Elementwise whether the sign is negative, also of a zero."""
+    return xp(x).signbit(x) if of(x.dtype).category == FLOAT else x < 0
 
 
-relu.defvjp(x=lambda g, out: g * (out > 0))
+signbit.defvjp(x=None)
 
 
-# ---- choices ----------------------------------------------------------------------------------
+def positive(input: Any) -> Any:
+    """`input` itself.
+
+    Raises: RuntimeError for bools.
+    """
+    if input.dtype.category == BOOL:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
 
 
-@primitive(casts=promote)
-def maximum(a, b):
-    """Elementwise larger of a and b; NaN where either is."""
-    return xp(a).maximum(a, b)
+# ---- sums of products -------------------------------------------------------------------------
 
 
-maximum.defvjp(
-    a=lambda g, a, b: g * _share(a, b, a > b),
-    b=lambda g, a, b: g * _share(a, b, b > a),
+@primitive
+@widened
+def lerp(input, end, weight):
+    """Elementwise input + weight * (end - input).
+
+    Raises: RuntimeError unless all tensors are of one dtype.
+    """
+    for x in (end, weight):
+        if getattr(x, "dtype", input.dtype) != input.dtype:
+            raise RuntimeError(
+                f"expected dtype {of(input.dtype).name} for `end` and `weight` but got dtype"
+                f" {of(x.dtype).name}"
+            )
+    if of(input.dtype).category != FLOAT:
+        raise NotImplementedError(f"lerp is not implemented for {of(input.dtype)!r}")
+    return input + weight * (end - input)
+
+
+lerp.defvjp(
+    input=lambda g, weight: g * (1 - weight),
+    end=lambda g, weight: g * weight,
+    weight=lambda g, input, end: g * (end - input),
 )
 
 
 @primitive(casts=promote)
-def minimum(a, b):
-    """Elementwise smaller of a and b; NaN where either is."""
-    return xp(a).minimum(a, b)
+@widened
+def addcmul(input, tensor1, tensor2, value=1):
+    """Elementwise input + value * tensor1 * tensor2."""
+    return input + value * tensor1 * tensor2
 
 
-minimum.defvjp(
-    a=lambda g, a, b: g * _share(a, b, a < b),
-    b=lambda g, a, b: g * _share(a, b, b < a),
+addcmul.defvjp(
+    input=lambda g: g,
+    tensor1=lambda g, tensor2, value: g * (tensor2 * value),
+    tensor2=lambda g, tensor1, value: g * (tensor1 * value),
+    value=None,
 )
 
 
-def _share(a: Any, b: Any, wins: Any) -> Any:
-    """1 where an argument wins, 1/2 where both are equal."""
-    return wins * 1.0 + (a == b) * 0.5
+@primitive(casts=promote)
+@widened
+def addcdiv(input, tensor1, tensor2, value=1):
+    """Elementwise input + value * tensor1 / tensor2.
+
+    Raises: RuntimeError for whole numbers.
+    """
+    if of(tensor1.dtype).category <= INTEGER:
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, but it was asked for with"
+            f" tensors of type {type_name(of(tensor1.dtype))}"
+        )
+    return input + value * (tensor1 / tensor2)
+
+
+addcdiv.defvjp(
+    input=lambda g: g,
+    tensor1=lambda g, tensor2, value: g * (value / tensor2),
+    tensor2=lambda g, tensor1, tensor2, value: -g * (value * tensor1 / (tensor2 * tensor2)),
+    value=None,
+)
+
+
+subtract, multiply, negative, absolute = sub, mul, neg, abs
+
+for _call, _fast in (
+    (plus, operator.add), (pow, operator.pow), (minus, operator.sub), (mul, operator.mul), (neg, operator.neg),
+    (abs, numpy.abs), (reciprocal, numpy.reciprocal), (square, numpy.square),
+):  # fmt: skip
+    _call.op.direct = _fast  # type: ignore[attr-defined]

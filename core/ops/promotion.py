@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy
 
-from core.backend import MODULE_OF, device_of, to_device
+from core.backend import MODULE_OF, device_of, to_device, xp
 from core.dtype import (
     BOOL,
     BY_NUMPY,
@@ -127,3 +128,58 @@ def accumulates_in(array_dtype: Any) -> Any:
 def is_array(x: Any) -> bool:
     """Whether `x` is an array of a known module."""
     return type(x) in MODULE_OF
+
+
+def promote_integral(arrays: list[Any], tensors: int) -> list[Any]:
+    """Like `promote`, for ops on whole numbers and bools.
+
+    Raises: NotImplementedError for floating types.
+    """
+    d = common_dtype(arrays, tensors)
+    if d.category == FLOAT:
+        raise NotImplementedError(f"expected integers or bools, got {d!r}")
+    return cast_all(arrays, tensors, d)
+
+
+def promote_numeric(arrays: list[Any], tensors: int) -> list[Any]:
+    """Like `promote`, for ops that mean nothing on bools.
+
+    Raises: RuntimeError where every operand is a bool.
+    """
+    d = common_dtype(arrays, tensors)
+    if d.category == BOOL:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or"
+            " `logical_xor()` operator instead."
+        )
+    return cast_all(arrays, tensors, d)
+
+
+def promote_choices(arrays: list[Any], tensors: int) -> list[Any]:
+    """A condition as it is, then two choices in their common dtype, as arrays."""
+    choices, which = arrays[1:], tensors >> 1
+    d = common_dtype(choices, which)
+    same_device(arrays, tensors)
+    if not which:
+        return [arrays[0], *(xp(arrays[0]).asarray(x, d.numpy) for x in choices)]
+    return [arrays[0], *cast_all(choices, which, d)]
+
+
+def widened(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward` with the half types computed in float32 and its result rounded once."""
+
+    @functools.wraps(forward)
+    def wide(*args: Any) -> Any:
+        half = next((x.dtype for x in args if is_half(x)), None)
+        if half is None:
+            return forward(*args)
+        out = forward(*[x.astype(numpy.float32) if is_half(x) else x for x in args])
+        return out.astype(half)
+
+    return wide
+
+
+def is_half(x: Any) -> bool:
+    """Whether `x` is an array of float16 or bfloat16."""
+    d = getattr(x, "dtype", None)
+    return d is not None and d.itemsize == 2 and d.kind in "fV"

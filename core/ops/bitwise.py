@@ -1,0 +1,80 @@
+"""Bits of whole numbers, and logic on truth values: neither has gradients."""
+
+from __future__ import annotations
+
+from core.autograd.dispatch import primitive
+from core.backend import xp
+from core.ops.promotion import promote, promote_integral
+
+__all__ = (
+    "bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift"
+    " logical_and logical_or logical_xor logical_not"
+).split()
+
+
+@primitive(casts=promote_integral)
+def bitwise_and(a, b):
+    """Elementwise a & b."""
+    return a & b
+
+
+@primitive(casts=promote_integral)
+def bitwise_or(a, b):
+    """Elementwise a | b."""
+    return a | b
+
+
+@primitive(casts=promote_integral)
+def bitwise_xor(a, b):
+    """Elementwise a ^ b."""
+    return a ^ b
+
+
+@primitive(casts=promote_integral)
+def bitwise_not(x):
+    """Elementwise ~x: the other truth value, or all bits the other way."""
+    return ~x
+
+
+@primitive(casts=promote_integral)
+def bitwise_left_shift(a, b):
+    """Elementwise a << b; zero where b is negative or as large as the number of bits."""
+    return xp(a if hasattr(a, "dtype") else b).left_shift(a, b)
+
+
+@primitive(casts=promote_integral)
+def bitwise_right_shift(a, b):
+    """Elementwise a >> b, with the sign kept."""
+    return xp(a if hasattr(a, "dtype") else b).right_shift(a, b)
+
+
+@primitive(casts=promote)
+def logical_and(a, b):
+    """Elementwise whether both are nonzero."""
+    return xp(a).logical_and(a, b)
+
+
+@primitive(casts=promote)
+def logical_or(a, b):
+    """Elementwise whether either is nonzero."""
+    return xp(a).logical_or(a, b)
+
+
+@primitive(casts=promote)
+def logical_xor(a, b):
+    """Elementwise whether exactly one is nonzero."""
+    return xp(a).logical_xor(a, b)
+
+
+@primitive
+def logical_not(x):
+    """Elementwise whether x is zero."""
+    return x == 0
+
+
+for _call in (bitwise_and, bitwise_or, bitwise_xor, bitwise_left_shift, bitwise_right_shift):
+    _call.defvjp(a=None, b=None)
+for _call in (logical_and, logical_or, logical_xor):
+    _call.defvjp(a=None, b=None)
+for _call in (bitwise_not, logical_not):
+    _call.defvjp(x=None)

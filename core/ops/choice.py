@@ -1,0 +1,222 @@
+"""Choices between elements: where, the larger, the smaller, and bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from core.autograd.dispatch import binary, primitive, unary
+from core.autograd.value import Value, wrap
+from core.backend import xp
+from core.dtype import BOOL, FLOAT, finfo, of
+from core.ops.promotion import promote, promote_choices
+
+__all__ = (
+    "where maximum minimum fmax fmin clamp clamp_min clamp_max clip relu nan_to_num heaviside"
+).split()
+
+# ---- where ------------------------------------------------------------------------------------
+
+
+@primitive(casts=promote_choices, label="WhereBackward0")
+def choose(condition, input, other):
+    """Elementwise `input` where the condition holds, else `other`."""
+    return xp(condition).where(condition, input, other)
+
+
+choose.defvjp(
+    condition=None,
+    input=lambda g, condition: choose(condition, g, 0),
+    other=lambda g, condition: choose(condition, 0, g),
+)
+
+
+def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+    """Elementwise `input` where the condition holds, else `other`; alone, where it is nonzero.
+
+    Raises: RuntimeError unless the condition is of bools.
+    """
+    if input is None and other is None:
+        found = xp(condition.array).nonzero(xp(condition.array).atleast_1d(condition.array))
+        return tuple(wrap(part) for part in found[: condition.array.ndim or 1])
+    if isinstance(condition, Value) and condition.array.dtype.kind != "b":
+        if condition.array.dtype != numpy.uint8:
+            raise RuntimeError(
+                "where expected condition to be a boolean tensor, but got a tensor with dtype"
+                f" {of(condition.array.dtype).name}"
+            )
+        condition = wrap(condition.array != 0)
+    if out is not None:
+        return choose(condition, input, other, out=out)
+    return choose(condition, input, other)
+
+
+def where_method(x: Any, condition: Any, other: Any) -> Any:
+    """Elementwise `x` where the condition holds, else `other`."""
+    return where(condition, x, other)
+
+
+# ---- the larger and the smaller ---------------------------------------------------------------
+
+
+@binary
+@primitive(casts=promote)
+def maximum(a, b):
+    """Elementwise larger of a and b; NaN where either is."""
+    return xp(a).maximum(a, b)
+
+
+maximum.defvjp(
+    a=lambda g, a, b: shared(g, a == b, a < b),
+    b=lambda g, a, b: shared(g, a == b, b < a),
+)
+
+
+@binary
+@primitive(casts=promote)
+def minimum(a, b):
+    """Elementwise smaller of a and b; NaN where either is."""
+    return xp(a).minimum(a, b)
+
+
+minimum.defvjp(
+    a=lambda g, a, b: shared(g, a == b, a > b),
+    b=lambda g, a, b: shared(g, a == b, b > a),
+)
+
+
+def shared(g: Any, tied: Any, loses: Any) -> Any:
+    """`g` for the winner, half of it for either where both are equal."""
+    return choose(loses, 0, choose(tied, g / 2, g))
+
+
+@binary
+@primitive(casts=promote)
+def fmax(a, b):
+    """Elementwise larger of a and b; the number where one of them is NaN."""
+    return xp(a).fmax(a, b)
+
+
+fmax.defvjp(
+    a=lambda g, a, b: choose((a >= b) | (b != b), g, 0),
+    b=lambda g, a, b: choose((a >= b) | (b != b), 0, g),
+)
+
+
+@binary
+@primitive(casts=promote)
+def fmin(a, b):
+    """Elementwise smaller of a and b; the number where one of them is NaN."""
+    return xp(a).fmin(a, b)
+
+
+fmin.defvjp(
+    a=lambda g, a, b: choose((a <= b) | (b != b), g, 0),
+    b=lambda g, a, b: choose((a <= b) | (b != b), 0, g),
+)
+
+
+# ---- bounds -----------------------------------------------------------------------------------
+
+
+@primitive(casts=promote)
+def clamp(x, min=None, max=None):
+    """Elementwise `x`, raised to `min` and then lowered to `max`; either may be left out.
+
+    Raises: RuntimeError without both.
+    """
+    if min is None and max is None:
+        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
+    if x.dtype.kind == "b":
+        raise NotImplementedError("clamp is not implemented for core.bool")
+    module = xp(x)
+    if min is not None:
+        x = module.maximum(x, min)
+    return x if max is None else module.minimum(x, max)
+
+
+clamp.defvjp(
+    x=lambda g, x, min, max: choose(_within(x, min, max), g, 0),
+    min=lambda g, x, min, max: choose(_below(x, min, max), g, 0),
+    max=lambda g, x, min, max: choose(_above(x, min, max), g, 0),
+)
+
+
+def _within(x: Any, low: Any, high: Any) -> Any:
+    if low is None:
+        return x <= high
+    return x >= low if high is None else (x >= low) & (x <= high)
+
+
+def _below(x: Any, low: Any, high: Any) -> Any:
+    return x < low if high is None else (x < low) & (low < high)
+
+
+def _above(x: Any, low: Any, high: Any) -> Any:
+    return x > high if low is None else (x > high) | (low > high)
+
+
+def clamp_min(input: Any, min: Any, *, out: Any = None) -> Any:
+    """Elementwise larger of `input` and `min`."""
+    return clamp(input, min) if out is None else clamp(input, min, out=out)
+
+
+def clamp_max(input: Any, max: Any, *, out: Any = None) -> Any:
+    """Elementwise smaller of `input` and `max`."""
+    return clamp(input, None, max) if out is None else clamp(input, None, max, out=out)
+
+
+clip = clamp
+
+
+@unary
+@primitive
+def relu(x):
+    """Elementwise max(x, 0)."""
+    if x.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return xp(x).maximum(x, x.dtype.type(0))
+
+
+relu.defvjp(x=lambda g, out: g * (out > 0))
+
+
+@primitive
+def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
+    """`x` with NaN and the infinities replaced by numbers; by the largest and smallest unless given."""
+    if of(x.dtype).category != FLOAT:
+        return x.copy()
+    limits = finfo(of(x.dtype))
+    high = float(limits.max) if posinf is None else posinf
+    low = float(limits.min) if neginf is None else neginf
+    module, kind = xp(x), x.dtype.type
+    out = module.where(x != x, kind(nan or 0.0), x)
+    out = module.where(x == numpy.inf, kind(high), out)
+    return module.where(x == -numpy.inf, kind(low), out)
+
+
+nan_to_num.defvjp(x=lambda g, x: choose(x - x == 0, g, 0), nan=None, posinf=None, neginf=None)
+
+
+@primitive
+def heaviside(x, values):
+    """Elementwise 0 for negative x, 1 for positive x, and `values` at zero.
+
+    Raises: RuntimeError unless both are of one dtype.
+    """
+    if x.dtype != values.dtype:
+        raise RuntimeError(
+            "heaviside is not yet implemented for tensors with different dtypes:"
+            f" {of(x.dtype).name} and {of(values.dtype).name}"
+        )
+    one = x > 0 if of(x.dtype).category == BOOL else (x > 0).astype(x.dtype)
+    return xp(x).where(x == 0, values, one)
+
+
+heaviside.defvjp(x=None, values=None)
+
+for _call, _ufunc in (
+    (maximum, numpy.maximum), (minimum, numpy.minimum), (fmax, numpy.fmax), (fmin, numpy.fmin),
+):  # fmt: skip
+    _call.op.direct = _ufunc  # type: ignore[attr-defined]

@@ -1,0 +1,133 @@
+"""Division: quotients, rounded or not, and what is left over."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy
+
+from core.autograd.dispatch import binary, primitive
+from core.backend import xp
+from core.ops.promotion import promote, promote_float, promote_integral, widened
+
+__all__ = "div divide true_divide floor_divide remainder fmod gcd lcm".split()
+
+
+@binary
+@primitive(casts=promote_float, label="DivBackward0")
+def quotient(a, b):
+    """Elementwise quotient a / b."""
+    return a / b
+
+
+quotient.defvjp(
+    a=lambda g, b: g / b,
+    b=lambda g, b, out: -g * out / b,
+)
+quotient.op.direct = operator.truediv
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
+    """Elementwise quotient; with `rounding_mode` "floor" or "trunc" rounded down or towards zero.
+
+    Raises: RuntimeError for another mode; ZeroDivisionError never: whole numbers raise RuntimeError.
+    """
+    if rounding_mode is None:
+        return quotient(input, other, out=out)
+    if rounding_mode not in ("floor", "trunc"):
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found"
+            f" '{rounding_mode}'"
+        )
+    rounded = floor_quotient if rounding_mode == "floor" else trunc_quotient
+    return rounded(input, other) if out is None else rounded(input, other, out=out)
+
+
+true_divide = divide = div
+
+
+@primitive(casts=promote, label="DivBackward1")
+@widened
+def floor_quotient(a, b):
+    """Elementwise a / b, rounded down."""
+    _refuse_zero(a, b)
+    return a // b if _kind(a, b) != "b" else (a / b).astype(bool)
+
+
+@primitive(casts=promote, label="DivBackward1")
+@widened
+def trunc_quotient(a, b):
+    """Elementwise a / b, rounded towards zero."""
+    _refuse_zero(a, b)
+    module = xp(a if hasattr(a, "dtype") else b)
+    if _kind(a, b) == "f":
+        return module.trunc(a / b)
+    return (a - module.fmod(a, b)) // b if _kind(a, b) != "b" else a & b
+
+
+floor_quotient.defvjp(a=lambda g: 0 * g, b=lambda g: 0 * g)
+trunc_quotient.defvjp(a=lambda g: 0 * g, b=lambda g: 0 * g)
+
+
+def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:
+    """Elementwise quotient, rounded down."""
+    return div(input, other, rounding_mode="floor", out=out)
+
+
+@binary
+@primitive(casts=promote)
+@widened
+def remainder(a, b):
+    """Elementwise a - floor(a / b) * b, which has the sign of b."""
+    _refuse_zero(a, b)
+    return a % b
+
+
+remainder.defvjp(
+    a=lambda g: g,
+    b=lambda g, a, b: -g * floor_quotient(a, b),
+)
+
+
+@binary
+@primitive(casts=promote)
+@widened
+def fmod(a, b):
+    """Elementwise a - trunc(a / b) * b, which has the sign of a."""
+    _refuse_zero(a, b)
+    return xp(a).fmod(a, b)
+
+
+fmod.defvjp(
+    a=lambda g: g,
+    b=lambda g, a, b: -g * trunc_quotient(a, b),
+)
+
+
+def _kind(a: Any, b: Any) -> str:
+    return getattr(a, "dtype", getattr(b, "dtype", None)).kind
+
+
+def _refuse_zero(a: Any, b: Any) -> None:
+    """Raise where whole numbers in the CPU's memory are divided by zero, as PyTorch."""
+    if _kind(a, b) not in "fV" and type(b) in (int, bool, numpy.ndarray) and not numpy.all(b):
+        raise RuntimeError("ZeroDivisionError")
+
+
+@primitive(casts=promote_integral)
+def gcd(a, b):
+    """Elementwise greatest common divisor of whole numbers."""
+    return xp(a).gcd(a, b)
+
+
+@primitive(casts=promote_integral)
+def lcm(a, b):
+    """Elementwise least common multiple of whole numbers."""
+    return xp(a).lcm(a, b)
+
+
+for _call in (gcd, lcm):
+    _call.defvjp(a=None, b=None)
+remainder.op.direct = numpy.remainder
+fmod.op.direct = numpy.fmod

@@ -1,0 +1,105 @@
+"""Rounding, and the neighbours of a floating-point number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.autograd.dispatch import primitive, unary
+from core.backend import xp
+from core.dtype import FLOAT, of
+from core.ops.choice import choose
+from core.ops.promotion import promote, promote_float, widened
+
+__all__ = "floor ceil trunc fix round frac copysign nextafter".split()
+
+
+def _rounded(x: Any, name: str) -> Any:
+    """The NumPy function of that name; whole numbers are round already.
+
+    Raises: NotImplementedError for bools.
+    """
+    if x.dtype.kind == "b":
+        raise NotImplementedError(f"{name} is not implemented for core.bool")
+    return getattr(xp(x), name)(x) if of(x.dtype).category == FLOAT else x.copy()
+
+
+@unary
+@primitive
+def floor(x):
+    """Elementwise largest whole number not above x."""
+    return _rounded(x, "floor")
+
+
+@unary
+@primitive
+def ceil(x):
+    """Elementwise smallest whole number not below x."""
+    return _rounded(x, "ceil")
+
+
+@unary
+@primitive
+def trunc(x):
+    """Elementwise x without its fraction."""
+    return _rounded(x, "trunc")
+
+
+@primitive
+@widened
+def round_to(x, decimals):
+    """Elementwise nearest number with so many decimals; halves go to the even one."""
+    if not decimals:
+        return _rounded(x, "rint")
+    if of(x.dtype).category != FLOAT:
+        raise NotImplementedError(f"round with decimals is not implemented for {of(x.dtype)!r}")
+    scale = x.dtype.type(10.0 ** abs(decimals))
+    return xp(x).rint(x * scale) / scale if decimals > 0 else xp(x).rint(x / scale) * scale
+
+
+round_to.op.label = "RoundBackward0"
+
+
+def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
+    """Elementwise nearest number with so many decimals; halves go to the even one."""
+    return round_to(input, decimals) if out is None else round_to(input, decimals, out=out)
+
+
+for _call in (floor, ceil, trunc):
+    _call.defvjp(x=lambda g: 0 * g)
+round_to.defvjp(x=lambda g: 0 * g, decimals=None)
+fix = trunc
+
+
+@unary
+@primitive
+def frac(x):
+    """Elementwise fraction of x, with its sign."""
+    if of(x.dtype).category != FLOAT:
+        raise NotImplementedError(f"frac is not implemented for {of(x.dtype)!r}")
+    return x - xp(x).trunc(x)
+
+
+frac.defvjp(x=lambda g: g)
+
+
+@primitive(casts=promote_float)
+def copysign(a, b):
+    """Elementwise size of a with the sign of b."""
+    return xp(a).copysign(a, b)
+
+
+copysign.defvjp(
+    a=lambda g, a, out: choose(a == 0, 0, g * (out / a)),
+    b=lambda g: 0 * g,
+)
+
+
+@primitive(casts=promote)
+def nextafter(a, b):
+    """Elementwise floating-point number next to a in the direction of b."""
+    if of(a.dtype).category != FLOAT:
+        raise NotImplementedError(f"nextafter is not implemented for {of(a.dtype)!r}")
+    return xp(a).nextafter(a, b)
+
+
+nextafter.defvjp(a=None, b=None)
