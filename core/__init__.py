@@ -4,16 +4,21 @@ import warnings
 
 import core.methods  # noqa: F401 - gives Tensor its methods
 from core import autograd as autograd
+from core import nn as nn
+from core import optim as optim
 from core.autograd.mode import enable_grad as enable_grad
 from core.autograd.mode import inference_mode as inference_mode
 from core.autograd.mode import is_grad_enabled as is_grad_enabled
+from core.autograd.mode import is_inference_mode_enabled as is_inference_mode_enabled
 from core.autograd.mode import no_grad as no_grad
 from core.autograd.mode import set_grad_enabled as set_grad_enabled
 from core.backend import Device as device
 from core.dtype import bfloat16 as bfloat16
 from core.dtype import bool as bool
+from core.dtype import can_cast as can_cast
 from core.dtype import double as double
 from core.dtype import dtype as dtype
+from core.dtype import finfo as finfo
 from core.dtype import float as float
 from core.dtype import float16 as float16
 from core.dtype import float32 as float32
@@ -25,24 +30,36 @@ from core.dtype import int8 as int8
 from core.dtype import int16 as int16
 from core.dtype import int32 as int32
 from core.dtype import int64 as int64
+from core.dtype import iinfo as iinfo
 from core.dtype import long as long
+from core.dtype import promote_types as promote_types
 from core.dtype import set_default_dtype as set_default_dtype
 from core.dtype import short as short
 from core.dtype import uint8 as uint8
+from core.ops.bitwise import *
 from core.ops.cast import *
+from core.ops.choice import *
 from core.ops.compare import *
 from core.ops.creation import *
+from core.ops.division import *
 from core.ops.elementwise import *
+from core.ops.exponential import *
 from core.ops.linalg import *
 from core.ops.reduce import *
+from core.ops.rounding import *
 from core.ops.shape import *
+from core.ops.trigonometric import *
+from core.exchange import from_dlpack as from_dlpack
+from core.printing import get_printoptions as get_printoptions
+from core.printing import printoptions as printoptions
+from core.printing import set_printoptions as set_printoptions
 from core.random import Generator as Generator
 from core.random import get_rng_state as get_rng_state
 from core.random import initial_seed as initial_seed
 from core.random import manual_seed as manual_seed
 from core.random import seed as seed
 from core.random import set_rng_state as set_rng_state
-from core.tensor import Size as Size
+from core.size import Size as Size
 from core.tensor import Tensor as Tensor
 
 # Division by zero and overflow give inf and nan in silence, as in PyTorch; only our own modules' warnings go.

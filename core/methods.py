@@ -9,7 +9,21 @@ from core.autograd.inplace import in_place
 from core.autograd.value import Value
 from core.backend import Device, device_of, resolve
 from core.dtype import dtype
-from core.ops import cast, compare, elementwise, index, linalg, reduce, shape
+from core.ops import (
+    bitwise,
+    cast,
+    choice,
+    compare,
+    division,
+    elementwise,
+    exponential,
+    index,
+    linalg,
+    reduce,
+    rounding,
+    shape,
+    trigonometric,
+)
 from core.tensor import Tensor
 
 
@@ -71,10 +85,51 @@ def cuda(x: Any, device: Any = None, non_blocking: bool = False) -> Any:
 FAMILIES: tuple[tuple[Any, str, str], ...] = (
     (
         elementwise,
-        "add sub mul div pow neg abs sign exp log sqrt tanh sigmoid relu maximum minimum",
-        "add sub mul div pow neg abs sign exp log sqrt tanh sigmoid relu",
+        "add sub rsub mul pow neg abs sign sgn square reciprocal positive signbit float_power ldexp"
+        " lerp addcmul addcdiv subtract multiply negative absolute",
+        "add sub mul pow neg abs sign sgn square reciprocal float_power ldexp lerp addcmul addcdiv"
+        " subtract multiply negative absolute",
     ),
-    (compare, "eq ne lt le gt ge", "eq ne lt le gt ge"),
+    (
+        division,
+        "div divide true_divide floor_divide remainder fmod gcd lcm",
+        "div divide true_divide floor_divide remainder fmod gcd lcm",
+    ),
+    (
+        exponential,
+        "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt logaddexp logaddexp2 xlogy sigmoid logit",
+        "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt xlogy sigmoid logit",
+    ),
+    (
+        trigonometric,
+        "sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc hypot deg2rad"
+        " rad2deg arcsin arccos arctan arctan2 arcsinh arccosh arctanh",
+        "sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc hypot deg2rad"
+        " rad2deg arcsin arccos arctan arctan2 arcsinh arccosh arctanh",
+    ),
+    (
+        rounding,
+        "floor ceil trunc fix round frac copysign nextafter",
+        "floor ceil trunc fix round frac copysign nextafter",
+    ),
+    (
+        choice,
+        "maximum minimum fmax fmin clamp clamp_min clamp_max clip relu nan_to_num heaviside",
+        "clamp clamp_min clamp_max clip relu nan_to_num heaviside",
+    ),
+    (
+        bitwise,
+        "bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift"
+        " logical_and logical_or logical_xor logical_not",
+        "bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift"
+        " logical_and logical_or logical_xor logical_not",
+    ),
+    (
+        compare,
+        "eq ne lt le gt ge not_equal less less_equal greater greater_equal isnan isinf isfinite"
+        " isposinf isneginf isreal isclose allclose equal isin",
+        "eq ne lt le gt ge not_equal less less_equal greater greater_equal",
+    ),
     (reduce, "sum mean argmax argmin", ""),
     (
         shape,
@@ -87,24 +142,37 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
 OPERATORS: dict[str, Any] = {
     "__add__": elementwise.plus, "__radd__": elementwise.plus, "__sub__": elementwise.minus,
     "__rsub__": _reversed(elementwise.minus), "__mul__": elementwise.mul,
-    "__rmul__": elementwise.mul, "__truediv__": elementwise.div,
-    "__rtruediv__": _reversed(elementwise.div), "__pow__": elementwise.pow,
+    "__rmul__": elementwise.mul, "__truediv__": division.quotient,
+    "__rtruediv__": _reversed(division.quotient), "__pow__": elementwise.pow,
     "__rpow__": _reversed(elementwise.pow), "__neg__": elementwise.neg, "__abs__": elementwise.abs,
     "__matmul__": linalg.matmul, "__rmatmul__": _reversed(linalg.matmul),
     "__eq__": compare.eq, "__ne__": compare.ne, "__lt__": compare.lt, "__le__": compare.le,
     "__gt__": compare.gt, "__ge__": compare.ge,
+    "__floordiv__": division.floor_divide, "__rfloordiv__": _reversed(division.floor_divide),
+    "__mod__": division.remainder, "__rmod__": _reversed(division.remainder),
+    "__pos__": elementwise.positive, "__invert__": bitwise.bitwise_not,
+    "__and__": bitwise.bitwise_and, "__rand__": bitwise.bitwise_and,
+    "__or__": bitwise.bitwise_or, "__ror__": bitwise.bitwise_or,
+    "__xor__": bitwise.bitwise_xor, "__rxor__": bitwise.bitwise_xor,
+    "__lshift__": bitwise.bitwise_left_shift, "__rshift__": bitwise.bitwise_right_shift,
+    "__rlshift__": _reversed(bitwise.bitwise_left_shift),
+    "__rrshift__": _reversed(bitwise.bitwise_right_shift),
     "__getitem__": index.getitem, "__setitem__": index.setitem,
 }  # fmt: skip
 IN_PLACE_OPERATORS: dict[str, Any] = {
     "__iadd__": elementwise.plus, "__isub__": elementwise.minus, "__imul__": elementwise.mul,
-    "__itruediv__": elementwise.div, "__ipow__": elementwise.pow,
+    "__itruediv__": division.quotient, "__ipow__": elementwise.pow,
+    "__ifloordiv__": division.floor_divide, "__imod__": division.remainder,
+    "__iand__": bitwise.bitwise_and, "__ior__": bitwise.bitwise_or,
+    "__ixor__": bitwise.bitwise_xor, "__ilshift__": bitwise.bitwise_left_shift,
+    "__irshift__": bitwise.bitwise_right_shift,
 }  # fmt: skip
 CASTS: dict[dtype, str] = {
     dtypes.float32: "float", dtypes.float64: "double", dtypes.float16: "half",
     dtypes.bfloat16: "bfloat16", dtypes.int64: "long", dtypes.int32: "int", dtypes.int16: "short",
     dtypes.int8: "char", dtypes.uint8: "byte", dtypes.bool: "bool",
 }  # fmt: skip
-OWN = {"to": to, "cpu": cpu, "cuda": cuda}
+OWN = {"to": to, "cpu": cpu, "cuda": cuda, "where": choice.where_method}
 
 
 def install() -> None:
