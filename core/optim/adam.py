@@ -1,0 +1,162 @@
+"""Adam, and AdamW: the same with the weight decay taken out of the gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from core.backend import xp
+from core.optim.check import check_betas, check_fused, check_lr, check_positive
+from core.optim.method import Method
+from core.optim.optimizer import number
+
+
+def adam(
+    p: Any,
+    g: Any,
+    mean: Any,
+    square: Any,
+    largest: Any = None,
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    decay: float,
+    shrink: float,
+    step_size: float,
+    root: float,
+) -> None:
+    """Nothing; `p` moved by the running mean of the gradient over the root of that of its square.
+
+    `step_size` and `root` hold the corrections of both means for their start at zero.
+    Source: Kingma & Ba (2015); Loshchilov & Hutter (2019) for `shrink`; Reddi et al. (2018) for
+    `largest`.
+    """
+    module = xp(p)
+    if shrink != 1:
+        p *= shrink
+    if decay:
+        g = g + decay * p
+    mean += (1 - beta1) * (g - mean)
+    scratch = g * g
+    scratch *= 1 - beta2
+    square *= beta2
+    square += scratch
+    if largest is not None:
+        module.maximum(largest, square, out=largest)
+        square = largest
+    module.sqrt(square, out=scratch)
+    scratch /= root
+    scratch += eps
+    module.divide(mean, scratch, out=scratch)
+    scratch *= step_size
+    p -= scratch
+
+
+class Adam(Method):
+    """Adam: steps of the gradient's running mean over the root of its running square.
+
+    Raises: ValueError for options out of range.
+    """
+
+    method = staticmethod(adam)
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        check_lr(lr)
+        if not eps >= 0.0:
+            raise ValueError(f"Invalid epsilon value: {eps}")
+        check_betas(betas)
+        check_positive("weight_decay", weight_decay)
+        defaults = {
+            "lr": lr,
+            "betas": tuple(map(number, betas)),
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults)
+        check_fused(fused, foreach)
+
+    def slots(self, group: dict[str, Any]) -> dict[str, float]:
+        """The means of the gradient and of its square, and with amsgrad the largest square."""
+        kept = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+        return kept | {"max_exp_avg_sq": 0.0} if group["amsgrad"] else kept
+
+    def numbers(self, group: dict[str, Any], scalars: dict[str, float]) -> dict[str, Any]:
+        """The options, and the corrections at this step."""
+        beta1, beta2 = group["betas"]
+        lr, step, decay = number(group["lr"]), scalars["step"], group["weight_decay"]
+        apart = group["decoupled_weight_decay"]
+        return {
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": group["eps"],
+            "decay": 0 if apart else decay,
+            "shrink": 1 - lr * decay if apart else 1,
+            "step_size": lr / (1 - beta1**step),
+            "root": math.sqrt(1 - beta2**step),
+        }
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p shrinks by lr * weight_decay, apart from the gradient.
+
+    Raises: ValueError for options out of range.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a loaded state; the weight decay stays apart from the gradient."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group["decoupled_weight_decay"] = True
