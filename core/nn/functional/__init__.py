@@ -1,0 +1,8 @@
+"""The layers as functions: everything they need is an argument."""
+
+from core.nn.functional.activation import *
+from core.nn.functional.convolution import *
+from core.nn.functional.dropout import *
+from core.nn.functional.linear import *
+from core.nn.functional.loss import *
+from core.nn.functional.pooling import *

@@ -1,0 +1,224 @@
+"""Convolutions of one, two and three dims, and their transposes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.ops.conv import conv_input, convolution
+from core.ops.shape import reshape_array
+
+__all__ = ("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d").split()
+
+
+def each_dim(x: Any, n: int, what: str = "value") -> tuple[int, ...]:
+    """`x` once per dim.
+
+    Raises: RuntimeError for a wrong count.
+    """
+    if isinstance(x, int):
+        return (x,) * n
+    out = tuple(int(v) for v in x)
+    if len(out) == 1:
+        out *= n
+    if len(out) != n:
+        raise RuntimeError(f"expected {what} to be a single integer value or a list of {n} values")
+    return out
+
+
+def same_padding(kernel: Any, dilation: Any) -> tuple[tuple[int, int], ...]:
+    """(before, after) per dim that keeps the size; the odd one goes after."""
+    totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    return tuple((t // 2, t - t // 2) for t in totals)
+
+
+def _padding(padding: Any, kernel: Any, stride: Any, dilation: Any, n: int) -> Any:
+    if padding == "valid":
+        return ((0, 0),) * n
+    if padding == "same":
+        if any(s != 1 for s in stride):
+            raise RuntimeError("padding='same' is not supported for strided convolutions")
+        return same_padding(kernel, dilation)
+    if isinstance(padding, str):
+        raise RuntimeError(f"Invalid padding string: '{padding}', expected 'valid' or 'same'")
+    return tuple((p, p) for p in each_dim(padding, n, "padding"))
+
+
+def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> None:
+    if len(input.shape) not in (n + 1, n + 2):
+        kind = f"conv_transpose{n}d" if transposed else f"conv{n}d"
+        raise RuntimeError(
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {kind}, but got input of"
+            f" size: {list(input.shape)}"
+        )
+    if input.array.dtype != weight.array.dtype:
+        raise RuntimeError(
+            f"Input type ({input.dtype}) and weight type ({weight.dtype}) should be the same"
+        )
+    channels = input.shape[-n - 1]
+    expected = weight.shape[0] if transposed else weight.shape[1] * groups
+    if channels != expected:
+        raise RuntimeError(
+            f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size"
+            f" {list(weight.shape)}, expected input{list(input.shape)} to have {expected} channels,"
+            f" but got {channels} channels instead"
+        )
+    produced = weight.shape[1] * groups if transposed else weight.shape[0]
+    if bias is not None and tuple(bias.shape) != (produced,):
+        raise RuntimeError(
+            f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with"
+            f" {produced} elements, but got bias of size {list(bias.shape)} instead"
+        )
+
+
+def _conv(
+    n: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
+    _check(input, weight, bias, n, groups, False)
+    stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
+    kernel = tuple(weight.shape[2:])
+    pads = _padding(padding, kernel, stride, dilation, n)
+    _check_fits(tuple(input.shape[-n:]), kernel, pads, stride, dilation)
+    batched = len(input.shape) == n + 2
+    x = input if batched else input.unsqueeze(0)
+    out = convolution(x, weight, bias, stride, pads, dilation, groups)
+    return out if batched else out.squeeze(0)
+
+
+def _check_fits(size: Any, kernel: Any, pads: Any, stride: Any, dilation: Any) -> None:
+    if any(s <= 0 for s in stride):
+        raise RuntimeError("non-positive stride is not supported")
+    full = tuple(n + lo + hi for n, (lo, hi) in zip(size, pads, strict=True))
+    reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    if any(r > n for r, n in zip(reach, full, strict=True)):
+        raise RuntimeError(
+            f"Calculated padded input size per channel: ({' x '.join(map(str, full))})."
+            f" Kernel size: ({' x '.join(map(str, reach))}). Kernel size can't be greater than"
+            " actual input size"
+        )
+
+
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """The correlation of a sequence of channels with kernels.
+
+    Shape: (N, C, L), (O, C/groups, K), (O,) -> (N, O, L_out); the batch may be left out.
+    """
+    return _conv(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """The correlation of images with kernels.
+
+    Shape: (N, C, H, W), (O, C/groups, KH, KW), (O,) -> (N, O, H_out, W_out).
+    """
+    return _conv(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """The correlation of volumes with kernels.
+
+    Shape: (N, C, D, H, W), (O, C/groups, KD, KH, KW), (O,) -> (N, O, D_out, H_out, W_out).
+    """
+    return _conv(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _transposed(
+    n: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+) -> Any:
+    _check(input, weight, bias, n, groups, True)
+    stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
+    pads, extra = each_dim(padding, n, "padding"), each_dim(output_padding, n, "output_padding")
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise RuntimeError(
+            "output padding must be smaller than either stride or dilation, but got"
+            f" output_padding: {list(extra)}, stride: {list(stride)}, dilation: {list(dilation)}"
+        )
+    shapes = zip(input.shape[-n:], weight.shape[2:], stride, pads, extra, dilation, strict=True)
+    size = tuple((i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, k, s, p, e, d in shapes)
+    batched = len(input.shape) == n + 2
+    x = input if batched else input.unsqueeze(0)
+    both = tuple((p, p) for p in pads)
+    out = conv_input(x, weight, size, stride, both, dilation, groups)
+    if bias is not None:
+        out = out + reshape_array(bias, (-1,) + (1,) * n)
+    return out if batched else out.squeeze(0)
+
+
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """The gradient of `conv1d` with respect to its input, as a layer; plus a bias."""
+    return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """The gradient of `conv2d` with respect to its input, as a layer; plus a bias."""
+    return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """The gradient of `conv3d` with respect to its input, as a layer; plus a bias."""
+    return _transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)

@@ -1,0 +1,232 @@
+"""Losses of classes and of numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.autograd.value import wrap
+from core.backend import xp
+from core.ops.loss import log_softmax_axis, pick_rows, softmax_nll, squared_difference
+from core.ops.reduce import mean, sum
+from core.ops.shape import permute, reshape_array
+
+__all__ = "cross_entropy nll_loss mse_loss".split()
+
+
+def reduced(x: Any, reduction: str) -> Any:
+    """The elements of a loss as they are ("none"), their mean or their sum.
+
+    Raises: ValueError for another reduction.
+    """
+    if reduction == "mean":
+        return mean(x)
+    if reduction == "sum":
+        return sum(x)
+    return x if check_reduction(reduction) else x
+
+
+def check_reduction(reduction: str) -> bool:
+    """Raise ValueError unless `reduction` is none, mean or sum."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return True
+
+
+def legacy_reduction(size_average: Any, reduce: Any, reduction: str) -> str:
+    """The reduction that PyTorch's two old flags mean; `reduction` where they are not used."""
+    if size_average is None and reduce is None:
+        return reduction
+    if reduce is False:
+        return "none"
+    return "sum" if size_average is False else "mean"
+
+
+# ---- classes ----------------------------------------------------------------------------------
+
+
+def _as_rows(x: Any) -> Any:
+    """(N, C, *D) or (C,) as (rows, C)."""
+    shape = tuple(x.shape)
+    if len(shape) == 1:
+        return reshape_array(x, (1, *shape))
+    if len(shape) == 2:
+        return x
+    last = permute(x, 0, *range(2, len(shape)), 1)
+    return reshape_array(last, (-1, shape[1]))
+
+
+def _check_classes(input: Any, target: Any, weight: Any) -> None:
+    shape, want = tuple(input.shape), tuple(target.shape)
+    if not shape:
+        raise ValueError("Expected input batch_size and classes, got a number")
+    if (shape[0],) + shape[2:] != want and not (len(shape) == 1 and want == ()):
+        if shape[:1] != want[:1]:
+            raise ValueError(
+                f"Expected input batch_size ({shape[0]}) to match target batch_size"
+                f" ({want[0] if want else 1})."
+            )
+        raise RuntimeError(f"Expected target size {[shape[0], *shape[2:]]}, got {list(want)}")
+    if target.array.dtype.kind not in "iu":
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype.name}")
+    classes = shape[0] if len(shape) == 1 else shape[1]
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            "weight tensor should be defined either for all"
+            f" {classes} classes or no classes but got weight tensor of shape:"
+            f" {list(weight.shape)}"
+        )
+
+
+class Classes:
+    """The targets of rows, as indices that are safe to use, and how much each row counts.
+
+    `each` is 1 (or the class's weight) per row and 0 for ignored ones; None where all count 1.
+    """
+
+    def __init__(self, target: Any, weight: Any, ignore_index: int, classes: int) -> None:
+        rows = target.array.reshape(-1)
+        module = xp(rows)
+        ignored = rows == ignore_index
+        anything = bool(ignored.any())
+        self.target = module.where(ignored, 0, rows) if anything else rows
+        self._check(classes)
+        self.count = rows.size
+        self.each = None
+        if weight is not None:
+            self.each = weight.array[self.target]
+        if anything:
+            ones = ~ignored
+            self.each = ones if self.each is None else self.each * ones
+
+    def _check(self, classes: int) -> None:
+        if self.target.size:
+            low, high = int(self.target.min()), int(self.target.max())
+            if low < 0 or high >= classes:
+                raise IndexError(f"Target {low if low < 0 else high} is out of bounds.")
+
+    def total(self, dtype: Any) -> Any:
+        """How much all rows count together, as a tensor."""
+        return wrap(self.each.sum(keepdims=True).reshape(()).astype(dtype))  # type: ignore[union-attr]
+
+    def scale(self, reduction: str, dtype: Any) -> Any:
+        """What to multiply each row's loss with before the sum: a number, or an array."""
+        mean_ = reduction == "mean"
+        if self.each is None:
+            return 1.0 / self.count if mean_ and self.count else (float("nan") if mean_ else 1.0)
+        each = self.each.astype(dtype)
+        return each / each.sum() if mean_ else each
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Minus the log of softmax(input) at the target classes, or averaged over target probabilities.
+
+    Shape: (N, C, *D) and (N, *D), or (N, C, *D) of probabilities -> () or (N, *D).
+    Raises: IndexError for a target that is no class; ValueError or RuntimeError for shapes.
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    check_reduction(reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if tuple(input.shape) == tuple(target.shape) and target.array.dtype.kind in "fV":
+        return _soft_targets(input, target, weight, reduction, label_smoothing)
+    _check_classes(input, target, weight)
+    x = _as_rows(input)
+    classes = Classes(target, weight, ignore_index, x.shape[1])
+    if label_smoothing:
+        return _smoothed(x, target, weight, classes, reduction, label_smoothing)
+    if reduction == "none":
+        return _each(log_softmax_axis(x, 1), classes, target)
+    return softmax_nll(x, classes.target, classes.scale(reduction, x.array.dtype))
+
+
+def _each(logs: Any, classes: Classes, target: Any) -> Any:
+    """Minus the picked elements, each times how much its row counts."""
+    picked = -pick_rows(logs, classes.target)
+    if classes.each is not None:
+        picked = picked * wrap(classes.each.astype(logs.array.dtype))
+    return reshape_array(picked, tuple(target.shape))
+
+
+def _total(each: Any, classes: Classes, reduction: str) -> Any:
+    """The reduced loss of rows that are weighted already."""
+    if reduction != "mean":
+        return reduced(each, reduction)
+    if classes.each is None:
+        return mean(each)
+    return sum(each) / classes.total(each.array.dtype)
+
+
+def _smoothed(
+    x: Any, target: Any, weight: Any, classes: Classes, reduction: str, smoothing: float
+) -> Any:
+    """The loss against targets of which a part is spread evenly over all classes."""
+    logs = log_softmax_axis(x, 1)
+    picked = _each(logs, classes, target)
+    spread = -sum(logs if weight is None else logs * weight, 1)
+    if classes.each is not None:
+        spread = spread * wrap((classes.each != 0).astype(x.array.dtype))
+    spread = reshape_array(spread, tuple(target.shape))
+    share = smoothing / x.shape[1]
+    first = _total(picked, classes, reduction)
+    if reduction == "mean" and classes.each is not None:
+        second = sum(spread) / classes.total(x.array.dtype)
+    else:
+        second = reduced(spread, reduction)
+    return first * (1.0 - smoothing) + second * share
+
+
+def _soft_targets(input: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
+    axis = 0 if len(input.shape) == 1 else 1
+    if smoothing:
+        target = target * (1.0 - smoothing) + smoothing / input.shape[axis]
+    products = log_softmax_axis(input, axis) * target
+    if weight is not None:
+        products = products * reshape_array(weight, (-1,) + (1,) * (len(input.shape) - axis - 1))
+    if reduction == "none":
+        return -sum(products, axis)
+    total = -sum(products)
+    rows = input.numel() // input.shape[axis] if input.shape[axis] else 0
+    return total / rows if reduction == "mean" else total
+
+
+def nll_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """Minus the given log-probabilities at the target classes.
+
+    Shape: (N, C, *D), (N, *D) -> () or (N, *D).
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    check_reduction(reduction)
+    _check_classes(input, target, weight)
+    x = _as_rows(input)
+    classes = Classes(target, weight, ignore_index, x.shape[1])
+    return _total(_each(x, classes, target), classes, reduction)
+
+
+def mse_loss(
+    input: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Any = None,
+) -> Any:
+    """The squared differences, averaged, summed or as they are."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return reduced(squared_difference(input, target), reduction)

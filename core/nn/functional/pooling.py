@@ -1,0 +1,128 @@
+"""Pooling: windows made one element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.nn.functional.convolution import each_dim
+from core.ops.pool import flat_places, max_windows, winners
+
+__all__ = "max_pool1d max_pool2d max_pool3d".split()
+
+
+def pooled_size(
+    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[int, ...]:
+    """How many windows stand along each dim; the last one starts inside the input or its left pad."""
+    out = []
+    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
+        room = n + 2 * p - d * (k - 1) - 1
+        count = (room + (s - 1 if ceil_mode else 0)) // s + 1
+        if ceil_mode and (count - 1) * s >= n + p:
+            count -= 1
+        out.append(count)
+    return tuple(out)
+
+
+def frame(
+    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[tuple[int, int], ...]:
+    """(before, after) per dim so that exactly the windows of `pooled_size` fit.
+
+    Raises: RuntimeError where nothing fits.
+    """
+    counts = pooled_size(size, kernel, stride, padding, dilation, ceil_mode)
+    if any(count < 1 for count in counts):
+        raise RuntimeError(
+            f"Given input size: {tuple(size)}. Calculated output size: {counts}. Output size is"
+            " too small"
+        )
+    each = zip(size, kernel, stride, padding, dilation, counts, strict=True)
+    return tuple(
+        (p, max(p, (c - 1) * s + d * (k - 1) + 1 - n - p) if ceil_mode else p)
+        for n, k, s, p, d, c in each
+    )
+
+
+def check_padding(kernel: Any, padding: Any) -> None:
+    """Raise RuntimeError where the padding is more than half a kernel."""
+    if any(p * 2 > k or p < 0 for k, p in zip(kernel, padding, strict=True)):
+        raise RuntimeError(
+            "pad should be at most half of effective kernel size, but got"
+            f" pad={padding[0]}, kernel_size={kernel[0]} and dilation=1"
+        )
+
+
+def _max_pool(
+    n: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
+    check_dims(input, n, f"max_pool{n}d")
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    stride = kernel if stride is None or stride == () else each_dim(stride, n, "stride")
+    pads, dilation = each_dim(padding, n, "padding"), each_dim(dilation, n, "dilation")
+    check_padding([d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)], pads)
+    batched = len(input.shape) == n + 2
+    x = input if batched else input.unsqueeze(0)
+    size = tuple(x.shape[2:])
+    both = frame(size, kernel, stride, pads, dilation, ceil_mode)
+    out = max_windows(x, kernel, stride, both, dilation)
+    if not return_indices:
+        return out if batched else out.squeeze(0)
+    best = winners(x.detach(), out.detach(), kernel, stride, both, dilation)
+    indices = flat_places(best, size, kernel, stride, both, dilation)
+    return (out, indices) if batched else (out.squeeze(0), indices.squeeze(0))
+
+
+def check_dims(input: Any, n: int, name: str) -> None:
+    """Raise RuntimeError unless `input` has n spatial dims, a channel dim and perhaps a batch."""
+    if len(input.shape) not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"{name}() Expected {n + 1}D or {n + 2}D input tensor, but got input of size:"
+            f" {list(input.shape)}"
+        )
+
+
+def max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of each window of a sequence, with its place if `return_indices`."""
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of each window of an image, with its place if `return_indices`."""
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of each window of a volume, with its place if `return_indices`."""
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)

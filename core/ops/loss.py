@@ -1,0 +1,141 @@
+"""What losses are made of: the negative log-likelihood of a softmax, and squared differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.autograd.dispatch import primitive
+from core.backend import xp
+from core.ops.promotion import accumulates_in, promote
+from core.ops.shape import reshape_array
+
+
+def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
+    """`x` minus its maximum, the exponentials, and their sum; in the dtype that sums are kept in."""
+    x = x.astype(accumulates_in(x.dtype), copy=False)
+    peak = x.max(axis, keepdims=True)
+    shifted = x - xp(x).where(xp(x).isinf(peak), peak.dtype.type(0), peak)
+    powers = xp(x).exp(shifted)
+    return shifted, powers, powers.sum(axis, keepdims=True)
+
+
+@primitive
+def log_softmax_axis(x, axis):
+    """The logarithm of softmax along an axis."""
+    shifted, _, total = _shifted(x, axis)
+    shifted -= xp(x).log(total)
+    return shifted.astype(x.dtype, copy=False)
+
+
+log_softmax_axis.op.label = "LogSoftmaxBackward0"
+log_softmax_axis.defvjp(
+    x=lambda g, out, axis: g - exp_of(out) * g.sum(axis, keepdims=True),
+    axis=None,
+)
+
+
+@primitive(label="ExpBackward0")
+def exp_of(x):
+    """Elementwise exponential."""
+    return xp(x).exp(x)
+
+
+exp_of.defvjp(x=lambda g, out: g * out)
+
+
+@primitive(label="SoftmaxBackward0")
+def softmax_axis(x, axis):
+    """Exponentials along an axis, divided by their sum."""
+    _, powers, total = _shifted(x, axis)
+    powers /= total
+    return powers.astype(x.dtype, copy=False)
+
+
+softmax_axis.defvjp(
+    x=lambda g, out, axis: softmax_pull(g, out, axis),
+    axis=None,
+)
+
+
+def softmax_pull(g: Any, out: Any, axis: int) -> Any:
+    """The gradient that `g` gives the argument of a softmax with result `out`."""
+    product = g * out
+    return product - out * product.sum(axis, keepdims=True)
+
+
+@primitive(label="NllLossBackward0")
+def softmax_nll(x, target, scale):
+    """Minus the log of softmax(x) at each row's target, times `scale`, summed.
+
+    Shape: (N, C), (N,), (N,) or a number -> ().
+    """
+    shifted, _, total = _shifted(x, 1)
+    rows = xp(x).arange(x.shape[0])
+    each = xp(x).log(total[:, 0]) - shifted[rows, target]
+    if not isinstance(scale, float):
+        each = xp(x).where(scale != 0, each * scale, each.dtype.type(0))
+        return each.sum().astype(x.dtype)
+    return (each.sum() * each.dtype.type(scale)).astype(x.dtype)
+
+
+softmax_nll.defvjp(
+    x=lambda g, x, target, scale: residual(x, target) * column(g * scale),
+    target=None,
+    scale=None,
+)
+
+
+@primitive
+def residual(x, target):
+    """softmax(x), minus one at each row's target."""
+    out = softmax_axis(x, 1)
+    out[xp(x).arange(x.shape[0]), target] -= x.dtype.type(1)
+    return out
+
+
+residual.defvjp(
+    x=lambda g, x: softmax_pull(g, softmax_axis(x, 1), 1),
+    target=None,
+)
+
+
+def column(x: Any) -> Any:
+    """A vector as a column; a number as it is."""
+    return reshape_array(x, (x.shape[0], 1)) if len(x.shape) else x
+
+
+@primitive(label="NllLossBackward0")
+def pick_rows(x, target):
+    """The element of each row at the row's target.
+
+    Shape: (N, C), (N,) -> (N,).
+    """
+    return x[xp(x).arange(x.shape[0]), target]
+
+
+@primitive
+def place_rows(g, target, width):
+    """Rows of zeros with each element of `g` at its row's target."""
+    out = xp(g).zeros((g.shape[0], width), g.dtype)
+    out[xp(g).arange(g.shape[0]), target] = g
+    return out
+
+
+pick_rows.defvjp(
+    x=lambda g, target, x_shape: place_rows(g, target, x_shape[1]),
+    target=None,
+)
+place_rows.defvjp(g=lambda h, target: pick_rows(h, target), target=None, width=None)
+
+
+@primitive(casts=promote, label="MseLossBackward0")
+def squared_difference(a, b):
+    """Elementwise (a - b)**2."""
+    d = a - b
+    return d * d
+
+
+squared_difference.defvjp(
+    a=lambda g, a, b: g * (a - b) * 2,
+    b=lambda g, a, b: g * (b - a) * 2,
+)
