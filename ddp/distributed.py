@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from core import nn
+from core.autograd.mode import is_grad_enabled
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
-from ddp.reducer import Reducer
+from ddp.reducer import Reducer, ShardedReducer
+from ddp.shards import Lanes, check_shards
 
 
 class DistributedDataParallel(nn.Module):
@@ -34,29 +36,41 @@ class DistributedDataParallel(nn.Module):
         check_reduction: bool = False,
         gradient_as_bucket_view: bool = True,
         static_graph: bool = False,
+        shards: int | None = None,
     ) -> None:
         super().__init__()
-        self.process_group = process_group or current_group()
-        if self.process_group is None:
+        group = process_group or current_group()
+        if group is None:
             raise RuntimeError(
                 "DistributedDataParallel needs a process group: call ddp.init_process_group() first"
             )
+        self.process_group = group
         self.module = module
         self.broadcast_buffers = broadcast_buffers
-        named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        self.lanes: Lanes | None = None
         self.reducer: Reducer | None = None
         if self.process_group.size > 1:
             compare_modules(module, self.process_group)
             self.broadcast_state()
-            names, parameters = [n for n, _ in named], [p for _, p in named]
-            cap = int(bucket_cap_mb * (1 << 20))
-            self.reducer = Reducer(
-                names, parameters, self.process_group, cap, self._after_backward
-            )
+        self._make_reducer(int(bucket_cap_mb * (1 << 20)), shards or self.process_group.shards)
+
+    def _make_reducer(self, cap: int, shards: int | None) -> None:
+        named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
+        names, parameters = [n for n, _ in named], [p for _, p in named]
+        group = self.process_group
+        if shards is not None:
+            self.lanes = Lanes(self.module, parameters, check_shards(shards, group.size))
+            common = (names, parameters, group, cap, self._after_backward)
+            self.reducer = ShardedReducer(self.lanes.aliases, *common)
+        elif group.size > 1:
+            self.reducer = Reducer(names, parameters, group, cap, self._after_backward)
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
-        """The module's output."""
-        return self.module(*inputs, **kwargs)
+        """The module's output; under logical shards computed shard after shard."""
+        if self.lanes is None or not is_grad_enabled() or not self.module.training:
+            return self.module(*inputs, **kwargs)
+        group = self.process_group
+        return self.lanes.run(inputs, kwargs, group.rank, group.size)
 
     def broadcast_state(self, root: int = 0) -> None:
         """Give every rank the root's parameters and buffers."""

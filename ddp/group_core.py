@@ -82,7 +82,7 @@ class GroupCore(ABC):
         self.rank, self.size = rank, size
         # The ranks of the default group that are ranks 0, 1, ... here.
         self.ranks = list(range(size))
-        self.shards = size
+        self.shards: int | None = None  # logical shards, where the run was asked to have them
         self.local_rank, self.local_size = local_rank, local_size
         self.timeout = timeout_seconds(timeout)
         self.engine, self.guard = engine, guard

@@ -45,7 +45,7 @@ def init_process_group(
     """The new default group: over `comm`, else over all MPI ranks, else this process alone.
 
     `backend` is None, "mpi" or "single"; `init_method` is accepted and not needed. `shards` is the
-    number of logical shards (default UNISON_SHARDS, else the number of ranks).
+    number of logical shards (default UNISON_SHARDS, else the run has none).
     Raises: RuntimeError if there is one; ValueError if rank, size or shards contradict the job.
     """
     group = current_group()
@@ -79,10 +79,9 @@ def _launched_size() -> int:
     return max(claimed(os.environ).size, int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def _checked_shards(shards: int | None, size: int) -> int:
-    if shards is None:
-        shards = int(os.environ.get("UNISON_SHARDS", "0")) or size
-    if shards < 1 or shards % size or (shards != size and shards & (shards - 1)):
+def _checked_shards(shards: int | None, size: int) -> int | None:
+    shards = shards or int(os.environ.get("UNISON_SHARDS", "0")) or None
+    if shards is not None and (shards < 1 or shards % size or shards & (shards - 1)):
         raise ValueError(
             f"shards: expected a power of two and a multiple of {size} ranks, got {shards}"
         )
@@ -149,7 +148,8 @@ def get_backend(group: Any = None) -> str:
 
 def get_shards() -> int:
     """The number of logical shards of the run."""
-    return default_group().shards
+    group = default_group()
+    return group.shards or group.size
 
 
 def get_group_rank(group: Any, global_rank: int) -> int:

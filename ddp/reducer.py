@@ -15,6 +15,7 @@ from core.autograd.accumulate import queue_callback
 from core.autograd.value import RemovableHandle, leaf_of, wrap
 from ddp.bucket import Bucket, make_buckets
 from ddp.group import ProcessGroup, ReduceOp, Work
+from ddp.reduction import is_narrow_float, tree_sum
 
 
 class Reducer:
@@ -33,7 +34,9 @@ class Reducer:
         at_end: Callable[[], None] | None = None,
     ) -> None:
         self.names, self.parameters, self.group = list(names), list(parameters), group
-        self.buckets = make_buckets(self.parameters, cap)
+        self.lanes = self.leaves()
+        self.flats = [make_buckets(lane, cap) for lane in self.lanes]
+        self.buckets = self.flats[0]
         self.home_of = {i: b for b in self.buckets for i in b.positions}
         self.at_end = at_end
         self.syncing = True
@@ -41,24 +44,33 @@ class Reducer:
         self.launched = 0
         self.works: list[Work | None] = []
         self.kept: dict[int, Any] = {}
-        self.handles = [self._attach(i, p) for i, p in enumerate(self.parameters)]
+        self.handles = [
+            self._attach(n, i, leaf) for n, lane in enumerate(self.lanes) for i, leaf in enumerate(lane)
+        ]
 
-    def _attach(self, i: int, p: Any) -> RemovableHandle:
-        slot = leaf_of(p)
-        slot.home = self.home_of[i].views[i]
-        return RemovableHandle(slot.after, lambda leaf: self.ready(i))
+    def leaves(self) -> list[list[Any]]:
+        """The leaves whose gradients are reduced: one list per summand of this rank."""
+        return [self.parameters]
+
+    def _attach(self, lane: int, i: int, leaf: Any) -> RemovableHandle:
+        slot = leaf_of(leaf)
+        bucket = self.flats[lane][self.home_of[i].index]
+        slot.home = bucket.views[i]
+        return RemovableHandle(slot.after, lambda leaf: self.ready(leaf, i))
 
     def detach(self) -> None:
         """Nothing; the parameters' gradients are no longer reduced."""
-        for handle, p in zip(self.handles, self.parameters, strict=True):
+        for handle in self.handles:
             handle.remove()
-            leaf_of(p).home = None
+        for lane in self.lanes:
+            for leaf in lane:
+                leaf_of(leaf).home = None
 
     # ---- while backward runs ----
 
-    def ready(self, i: int) -> None:
+    def ready(self, leaf: Any, i: int) -> None:
         """Note that a parameter's gradient has grown; send its bucket if it was the last of it."""
-        leaf_of(self.parameters[i]).local = True
+        leaf_of(leaf).local = True
         if not self.syncing:
             return
         if not self.running:
@@ -79,18 +91,23 @@ class Reducer:
         self.works = []
         self.kept = {}
         for bucket in self.buckets:
-            bucket.missing = len(bucket.positions)
+            bucket.missing = len(bucket.positions) * len(self.lanes)
         queue_callback(self.finish)
 
     def _launch(self, bucket: Bucket) -> None:
-        for i in bucket.positions:
-            self._gather(i, bucket.views[i])
+        for lane, flats in zip(self.lanes, self.flats, strict=True):
+            for i in bucket.positions:
+                self._gather(i, lane[i], flats[bucket.index].views[i])
         self.launched += 1
-        self.works.append(self.group.all_reduce(bucket.array, ReduceOp.AVG, async_op=True))
+        self.works.append(self.send(bucket))
 
-    def _gather(self, i: int, view: Any) -> None:
+    def send(self, bucket: Bucket) -> Work | None:
+        """The started average of a bucket, in place."""
+        return self.group.all_reduce(bucket.array, ReduceOp.AVG, async_op=True)
+
+    def _gather(self, i: int, leaf: Any, view: Any) -> None:
         """Bring a gradient into its bucket, wherever user code has put it."""
-        slot = leaf_of(self.parameters[i])
+        slot = leaf_of(leaf)
         g = slot.gradient
         if g is None:
             view[...] = 0
@@ -112,22 +129,88 @@ class Reducer:
             for work in self.works:
                 if work is not None:
                     work.wait()
-            for i, p in enumerate(self.parameters):
-                self._settle(i, leaf_of(p), bool(used[i]))
+            for i in range(len(self.parameters)):
+                self.settle(i, bool(used[i]))
             if self.at_end is not None:
                 self.at_end()
         finally:
             self.running = False
 
     def _used_anywhere(self) -> Any:
-        used = numpy.array([leaf_of(p).local for p in self.parameters], numpy.uint8)
+        used = numpy.zeros(len(self.parameters), numpy.uint8)
+        for lane in self.lanes:
+            used |= numpy.array([leaf_of(leaf).local for leaf in lane], numpy.uint8)
         self.group.all_reduce(used, ReduceOp.MAX)
         return used
 
-    def _settle(self, i: int, slot: Any, used: bool) -> None:
+    def settle(self, i: int, used: bool) -> None:
+        """Leave a parameter with its reduced gradient, or with what it had if nobody used it."""
+        slot = leaf_of(self.parameters[i])
         slot.local = False
         if used:
             if slot.gradient is None:
                 slot.gradient = wrap(slot.home)
         elif i in self.kept:
             slot.home[...] = self.kept[i]
+
+
+class ShardedReducer(Reducer):
+    """A reducer whose every rank has one summand per local shard, added in the shards' tree.
+
+    Summands r, r + W, r + 2W, ... are added on rank r, their sums over ranks, so the order of all S
+    summands is that of `tree_sum` whatever W is. `mean` outside has divided by the local shards.
+    """
+
+    def __init__(self, aliases: list[list[Any]], *args: Any) -> None:
+        self.aliases = aliases
+        super().__init__(*args)
+        self.wide: dict[int, Any] = {}
+        for p, name in zip(self.parameters, self.names, strict=True):
+            RemovableHandle(leaf_of(p).after, self._outside(name))
+
+    def leaves(self) -> list[list[Any]]:
+        """One list of stand-ins per local shard."""
+        return self.aliases
+
+    def _outside(self, name: str) -> Callable[[Any], None]:
+        def refuse(leaf: Any) -> None:
+            raise RuntimeError(
+                f"rank {self.group.rank}: {name} was used outside the sharded forward, so its"
+                " gradient belongs to no shard; call the wrapped module itself"
+            )
+
+        return refuse
+
+    def send(self, bucket: Bucket) -> Work | None:
+        """The started average of a bucket's sum over local shards."""
+        flats = [lane[bucket.index].array for lane in self.flats]
+        if is_narrow_float(bucket.array.dtype):  # rounded once, after the last addition
+            total = tree_sum([flat.astype(numpy.float32) for flat in flats])
+            self.wide[bucket.index] = total
+        else:
+            total = bucket.array
+            if len(flats) > 1:
+                total[...] = tree_sum(flats)
+        return self.group.all_reduce(total, ReduceOp.AVG, async_op=True)
+
+    def finish(self) -> None:
+        """As for one summand; then the stand-ins are empty again."""
+        super().finish()
+        self.wide = {}
+
+    def settle(self, i: int, used: bool) -> None:
+        """Add the reduced gradient to the parameter's own."""
+        bucket = self.home_of[i]
+        if bucket.index in self.wide:
+            bucket.array[...] = self.wide.pop(bucket.index)
+        for lane in self.lanes:
+            slot = leaf_of(lane[i])
+            slot.local, slot.gradient = False, None
+        if not used:
+            return
+        slot = leaf_of(self.parameters[i])
+        view = bucket.views[i]
+        if slot.gradient is None:
+            slot.gradient = wrap(view.copy())
+        else:
+            slot.gradient.array += view

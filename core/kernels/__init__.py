@@ -1,0 +1,1 @@
+"""The same ops, faster, per device: delete this folder and every result stays."""

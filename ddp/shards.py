@@ -1,0 +1,180 @@
+"""Logical shards: one step computed as S equal parts whose results do not depend on who computes them.
+
+Rank r of W computes shards r, r + W, r + 2W, ...; each has its slice `x[i::S/W]` of the local batch,
+its own random stream, its own copy of the buffers as they were before the step, and gradients of its
+own, which the reducer adds up in one fixed tree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import core
+from core import random
+from core.autograd.value import Value, version_of
+
+
+def check_shards(shards: int, size: int) -> int:
+    """The number of shards per rank.
+
+    Raises: ValueError unless `shards` is a power of two and a multiple of the number of ranks.
+    """
+    if shards < 1 or shards & (shards - 1):
+        raise ValueError(f"shards: expected a power of two, got {shards}")
+    if shards % size:
+        raise ValueError(
+            f"shards: expected a multiple of the {size} ranks, got {shards}, so that every rank"
+            " computes equally many"
+        )
+    return shards // size
+
+
+# ---- inputs and outputs -----------------------------------------------------------------------
+
+
+def split(inputs: Any, parts: int, rank: int = 0) -> list[Any]:
+    """`inputs` cut in `parts`: every tensor of the batch's size gives `x[i::parts]` to part i.
+
+    The batch's size is the first size of the first tensor; anything else goes to every part whole.
+    Raises: ValueError where the batch does not divide evenly.
+    """
+    batch = batch_size(inputs)
+    if batch is not None and batch % parts:
+        raise ValueError(
+            f"rank {rank}: a batch of {batch} samples cannot be cut in {parts} equal shards; use a"
+            f" batch that is a multiple of {parts} (drop_last=True leaves the odd one out)"
+        )
+    return [_part(inputs, batch, parts, i) for i in range(parts)]
+
+
+def batch_size(inputs: Any) -> int | None:
+    """The first size of the first tensor in nested `inputs`; None where there is none."""
+    if isinstance(inputs, Value):
+        return inputs.array.shape[0] if inputs.array.ndim else None
+    items = inputs.values() if isinstance(inputs, dict) else inputs
+    if isinstance(inputs, (dict, list, tuple)):
+        for item in items:
+            found = batch_size(item)
+            if found is not None:
+                return found
+    return None
+
+
+def _part(x: Any, batch: int | None, parts: int, i: int) -> Any:
+    if isinstance(x, Value):
+        cut = x.array.ndim and x.array.shape[0] == batch
+        return x[i::parts] if cut else x  # type: ignore[index]
+    if isinstance(x, dict):
+        return {key: _part(v, batch, parts, i) for key, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        made = [_part(v, batch, parts, i) for v in x]
+        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
+    return x
+
+
+def interleave(outs: Sequence[Any]) -> Any:
+    """The parts' outputs as one, in the order of the samples before `split`.
+
+    Zero-dim tensors, such as losses, become their mean; what is no tensor must be equal in all parts.
+    Raises: TypeError for outputs that cannot be joined.
+    """
+    first = outs[0]
+    if len(outs) == 1:
+        return first
+    if isinstance(first, Value):
+        return _interleave_tensors(outs)
+    if isinstance(first, dict):
+        return {key: interleave([out[key] for out in outs]) for key in first}
+    if isinstance(first, (list, tuple)):
+        made = [interleave(group) for group in zip(*outs, strict=True)]
+        return type(first)(*made) if hasattr(first, "_fields") else type(first)(made)
+    if any(out != first for out in outs):
+        raise TypeError(f"cannot join the shards' outputs {list(outs)!r:.80}: they differ")
+    return first
+
+
+def _interleave_tensors(outs: Sequence[Any]) -> Any:
+    first = outs[0]
+    if not first.ndim:
+        return tree_mean(list(outs))
+    joined = core.stack(list(outs), 1)
+    return joined.reshape(first.shape[0] * len(outs), *first.shape[1:])
+
+
+def tree_mean(values: list[Any]) -> Any:
+    """The mean of as many tensors as a power of two says, added in the order of the shards' tree."""
+    count = len(values)
+    while len(values) > 1:
+        half = len(values) // 2
+        values = [values[i] + values[i + half] for i in range(half)]
+    return values[0] / count
+
+
+# ---- one shard at a time ----------------------------------------------------------------------
+
+
+class Lanes:
+    """Stand-ins for a module's parameters, one set per local shard: same memory, own gradients."""
+
+    def __init__(self, module: Any, parameters: Sequence[Any], count: int) -> None:
+        self.module = module
+        self.parameters = list(parameters)
+        number = {id(p): i for i, p in enumerate(self.parameters)}
+        self.places = [
+            (owner, name, number[id(p)])
+            for owner in module.modules()
+            for name, p in owner._parameters.items()
+            if p is not None and id(p) in number
+        ]
+        self.aliases = [[alias_of(p) for p in self.parameters] for _ in range(count)]
+
+    @contextlib.contextmanager
+    def entered(self, lane: int) -> Iterator[None]:
+        """A context in which the module's parameters are the stand-ins of one lane."""
+        aliases = self.aliases[lane]
+        for alias, p in zip(aliases, self.parameters, strict=True):
+            alias.array, alias.version = p.array, version_of(p)
+        for owner, name, i in self.places:
+            owner._parameters[name] = aliases[i]
+        try:
+            yield
+        finally:
+            for owner, name, i in self.places:
+                owner._parameters[name] = self.parameters[i]
+
+    def run(self, inputs: Any, kwargs: Any, rank: int, size: int) -> Any:
+        """The module's output for the local batch, computed shard after shard."""
+        count = len(self.aliases)
+        parts = split((inputs, kwargs), count, rank)
+        before = [b.array.copy() for b in self.module.buffers()]
+        kept = before
+        generator = random.default_generator()
+        start = end = generator.offset
+        outs = []
+        for lane, (args, options) in enumerate(parts):
+            generator.offset = start
+            self._set_buffers(before)
+            with self.entered(lane), random.stream(rank + lane * size):
+                outs.append(self.module(*args, **options))
+            end = max(end, generator.offset)
+            if not lane:
+                kept = [b.array.copy() for b in self.module.buffers()]
+        generator.offset = end
+        self._set_buffers(kept)
+        return interleave(outs)
+
+    def _set_buffers(self, arrays: list[Any]) -> None:
+        for b, array in zip(self.module.buffers(), arrays, strict=True):
+            if b.array is not array:
+                b.array[...] = array
+
+
+def alias_of(p: Any) -> Any:
+    """A leaf with the memory of `p`, and a gradient of its own."""
+    alias = object.__new__(type(p))
+    alias.array, alias.version = p.array, version_of(p)
+    alias.node = alias.base = alias.leaf = None
+    alias.needs_grad = True
+    return alias

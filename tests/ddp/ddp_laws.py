@@ -1,0 +1,260 @@
+"""The laws of DistributedDataParallel, as functions that every rank runs: simulated or real.
+
+Each compares what the ranks compute together with what one process computes on the whole batch.
+"""
+
+import numpy as np
+
+import core
+import ddp
+from core import nn, optim
+from ddp.current_group import current_group
+
+BATCH = 24
+
+
+def mlp():
+    """A small network in float64, the same on every rank."""
+    core.manual_seed(3)
+    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+
+
+class Branches(nn.Module):
+    """Two heads, of which a call uses one; a third is never used."""
+
+    def __init__(self):
+        super().__init__()
+        core.manual_seed(4)
+        self.body = nn.Linear(5, 6).double()
+        self.heads = nn.ModuleList([nn.Linear(6, 3).double() for _ in range(2)])
+        self.never = nn.Linear(2, 2).double()
+
+    def forward(self, x, which):
+        return self.heads[which](self.body(x).tanh())
+
+    def other(self, x):
+        """A way in that is not forward."""
+        return self.heads[0](self.body(x))
+
+
+def batch(seed=0):
+    """The global batch of one step."""
+    numbers = np.random.default_rng(seed)
+    x, y = numbers.normal(size=(BATCH, 5)), numbers.normal(size=(BATCH, 3))
+    return core.from_numpy(x), core.from_numpy(y)
+
+
+def mine(x):
+    """This rank's part of the global batch."""
+    group = current_group()
+    return x[group.rank :: group.size]
+
+
+def gradients(module):
+    """Every parameter's gradient by name, None where there is none."""
+    return {n: None if p.grad is None else p.grad.numpy() for n, p in module.named_parameters()}
+
+
+def same(found, expected, tolerance=1e-12):
+    """Whether both hold the same gradients."""
+    assert found.keys() == expected.keys()
+    for name, g in expected.items():
+        if g is None:
+            assert found[name] is None, f"{name} has a gradient that nobody gave it"
+        else:
+            np.testing.assert_allclose(found[name], g, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def mse(out, y):
+    """The mean squared error."""
+    return ((out - y) ** 2).mean()
+
+
+# ---- the laws ---------------------------------------------------------------------------------
+
+
+def ranks_times_batch_equals_one_rank_with_the_whole_batch():
+    """Five steps of SGD with momentum give the parameters of one process."""
+    alone, model = mlp(), ddp.DistributedDataParallel(mlp())
+    optimizers = [optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in (alone, model)]
+    for step in range(5):
+        x, y = batch(step)
+        for m, opt, part in zip((alone, model), optimizers, (lambda v: v, mine), strict=True):
+            opt.zero_grad()
+            mse(m(part(x)), part(y)).backward()
+            opt.step()
+    for p, q in zip(alone.parameters(), model.parameters(), strict=True):
+        np.testing.assert_allclose(q.detach().numpy(), p.detach().numpy(), rtol=1e-12, atol=1e-12)
+
+
+def parameters_are_equal_on_all_ranks():
+    """Ranks that start from different numbers train one model."""
+    core.manual_seed(100 + current_group().rank)
+    model = ddp.DistributedDataParallel(nn.Linear(5, 3).double())
+    opt = optim.Adam(model.parameters(), lr=0.01)
+    for step in range(3):
+        x, y = batch(step)
+        opt.zero_grad()
+        mse(model(mine(x)), mine(y)).backward()
+        opt.step()
+    every = [None] * current_group().size
+    mine_now = [p.detach().numpy().tobytes() for p in model.parameters()]
+    current_group().all_gather_object(every, mine_now)
+    assert all(other == mine_now for other in every)
+
+
+def unused_parameters_keep_no_gradient():
+    """What nobody used stays None; what some ranks used counts as zero on the others."""
+    group = current_group()
+    model = Branches()
+    wrapped = ddp.DistributedDataParallel(model)
+    x, y = batch()
+    mse(wrapped(mine(x), group.rank % 2), mine(y)).backward()
+    alone = Branches()
+    for rank in range(group.size):
+        part = slice(rank, None, group.size)
+        (mse(alone(x[part], rank % 2), y[part]) / group.size).backward()
+    same(gradients(model), gradients(alone))
+
+
+def two_forwards_and_one_backward():
+    """The sum of two losses."""
+    model, alone = mlp(), mlp()
+    wrapped = ddp.DistributedDataParallel(model)
+    (x, y), (u, v) = batch(0), batch(1)
+    (mse(wrapped(mine(x)), mine(y)) + mse(wrapped(mine(u)), mine(v))).backward()
+    (mse(alone(x), y) + mse(alone(u), v)).backward()
+    same(gradients(model), gradients(alone))
+
+
+def one_forward_and_two_backwards():
+    """Each backward adds its mean over ranks."""
+    model, alone = mlp(), mlp()
+    x, y = batch()
+    loss = mse(ddp.DistributedDataParallel(model)(mine(x)), mine(y))
+    loss.backward(retain_graph=True)
+    loss.backward()
+    loss = mse(alone(x), y)
+    loss.backward(retain_graph=True)
+    loss.backward()
+    same(gradients(model), gradients(alone))
+
+
+def a_module_used_twice():
+    """Its gradient is the sum of both uses."""
+    core.manual_seed(5)
+    model, alone = nn.Linear(5, 5).double(), nn.Linear(5, 5).double()
+    alone.load_state_dict(model.state_dict())
+    wrapped = ddp.DistributedDataParallel(model)
+    x, _ = batch()
+    (wrapped(wrapped(mine(x)).tanh()) ** 2).mean().backward()
+    (alone(alone(x).tanh()) ** 2).mean().backward()
+    same(gradients(model), gradients(alone))
+
+
+def accumulation_without_sync_equals_one_step():
+    """no_sync around forward, backward or both; the last backward reduces everything."""
+    for style in ("both", "forward", "backward"):
+        model, alone = mlp(), mlp()
+        wrapped = ddp.DistributedDataParallel(model)
+        for step in range(3):
+            x, y = batch(step)
+            last = step == 2
+            if style == "both" and not last:
+                with wrapped.no_sync():
+                    mse(wrapped(mine(x)), mine(y)).backward()
+            elif style == "forward" and not last:
+                with wrapped.no_sync():
+                    loss = mse(wrapped(mine(x)), mine(y))
+                loss.backward()
+            else:
+                loss = mse(wrapped(mine(x)), mine(y))
+                if style == "backward" and not last:
+                    with wrapped.no_sync():
+                        loss.backward()
+                else:
+                    loss.backward()
+            mse(alone(x), y).backward()
+        same(gradients(model), gradients(alone))
+
+
+def a_method_of_the_module_is_a_way_in():
+    """Gradients are reduced whatever was called."""
+    model, alone = Branches(), Branches()
+    wrapped = ddp.DistributedDataParallel(model)
+    x, y = batch()
+    mse(wrapped.module.other(mine(x)), mine(y)).backward()
+    mse(alone.other(x), y).backward()
+    same(gradients(model), gradients(alone))
+
+
+def frozen_and_unfrozen_between_steps():
+    """A parameter that does not require grad for a while keeps none."""
+    model, alone = mlp(), mlp()
+    wrapped = ddp.DistributedDataParallel(model)
+    x, y = batch()
+    for on in (True, False, True):
+        for m in (model, alone):
+            m[0].weight.requires_grad_(on)
+            m.zero_grad()
+        mse(wrapped(mine(x)), mine(y)).backward()
+        mse(alone(x), y).backward()
+        same(gradients(model), gradients(alone))
+
+
+def unreduced_gradients_are_refused_by_the_optimizer():
+    """A step on gradients that stayed local raises; after a synced backward it does not."""
+    group = current_group()
+    model = ddp.DistributedDataParallel(mlp())
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    x, y = batch()
+    with model.no_sync():
+        mse(model(mine(x)), mine(y)).backward()
+    if group.size > 1:
+        try:
+            opt.step()
+        except RuntimeError as error:
+            assert "reduce" in str(error)
+        else:
+            raise AssertionError("the step was taken")
+    mse(model(mine(x)), mine(y)).backward()
+    opt.step()
+
+
+def state_dict_has_the_bare_keys():
+    """Both ways."""
+    model = mlp()
+    wrapped = ddp.DistributedDataParallel(model)
+    assert list(wrapped.state_dict()) == list(mlp().state_dict())
+    wrapped.load_state_dict(mlp().state_dict())
+    assert wrapped[0] is model[0]
+
+
+def modules_that_differ_are_named():
+    """Every rank raises and names the parameter."""
+    group = current_group()
+    if group.size == 1:
+        return
+    width = 4 if group.rank == group.size - 1 else 3
+    try:
+        ddp.DistributedDataParallel(nn.Linear(2, width))
+    except ValueError as error:
+        assert "weight" in str(error) and f"rank {group.size - 1}" in str(error)
+    else:
+        raise AssertionError("modules of different shapes were accepted")
+
+
+LAWS = [
+    ranks_times_batch_equals_one_rank_with_the_whole_batch,
+    parameters_are_equal_on_all_ranks,
+    unused_parameters_keep_no_gradient,
+    two_forwards_and_one_backward,
+    one_forward_and_two_backwards,
+    a_module_used_twice,
+    accumulation_without_sync_equals_one_step,
+    a_method_of_the_module_is_a_way_in,
+    frozen_and_unfrozen_between_steps,
+    unreduced_gradients_are_refused_by_the_optimizer,
+    state_dict_has_the_bare_keys,
+    modules_that_differ_are_named,
+]

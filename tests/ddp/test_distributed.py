@@ -1,0 +1,19 @@
+"""DistributedDataParallel on simulated ranks, and the same laws on real ones."""
+
+import pytest
+
+import ddp
+from tests.ddp import ddp_laws
+from tests.ddp.test_group_mpi import mpiexec
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("law", ddp_laws.LAWS, ids=lambda law: law.__name__)
+def test_law_on_simulated_ranks(law, size):
+    ddp.simulate(law, size)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_every_law_holds_on_real_ranks(ranks):
+    assert mpiexec(ranks, "run_ddp_laws") == ["ok"]
