@@ -23,6 +23,8 @@ ROWS = [
     ["core.ops"],
     ["core.printing", "core.exchange"],
     ["core.tensor"],
+    ["core.types"],
+    ["core.conversion"],
     ["core.methods"],
     ["core.nn", "core.optim", "core.data", "core.cuda", "core.testing", "core.recompute"],
     [

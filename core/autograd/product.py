@@ -111,7 +111,7 @@ def _replayed(node: Node, g: Any) -> list[Any]:
     finally:
         mode.accelerated = was
     inputs = [node.saved[i] for i in node.plan.wanted]
-    return from_definition([out], inputs, [g], create_graph=True, stop=True)
+    return from_definition([out], inputs, [g], retain_graph=True, create_graph=True, stop=True)
 
 
 class _Replay:

@@ -53,14 +53,14 @@ def grad(
     With `stop`, an input is held fixed while differentiating with respect to another.
     """
     targets = [source_of(x) for x in inputs]
-    wanted = dict.fromkeys(targets)
-    found: dict[Any, Any] = {}
+    found = at_sources(Sweep(roots, gs, retain_graph, create_graph, targets, stop))
+    return [g if g is None or isinstance(g, Value) else wrap(g) for g in map(found.get, targets)]
+
+
+def at_sources(sweep: Sweep) -> dict[Any, Any]:
+    """The gradient, an array or a tensor, at each target of a sweep that there is a path to."""
     with Session():
-        for source, g in Sweep(roots, gs, retain_graph, create_graph, targets, stop):
-            if source in wanted:
-                found[source] = g
-    out = [found.get(target) for target in targets]
-    return [g if g is None or isinstance(g, Value) else wrap(g) for g in out]
+        return {source: g for source, g in sweep if source in sweep.targets}
 
 
 def source_of(x: Any) -> Any:
@@ -109,8 +109,9 @@ class Sweep:
             mode.record(self.graph)
             for node in self.nodes:
                 g = gradients.pop(node, None)
-                if g is not None and node.extra is not None and node.extra.hooks:
-                    g = run_hooks(node.extra.hooks, g, self.graph)
+                extra = node.extra
+                if g is not None and extra is not None and extra.hooks and not self.ends_at(node):
+                    g = run_hooks(extra.hooks, g, self.graph)
                 if targets and node in targets:
                     mode.record(outside)
                     if g is not None:
@@ -155,6 +156,10 @@ class Sweep:
                     done.append(source)
         return done
 
+    def ends_at(self, source: Any) -> bool:
+        """Whether this sweep is part of a larger one, which goes on (and runs hooks) at `source`."""
+        return self.stop and source in self.targets
+
     def add(self, source: Any, g: Any) -> None:
         """Add to the gradient gathered so far for a node or leaf."""
         before = self.gradients.get(source)
@@ -172,7 +177,9 @@ class Sweep:
         """A leaf's whole gradient, after its hooks."""
         g = self.gradients.pop(leaf)
         slot = leaf.leaf
-        return g if slot is None or not slot.before else run_hooks(slot.before, g, self.graph)
+        if slot is None or not slot.before or self.ends_at(leaf):
+            return g
+        return run_hooks(slot.before, g, self.graph)
 
     def history(self, pruned: bool) -> tuple[list[Node], dict[Any, int]]:
         """The nodes that the starts depend on, latest first, and how many edges reach each leaf."""

@@ -1,0 +1,77 @@
+"""The same numbers in another dtype or on another device: `.to()` and its short forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core import dtype as dtypes
+from core.autograd.value import Value
+from core.backend import Device, device_of, resolve
+from core.dtype import dtype
+from core.ops import cast
+from core.types import type_as, type_of
+
+
+def to(
+    x: Any,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    other: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Any:
+    """`x` with another dtype or device, or those of another tensor; itself where nothing changes.
+
+    Raises: TypeError for arguments that are neither; RuntimeError for a device that is not there.
+    """
+    flags = [arg for arg in args if isinstance(arg, bool)]
+    for arg in (*args, other):
+        if isinstance(arg, Value):
+            dtype, device = dtypes.of(arg.array.dtype), device_of(arg.array)
+        elif isinstance(arg, (str, int, Device)) and not isinstance(arg, bool):
+            device = arg
+        elif type(arg) is dtypes.dtype or isinstance(arg, type):
+            dtype = arg
+        elif arg is not None and not isinstance(arg, bool):
+            raise TypeError(
+                "to() expects a dtype, a device or a tensor, but got an argument of type"
+                f" {type(arg).__name__}"
+            )
+    out = x
+    if device is not None and (where := resolve(device)) != device_of(x.array):
+        out = cast.transfer(out, where, device_of(x.array))
+    want = dtypes.to_numpy(dtype)
+    if want is not None and want != out.array.dtype:
+        out = cast.cast(out, want)
+    return cast.clone(x) if (copy or flags[1:] == [True]) and out is x else out
+
+
+def cpu(x: Any, memory_format: Any = None) -> Any:
+    """The tensor in the CPU's memory."""
+    return to(x, device="cpu")
+
+
+def cuda(x: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
+    """The tensor on a GPU, the current one unless named."""
+    return to(x, device="cuda" if device is None else device)
+
+
+def to_dtype(d: dtype) -> Any:
+    """The method that gives a tensor with elements of `d`."""
+
+    def method(x: Any, memory_format: Any = None) -> Any:
+        return to(x, dtype=d)
+
+    method.__doc__ = f"The tensor with elements of {d.name}."
+    return method
+
+
+CASTS: dict[dtype, str] = {
+    dtypes.float32: "float", dtypes.float64: "double", dtypes.float16: "half",
+    dtypes.bfloat16: "bfloat16", dtypes.int64: "long", dtypes.int32: "int", dtypes.int16: "short",
+    dtypes.int8: "char", dtypes.uint8: "byte", dtypes.bool: "bool",
+}  # fmt: skip
+METHODS: dict[str, Any] = {"to": to, "cpu": cpu, "cuda": cuda, "type": type_of, "type_as": type_as}
+METHODS |= {name: to_dtype(d) for d, name in CASTS.items()}
