@@ -65,7 +65,7 @@ class Output:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
             log = (os.open(os.path.join(log_dir, f"rank{rank}.log"), flags, 0o644),)
         # With log files the terminal shows rank 0 alone.
-        shown = not log_dir or rank == 0
+        shown = self.shown = not log_dir or rank == 0
         tag = f"r{rank} ".encode() if prefix else b""
         pipes = [os.pipe(), os.pipe()]
         self.writing = [writing for _, writing in pipes]
@@ -75,8 +75,8 @@ class Output:
         ]
 
     def enter_child(self) -> int:
-        """Put the pipes in the place of stdout and stderr; the stderr of the job comes back."""
-        stderr = os.dup(2)
+        """Put the pipes in the place of stdout and stderr; where a report must go as well."""
+        stderr = 2 if self.shown else os.dup(2)
         for number, writing in zip((1, 2), self.writing):
             os.dup2(writing, number)
             os.close(writing)

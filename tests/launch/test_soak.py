@@ -1,0 +1,16 @@
+"""A few rounds of the soak in every run of the suite; `soak.py` by hand does many."""
+
+import random
+
+import pytest
+
+from tests.launch import soak
+from tests.launch.jobs import needs_mpi
+
+pytestmark = [*needs_mpi, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_fault_ends_the_job_as_it_must(seed, tmp_path):
+    text, found, said = soak.one_round(random.Random(seed), tmp_path)
+    assert found == [], f"{text}\n{said}"
