@@ -19,7 +19,8 @@ class DataLoader:
     """The batches of a dataset, with PyTorch's arguments.
 
     Random numbers that a map-style dataset draws for a batch depend on the epoch's seed and the
-    number of the batch, so they are the same for every `num_workers`.
+    number of the batch, so they are the same for every `num_workers`. `pin_memory` and
+    `pin_memory_device` are accepted and have no effect.
     Raises: ValueError if two arguments contradict each other.
     Example:
         >>> [len(batch) for batch in DataLoader([1.0, 2.0, 3.0], batch_size=2)]

@@ -115,6 +115,7 @@ def test_forked_workers_are_refused():
 # ---- random numbers and resuming ----
 
 
+@pytest.mark.slow
 def test_random_numbers_do_not_depend_on_the_number_of_workers():
     def epochs(workers):
         with using(seeded()):
@@ -126,6 +127,7 @@ def test_random_numbers_do_not_depend_on_the_number_of_workers():
     assert epochs(1) == epochs(3) == expected
 
 
+@pytest.mark.slow
 def test_streams_differ_by_rank_worker_batch_and_epoch():
     drawn = []
     for rank in range(2):
@@ -297,6 +299,7 @@ def test_a_lost_worker_is_an_error_that_names_it(kind, message):
         list(running)
 
 
+@pytest.mark.slow
 def test_a_stuck_worker_ends_at_the_timeout():
     loader = workers(data.Stuck(10, trouble=2), timeout=2)
     with pytest.raises(RuntimeError, match="timed out after 2 seconds"):
