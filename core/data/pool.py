@@ -49,7 +49,7 @@ class WorkerPool:
         self, seed: int, tasks: Iterator[Any], first: int, ahead: int, in_order: bool
     ) -> Iterator[Any]:
         """The batches of one epoch, numbered from `first`, with `ahead` of them on their way."""
-        self._epoch += 1
+        self._epoch = epoch = self._epoch + 1
         for worker in range(len(self.processes)):
             self._send(worker, (self._epoch, None, seed))
         ended = [False] * len(self.processes)
@@ -68,6 +68,11 @@ class WorkerPool:
         for _ in range(ahead):
             assign()
         while owed:
+            if epoch != self._epoch:
+                raise RuntimeError(
+                    "this epoch was given up when the next one of the loader began: persistent"
+                    " workers serve one at a time"
+                )
             index = next(iter(owed if in_order else ready), None)
             if index is None or index not in ready:
                 self._receive(ready)

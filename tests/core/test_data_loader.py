@@ -231,6 +231,17 @@ def test_an_epoch_left_early_does_not_leak_into_the_next():
     assert batches(loader) == [[i, i + 1] for i in range(0, 20, 2)]
 
 
+def test_persistent_workers_serve_one_epoch_at_a_time():
+    loader = workers(data.Numbers(8), 1, persistent_workers=True)
+    first = iter(loader)
+    assert plain(next(first)) == [0]
+    second = iter(loader)
+    assert plain(next(second)) == [0]
+    with pytest.raises(RuntimeError, match="given up when the next one"):
+        next(first)
+    assert [plain(batch) for batch in second] == [[i] for i in range(1, 8)]
+
+
 def test_an_iterator_left_early_leaves_no_process():
     running = iter(workers(data.Process(50), collate_fn=data.as_list))
     pids = [next(running)[0][0], next(running)[0][0]]
