@@ -16,7 +16,7 @@ BATCH = 24
 def mlp():
     """A small network in float64, the same on every rank."""
     core.manual_seed(3)
-    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+    return nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)).double()
 
 
 class Branches(nn.Module):
@@ -204,19 +204,17 @@ def frozen_and_unfrozen_between_steps():
 
 def unreduced_gradients_are_refused_by_the_optimizer():
     """A step on gradients that stayed local raises; after a synced backward it does not."""
-    group = current_group()
     model = ddp.DistributedDataParallel(mlp())
     opt = optim.SGD(model.parameters(), lr=0.1)
     x, y = batch()
     with model.no_sync():
         mse(model(mine(x)), mine(y)).backward()
-    if group.size > 1:
-        try:
-            opt.step()
-        except RuntimeError as error:
-            assert "reduce" in str(error)
-        else:
-            raise AssertionError("the step was taken")
+    try:
+        opt.step()
+    except RuntimeError as error:
+        assert "reduce" in str(error)
+    else:
+        raise AssertionError("the step was taken")
     mse(model(mine(x)), mine(y)).backward()
     opt.step()
 
@@ -244,7 +242,43 @@ def modules_that_differ_are_named():
         raise AssertionError("modules of different shapes were accepted")
 
 
+def weighted_backward_divides_by_the_global_weight():
+    """Ranks with different numbers of samples equal one process with all, accumulation included."""
+    group = current_group()
+    counts = [5, 3, 8, 1, 2, 4, 7, 6][: group.size]
+    starts = np.cumsum([0, *counts])
+    model, alone = mlp(), mlp()
+    wrapped = ddp.DistributedDataParallel(model)
+    total = 2 * sum(counts)
+    for step in (0, 1):
+        numbers = np.random.default_rng(step)
+        x = core.from_numpy(numbers.normal(size=(sum(counts), 5)))
+        part = slice(starts[group.rank], starts[group.rank + 1])
+        ((alone(x) ** 2).sum() / total).backward()
+        if step:
+            ddp.backward((wrapped(x[part]) ** 2).sum(), weight=counts[group.rank])
+        else:
+            with wrapped.no_sync():
+                ddp.backward((wrapped(x[part]) ** 2).sum(), weight=counts[group.rank])
+    same(gradients(model), gradients(alone))
+
+
+def a_rank_without_samples_weighs_nothing():
+    """Weight zero on one rank leaves the others' weighted mean."""
+    group = current_group()
+    model, alone = mlp(), mlp()
+    wrapped = ddp.DistributedDataParallel(model)
+    x, _ = batch()
+    n = 0 if group.rank == group.size - 1 else 4
+    ddp.backward((wrapped(x[:n]) ** 2).sum(), weight=n)
+    if group.size > 1:
+        (((alone(x[:4]) ** 2).sum()) / 4).backward()
+        same(gradients(model), gradients(alone))
+
+
 LAWS = [
+    weighted_backward_divides_by_the_global_weight,
+    a_rank_without_samples_weighs_nothing,
     ranks_times_batch_equals_one_rank_with_the_whole_batch,
     parameters_are_equal_on_all_ranks,
     unused_parameters_keep_no_gradient,

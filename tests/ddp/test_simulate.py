@@ -41,7 +41,8 @@ def test_the_first_failure_is_raised_with_its_rank_and_traceback():
 
 def test_a_rank_that_never_ends_is_interrupted_and_located():
     def endless():
-        while current_group().rank == 1:
+        spinning = current_group().rank == 1
+        while spinning:
             pass
 
     with pytest.raises(SimulationTimeoutError, match=r"rank 1: at .*test_simulate.py:\d+"):
