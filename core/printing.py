@@ -204,10 +204,11 @@ def _with_notes(text: str, notes: list[str], indent: int) -> str:
     parts = [text]
     used = len(text) - text.rfind("\n") + 1
     for note in notes:
-        if used + len(note) + 2 > _options.linewidth:
+        width = len(note) + note.startswith("dtype=")  # lines break where they do after `torch.`
+        if used + width + 2 > _options.linewidth:
             parts.append(",\n" + " " * indent + note)
-            used = indent + len(note)
+            used = indent + width
         else:
             parts.append(", " + note)
-            used += len(note) + 2
+            used += width + 2
     return "".join(parts) + ")"
