@@ -79,7 +79,9 @@ class BoardGuard:
         self.rank, self.size = rank, len(places)
         self._board = board
         self._places = [(r, p) for r, p in enumerate(places) if p is not None] if board else []
-        self._seq = self._agreed = first_seq
+        self._seq = first_seq
+        # Calls posted and not agreed on, oldest first.
+        self._unsettled: dict[int, None] = {}
         self._messages = messages
         self._open = 0
         self._texts: dict[int, str] = {}
@@ -90,6 +92,7 @@ class BoardGuard:
         """The sequence number of `call`; from now on the other ranks can see it."""
         self._seq += 1
         self._open += 1
+        self._unsettled[self._seq] = None
         if self._board is not None:
             text, fingerprint = call.text, call.fingerprint
             if len(self._texts) < MAX_TEXTS:
@@ -99,7 +102,8 @@ class BoardGuard:
 
     def full(self) -> bool:
         """Whether so many calls await agreement that another one could not be posted safely."""
-        return self._seq - self._agreed >= MAX_AHEAD
+        # From the oldest: later ones may be agreed on first, and its records are still needed.
+        return self._seq - next(iter(self._unsettled), self._seq) >= MAX_AHEAD
 
     def agree(self, seq: int, call: Call, channel: Channel) -> Steps:
         """None, once every rank that can be seen has posted the same call.
@@ -115,7 +119,7 @@ class BoardGuard:
                     break
         if self._board is not None:
             yield from self._agree_by_board(seq, call)
-        self._agreed = max(self._agreed, seq)
+        self._unsettled.pop(seq, None)
 
     def wait_patiently(self) -> None:
         """Nothing; the call just posted has no deadline, and says so to those who watch."""

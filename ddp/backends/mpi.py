@@ -50,7 +50,7 @@ class PollEngine(Engine):
             if work.done:
                 return
         start = time.monotonic()
-        next_check = start + _PEERS_SECONDS
+        next_check, suspected = start + _PEERS_SECONDS, False
         while not work.done:
             now = time.monotonic()
             if work.remaining() <= 0:
@@ -58,7 +58,7 @@ class PollEngine(Engine):
                 return
             if now > next_check:
                 next_check = now + _PEERS_SECONDS
-                _check_peers(work)
+                suspected = _check_peers(work, suspected)
             if now - start < _YIELD_SECONDS:
                 os.sched_yield()
             else:
@@ -66,13 +66,18 @@ class PollEngine(Engine):
             self.progress()
 
 
-def _check_peers(work: Work) -> None:
+def _check_peers(work: Work, suspected: bool) -> bool:
+    """Whether another rank has failed; the second time in a row `work` fails as well.
+
+    The other may have failed after it sent its part, which then arrives in between.
+    """
     try:
         work.owner.check_peers()
     except CollectiveError as error:
-        # What can still be done is done first: the other may have failed after it sent its part.
-        work.step()
-        work.fail(error)
+        if suspected:
+            work.fail(error)
+        return True
+    return False
 
 
 # One engine for all groups of the process: see Engine.
