@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from launch import cores, spawn, status, supervisor
 from launch.ledger import open_ledger
-from launch.options import USAGE_TEXT, Options, parse
+from launch.options import USAGE_TEXT, Options, interpreter_flags, parse
 from launch.output import Output
 from launch.report import say
 from launch.script import problem
@@ -21,9 +21,8 @@ def main() -> tuple[Options, supervisor.Child]:
     claim = claimed(os.environ)
     try:
         options = parse(sys.argv[1:])
-        if options.help:
-            sys.stdout.write(USAGE_TEXT if claim.rank == 0 else "")
-            sys.exit(0)
+        if options.script is None:
+            _tell(options, claim)
         if _starts_ranks(options, claim):
             sys.exit(spawn.spawn(options))
     except UsageError as error:
@@ -49,6 +48,20 @@ def _output(options: Options, claim: World) -> Output | None:
         return Output(claim.rank, options.log_dir, options.prefix)
     except OSError as error:
         _refuse(claim, f"cannot write log files in {options.log_dir!r}: {error.strerror}")
+
+
+def _tell(options: Options, claim: World) -> NoReturn:
+    if claim.rank > 0:
+        sys.exit(0)
+    if options.doctor or options.selftest:
+        # Another program, so that ranks do not load what it needs.
+        wanted = "doctor" if options.doctor else "selftest"
+        os.execv(
+            sys.executable,
+            [sys.executable, *interpreter_flags(), "-m", "launch.doctor", wanted],
+        )
+    sys.stdout.write(USAGE_TEXT)
+    sys.exit(0)
 
 
 def _starts_ranks(options: Options, claim: World) -> bool:
@@ -77,10 +90,19 @@ def _refuse(claim: World, text: str) -> NoReturn:
     sys.exit(status.USAGE)
 
 
+def _cannot_load(child: supervisor.Child, error: ImportError) -> NoReturn:
+    if child.ledger.claim(child.world.rank):
+        say(f"launch: this Python cannot load ddp: {error}\n")
+    os.write(child.link, supervisor.REPORTED)
+    sys.exit(status.USAGE)
+
+
 if __name__ == "__main__":
-    start = main()
+    options, child = main()
     # Only here, in the child, NumPy and MPI are loaded: a supervisor must hold nothing that can
     # fail, and threads (of a BLAS, of MPI) do not survive a fork.
-    from launch.rank import run
-
-    run(*start)
+    try:
+        from launch.rank import run
+    except ImportError as error:
+        _cannot_load(child, error)
+    run(options, child)

@@ -10,6 +10,9 @@ from launch.options import Options
 from launch.script import Script
 from launch.status import UsageError
 
+# How much longer than the watchdog a process group waits in a collective.
+LATER = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -65,6 +68,10 @@ def exported(team: Team, options: Options, agreement: Agreement, salt: str) -> d
         "LOCAL_WORLD_SIZE": str(world.local_size),
         "UNISON_DEVICE": agreement.devices[world.rank],
     }
+    if options.timeout != Options().timeout:
+        # Later than the watchdog, which has the stacks of all ranks.
+        later = options.timeout and options.timeout + LATER
+        found["UNISON_TIMEOUT"] = f"{later!r}"
     if options.shards:
         found["UNISON_SHARDS"] = str(options.shards)
     if options.check:

@@ -30,8 +30,9 @@ def start_line(team: Team, options: Options, agreement: Agreement) -> str:
         _devices(agreement.devices),
         f"{_count(int(threads), 'thread') if threads.isdigit() else 'BLAS threads'} per rank on "
         f"cores {report.runs_text(cores.mine())}",
-        f"shards {options.shards or size}",
     ]
+    if options.shards:
+        parts.append(f"{options.shards} shards")
     return ", ".join(parts)
 
 

@@ -11,7 +11,7 @@ from launch import script
 from launch.options import Options
 from launch.script import Script
 
-_PACKAGES = (
+PACKAGES = (
     "unison-ddp",
     "numpy",
     "cupy-cuda12x",
@@ -26,7 +26,7 @@ def facts(options: Options) -> Facts:
     """What this rank runs: versions, the script's content, the command line."""
     assert options.script is not None
     found = {"Python": platform.python_version()}
-    found.update({name: _version(name) for name in _PACKAGES})
+    found.update({name: version_of(name) for name in PACKAGES})
     found["script"] = _fingerprint(options.script)
     found["arguments"] = repr(list(options.script.arguments))
     shared = (options.timeout, options.shards, options.check, options.device)
@@ -56,7 +56,8 @@ def difference(all_facts: Sequence[Facts], hosts: Sequence[str]) -> str:
     return f"ranks differ: {'; '.join(parts)}" if parts else ""
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """The installed version of a distribution, "" if there is none."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

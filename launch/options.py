@@ -22,6 +22,8 @@ usage: python -m launch [options] script.py [arguments]
   --check           compare collectives across nodes as well, by messages
   --max-restarts K  with -n: start the job again after a failure, at most K times
   -q                no start line
+  --doctor          say what this machine has, and how fast its ranks talk
+  --selftest        train the same on 1, 2 and 4 ranks and compare
   -h, --help        this text
 """
 
@@ -41,6 +43,8 @@ class Options:
     max_restarts: int = 0
     quiet: bool = False
     help: bool = False
+    doctor: bool = False
+    selftest: bool = False
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -68,7 +72,7 @@ def parse(arguments: Sequence[str]) -> Options:
                 raise UsageError(f"option {flag} needs a value")
             value = left.pop(0)
         values[field] = read(flag, value)
-    if not values.get("help"):
+    if not any(values.get(name) for name in ("help", "doctor", "selftest")):
         values["script"] = _script(left)
     return Options(**values)
 
@@ -148,6 +152,8 @@ _FLAGS: dict[str, tuple[str, _Reader | None]] = {
     "--check": ("check", None),
     "--max-restarts": ("max_restarts", _whole(0)),
     "-q": ("quiet", None),
+    "--doctor": ("doctor", None),
+    "--selftest": ("selftest", None),
     "-h": ("help", None),
     "--help": ("help", None),
 }

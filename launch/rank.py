@@ -120,7 +120,9 @@ class Rank:
             self._ending.fail(status.INTERRUPTED, "interrupted (SIGINT)")
         except BaseException as error:
             # Whatever it is, the peers would wait for ever for a rank that is gone.
-            self._ending.fail(status.EXCEPTION, report.one_line(error), report.trimmed(error))
+            # A collective knows its own status: mismatch, deadline, a rank that has left.
+            code = getattr(error, "exit_status", status.EXCEPTION)
+            self._ending.fail(code, report.one_line(error), report.trimmed(error))
 
     def _exited(self, code: object) -> None:
         if os.getpid() != self._pid:

@@ -165,7 +165,7 @@ def test_the_start_prints_the_command_and_one_line(tmp_path):
     assert str(MPIEXEC) in first and "train.py" in first
     assert ("--oversubscribe" in first) == is_open_mpi()
     assert second.startswith("launch: 2 ranks on 1 host, ")
-    assert "shards 2" in second and "cpu" in second
+    assert ", cpu, " in second and "thread" in second
 
 
 def direct(folder, *ranks, env=None):
