@@ -59,6 +59,7 @@ from ddp.lifecycle import (
 from ddp.sampler import DistributedSampler
 from ddp.simulate import simulate
 from ddp.sync import check_sync
+from ddp.weight import backward
 
 __all__ = [
     "CollectiveError",
@@ -80,6 +81,7 @@ __all__ = [
     "all_reduce_coalesced",
     "all_to_all",
     "all_to_all_single",
+    "backward",
     "barrier",
     "batch_isend_irecv",
     "broadcast",

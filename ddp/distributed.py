@@ -48,7 +48,7 @@ class DistributedDataParallel(nn.Module):
         self.module = module
         self.broadcast_buffers = broadcast_buffers
         self.lanes: Lanes | None = None
-        self.reducer: Reducer | None = None
+        self.reducer: Reducer
         if self.process_group.size > 1:
             compare_modules(module, self.process_group)
             self.broadcast_state()
@@ -62,7 +62,7 @@ class DistributedDataParallel(nn.Module):
             self.lanes = Lanes(self.module, parameters, check_shards(shards, group.size))
             common = (names, parameters, group, cap, self._after_backward)
             self.reducer = ShardedReducer(self.lanes.aliases, *common)
-        elif group.size > 1:
+        else:
             self.reducer = Reducer(names, parameters, group, cap, self._after_backward)
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
@@ -79,15 +79,12 @@ class DistributedDataParallel(nn.Module):
 
     def _after_backward(self) -> None:
         buffers = list(self.module.buffers()) if self.broadcast_buffers else []
-        if buffers:
+        if buffers and self.process_group.size > 1:
             broadcast_all(buffers, self.process_group, 0)
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
         """A context whose backwards leave gradients local, to be reduced by the next one outside."""
-        if self.reducer is None:
-            yield
-            return
         before, self.reducer.syncing = self.reducer.syncing, False
         try:
             yield

@@ -16,6 +16,38 @@ from core.autograd.value import RemovableHandle, leaf_of, wrap
 from ddp.bucket import Bucket, make_buckets
 from ddp.group import ProcessGroup, ReduceOp, Work
 from ddp.reduction import is_narrow_float, tree_sum
+from ddp.weight import current_weight
+
+
+class Weights:
+    """What the gradients gathered since the last reduction weigh on this rank."""
+
+    def __init__(self) -> None:
+        self.total: float | None = None
+        self.plain = False
+
+    def note(self, weight: float | None) -> None:
+        """Add the weight of one backward.
+
+        Raises: RuntimeError where backwards with and without a weight would be mixed.
+        """
+        if weight is None:
+            self.plain = True
+        else:
+            self.total = (self.total or 0.0) + weight
+        if self.plain and self.total is not None:
+            raise RuntimeError(
+                "backward() and ddp.backward(loss, weight=...) cannot be mixed in one accumulation"
+            )
+
+    def scale(self, group: ProcessGroup) -> float:
+        """What an average over ranks is multiplied by to be the weighted mean; then start anew."""
+        total, self.total, self.plain = self.total, None, False
+        if total is None:
+            return 1.0
+        every = numpy.array([total])
+        group.all_reduce(every, ReduceOp.SUM)
+        return group.size / every[0] if every[0] else 0.0
 
 
 class Reducer:
@@ -40,10 +72,13 @@ class Reducer:
         self.home_of = {i: b for b in self.buckets for i in b.positions}
         self.at_end = at_end
         self.syncing = True
-        self.running = False
+        self.entered = False  # a backward is under way, synced or not
+        self.running = False  # buckets are on their way
         self.launched = 0
         self.works: list[Work | None] = []
         self.kept: dict[int, Any] = {}
+        self.weights = Weights()
+        self.hook: Callable[[Bucket], Work | None] | None = None
         self.handles = [
             self._attach(n, i, leaf) for n, lane in enumerate(self.lanes) for i, leaf in enumerate(lane)
         ]
@@ -70,7 +105,17 @@ class Reducer:
 
     def ready(self, leaf: Any, i: int) -> None:
         """Note that a parameter's gradient has grown; send its bucket if it was the last of it."""
-        leaf_of(leaf).local = True
+        slot = leaf_of(leaf)
+        if not self.entered:
+            self.entered = True
+            queue_callback(self.finish)
+            self.weights.note(current_weight())
+        if self.weights.total is not None and not slot.local and slot.gradient is slot.reduced:
+            raise RuntimeError(
+                f"rank {self.group.rank}: {self.names[i]} has a gradient that was reduced before,"
+                " to which a weighted backward cannot add: call zero_grad() first"
+            )
+        slot.local = True
         if not self.syncing:
             return
         if not self.running:
@@ -92,7 +137,6 @@ class Reducer:
         self.kept = {}
         for bucket in self.buckets:
             bucket.missing = len(bucket.positions) * len(self.lanes)
-        queue_callback(self.finish)
 
     def _launch(self, bucket: Bucket) -> None:
         for lane, flats in zip(self.lanes, self.flats, strict=True):
@@ -103,6 +147,10 @@ class Reducer:
 
     def send(self, bucket: Bucket) -> Work | None:
         """The started average of a bucket, in place."""
+        if self.hook is not None:
+            return self.hook(bucket)
+        if self.group.size == 1:
+            return None
         return self.group.all_reduce(bucket.array, ReduceOp.AVG, async_op=True)
 
     def _gather(self, i: int, leaf: Any, view: Any) -> None:
@@ -122,6 +170,9 @@ class Reducer:
 
     def finish(self) -> None:
         """Send the buckets that are left, agree on what was used, and wait for everything."""
+        self.entered = False
+        if not self.running:
+            return
         try:
             for bucket in self.buckets[self.launched :]:
                 self._launch(bucket)
@@ -129,8 +180,9 @@ class Reducer:
             for work in self.works:
                 if work is not None:
                     work.wait()
+            scale = self.weights.scale(self.group)
             for i in range(len(self.parameters)):
-                self.settle(i, bool(used[i]))
+                self.settle(i, bool(used[i]), scale)
             if self.at_end is not None:
                 self.at_end()
         finally:
@@ -140,16 +192,20 @@ class Reducer:
         used = numpy.zeros(len(self.parameters), numpy.uint8)
         for lane in self.lanes:
             used |= numpy.array([leaf_of(leaf).local for leaf in lane], numpy.uint8)
-        self.group.all_reduce(used, ReduceOp.MAX)
+        if self.group.size > 1:
+            self.group.all_reduce(used, ReduceOp.MAX)
         return used
 
-    def settle(self, i: int, used: bool) -> None:
+    def settle(self, i: int, used: bool, scale: float) -> None:
         """Leave a parameter with its reduced gradient, or with what it had if nobody used it."""
         slot = leaf_of(self.parameters[i])
         slot.local = False
         if used:
+            if scale != 1:
+                slot.home *= slot.home.dtype.type(scale)
             if slot.gradient is None:
                 slot.gradient = wrap(slot.home)
+            slot.reduced = slot.gradient
         elif i in self.kept:
             slot.home[...] = self.kept[i]
 
@@ -198,7 +254,7 @@ class ShardedReducer(Reducer):
         super().finish()
         self.wide = {}
 
-    def settle(self, i: int, used: bool) -> None:
+    def settle(self, i: int, used: bool, scale: float) -> None:
         """Add the reduced gradient to the parameter's own."""
         bucket = self.home_of[i]
         if bucket.index in self.wide:
@@ -210,6 +266,8 @@ class ShardedReducer(Reducer):
             return
         slot = leaf_of(self.parameters[i])
         view = bucket.views[i]
+        if scale != 1:
+            view *= view.dtype.type(scale)
         if slot.gradient is None:
             slot.gradient = wrap(view.copy())
         else:

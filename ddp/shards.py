@@ -11,9 +11,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import core
 from core import random
 from core.autograd.value import Value, version_of
+from core.ops.join import stack
 
 
 def check_shards(shards: int, size: int) -> int:
@@ -99,7 +99,7 @@ def _interleave_tensors(outs: Sequence[Any]) -> Any:
     first = outs[0]
     if not first.ndim:
         return tree_mean(list(outs))
-    joined = core.stack(list(outs), 1)
+    joined = stack(list(outs), 1)
     return joined.reshape(first.shape[0] * len(outs), *first.shape[1:])
 
 

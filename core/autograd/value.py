@@ -160,20 +160,33 @@ class AccumulateGrad:
 
 
 class View:
-    """How a view comes from its root: the steps to replay, and the root's version it held at."""
+    """How a view comes from its root: the steps to replay, and the root's version it held at.
+
+    The steps are None for a view that was made while nothing was recorded: gradients do not pass.
+    """
 
     __slots__ = ("count", "root", "steps")
 
-    def __init__(self, root: Value, steps: tuple[Any, ...], count: int) -> None:
+    def __init__(self, root: Value, steps: tuple[Any, ...] | None, count: int) -> None:
         self.root = root
         self.steps = steps
         self.count = count
 
     def replay(self, x: Any) -> Any:
         """The same view of another root: of a value, or of an array."""
-        for op, args in self.steps:
+        for op, args in self.steps or ():
             x = op(x, *args)
         return x
+
+
+def step_from(x: Value, step: Any, count: int, recording: bool) -> View:
+    """How a view that one more step makes of `x` comes from its root."""
+    base = x.base
+    if not recording:
+        return View(x if base is None else base.root, None, count)
+    if base is None:
+        return View(x, (step,), count)
+    return View(base.root, None if base.steps is None else (*base.steps, step), count)
 
 
 class Inference(list[int]):
@@ -220,8 +233,13 @@ def refresh(x: Value) -> None:
     view = x.base
     assert view is not None and x.version is not None
     count = x.version[0]
-    if view.root.needs_grad:
-        again = view.replay(view.root)
+    if view.root.needs_grad and view.steps is not None:
+        recording = mode.recording
+        mode.record(True)  # the view is as tracked as it was, whoever looks at it
+        try:
+            again = view.replay(view.root)
+        finally:
+            mode.record(recording)
         x.node, x.needs_grad = again.node, again.needs_grad
     view.count = count
 
@@ -233,15 +251,17 @@ class Leaf:
     """A leaf's gradient, and the functions run on it before, and on the leaf after, it grows.
 
     `home` is the array in which a gradient is put where there was none, if somebody keeps one (a
-    bucket that is reduced as a whole); `local` says that the gradient still waits to be reduced.
+    bucket that is reduced as a whole); `local` says that the gradient still waits to be reduced, and
+    `reduced` is the gradient that the last reduction left.
     """
 
-    __slots__ = ("after", "before", "gradient", "home", "local")
+    __slots__ = ("after", "before", "gradient", "home", "local", "reduced")
 
     def __init__(self) -> None:
         self.gradient: Any = None
         self.home: Any = None
         self.local = False
+        self.reduced: Any = None
         self.before: dict[int, Callable[..., Any]] = {}
         self.after: dict[int, Callable[..., Any]] = {}
 

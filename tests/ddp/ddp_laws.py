@@ -225,7 +225,8 @@ def state_dict_has_the_bare_keys():
     wrapped = ddp.DistributedDataParallel(model)
     assert list(wrapped.state_dict()) == list(mlp().state_dict())
     wrapped.load_state_dict(mlp().state_dict())
-    assert wrapped[0] is model[0]
+    assert wrapped.module is model
+    assert ddp.DistributedDataParallel(nn.Linear(5, 2)).in_features == 5
 
 
 def modules_that_differ_are_named():

@@ -1,0 +1,60 @@
+"""Logical shards: the same bits on every number of ranks."""
+
+import numpy as np
+import pytest
+
+import core
+import ddp
+from core import nn, optim
+from ddp.current_group import current_group
+from ddp.shards import check_shards, interleave, split
+from tests.ddp.shard_runs import RUNS
+
+SHARDS = 8
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__)
+def test_bits_do_not_depend_on_the_number_of_ranks(run):
+    expected = ddp.simulate(run, 1, (SHARDS,), timeout=60)[0]
+    for size in (2, 4, 8):
+        for found in ddp.simulate(run, size, (SHARDS,), timeout=60):
+            assert found == expected
+
+
+def test_a_shard_count_equal_to_the_ranks_equals_plain_training():
+    """Shards change who computes what, not what is computed."""
+
+    def train(shards):
+        core.manual_seed(0)
+        model = ddp.DistributedDataParallel(nn.Linear(5, 3).double(), shards=shards)
+        opt = optim.SGD(model.parameters(), lr=0.1)
+        for step in range(3):
+            x = core.from_numpy(np.random.default_rng(step).normal(size=(16, 5)))
+            opt.zero_grad()
+            (model(x[current_group().rank :: 4]) ** 2).mean().backward()
+            opt.step()
+        return [p.detach().numpy() for p in model.parameters()]
+
+    for sharded, plain in zip(ddp.simulate(train, 4, (4,)), ddp.simulate(train, 4, (None,))):
+        for p, q in zip(sharded, plain, strict=True):
+            np.testing.assert_allclose(p, q, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shards, size", [(3, 1), (6, 2), (4, 8), (8, 3), (0, 1)])
+def test_other_counts_are_refused_with_the_reason(shards, size):
+    with pytest.raises(ValueError, match="power of two|multiple"):
+        check_shards(shards, size)
+
+
+def test_interleaving_undoes_splitting():
+    x = core.arange(24.0).reshape(8, 3)
+    parts = split({"x": x, "n": 3}, 4)
+    assert [part["x"].shape[0] for part in parts] == [2] * 4
+    joined = interleave(parts)
+    assert joined["n"] == 3
+    assert (joined["x"] == x).array.all()
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="batch of 6 samples cannot be cut in 4"):
+        split(core.zeros(6, 2), 4)
