@@ -125,14 +125,15 @@ class GroupCore(ABC):
         seq = self.guard.post(call)
         if timeout is not None and timeout_seconds(timeout) == float("inf"):
             self.guard.wait_patiently()
-        return self._launch(call, self._guarded(seq, call, plan), async_op, timeout)
+        steps = self._guarded(seq, call, plan)
+        return self._launch(call, steps, async_op, timeout, collective=True)
 
     def start_unguarded(
         self, call: Call, steps: Steps, async_op: bool = False, timeout: Timeout = None
     ) -> Work:
         """The started work of `steps`, between two ranks only, so without agreement of all."""
         self.check_usable(call)
-        return self._launch(call, steps, async_op, timeout)
+        return self._launch(call, steps, async_op, timeout, collective=False)
 
     def check_usable(self, call: Call) -> None:
         """None, if the group can still be used.
@@ -148,11 +149,13 @@ class GroupCore(ABC):
             ) from self.failure
 
     def _oldest(self) -> Work:
-        return next(work for work in self.engine.works if work.owner is self)
+        return next(w for w in self.engine.works if w.owner is self and w.collective)
 
-    def _launch(self, call: Call, steps: Steps, async_op: bool, timeout: Timeout) -> Work:
+    def _launch(
+        self, call: Call, steps: Steps, async_op: bool, timeout: Timeout, collective: bool
+    ) -> Work:
         seconds = self.timeout if timeout is None else timeout_seconds(timeout)
-        work = Work(self, call, steps, seconds)
+        work = Work(self, call, steps, seconds, collective)
         work.step()
         if not async_op:
             work.wait()

@@ -37,8 +37,11 @@ class Work:
     Raises: (from `wait`) CollectiveError with the ranks, the call and its file and line.
     """
 
-    def __init__(self, owner: Owner, call: Call, steps: Steps, seconds: float) -> None:
+    def __init__(
+        self, owner: Owner, call: Call, steps: Steps, seconds: float, collective: bool
+    ) -> None:
         self.owner = owner
+        self.collective = collective
         self.call = call
         self.result: Any = None
         self.error: BaseException | None = None
