@@ -134,7 +134,7 @@ def introduction(payload: bytes, worker: int) -> Any:
     """The first message to a worker: its job, the script, its number, and whom to die with."""
     # The kernel ties a child to the thread that started it, and only the main thread lasts.
     main = threading.current_thread() is threading.main_thread()
-    # As an array: then a large job goes through shared memory and all workers start at once.
+    # As an array, which is sent from where it lies.
     job = numpy.frombuffer(payload, numpy.uint8)
     return job, preparation(), worker, os.getpid() if main else None
 

@@ -92,7 +92,7 @@ def pad(image: Any, padding: Any, fill: float = 0, padding_mode: str = "constant
     left, top, right, bottom = (widths * 4)[:4]
     pixels = Pixels(image)
     module, array = xp(pixels.array), pixels.array
-    if padding_mode == "constant":  # numpy.pad takes 4 times as long
+    if padding_mode == "constant":  # numpy.pad takes 57 us for a small image, this 2
         rows, columns = pixels.size
         shape = list(array.shape)
         shape[pixels.axis : pixels.axis + 2] = [rows + top + bottom, columns + left + right]
