@@ -33,6 +33,14 @@ class Method(Optimizer):
         """What the method is called with; `scalars` (the step already counted) may be changed."""
         raise NotImplementedError
 
+    def function(self, group: dict[str, Any]) -> Callable[..., None]:
+        """The method's text; an optimizer with several chooses by the options."""
+        return type(self).method
+
+    def shaped(self, numbers: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+        """The numbers for one parameter's shape, where a method is not elementwise."""
+        return numbers
+
     @no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """The closure's loss, if there is a closure; the parameters moved by one step.
@@ -43,10 +51,11 @@ class Method(Optimizer):
         live = [live_parameters(group, i) for i, group in enumerate(self.param_groups)]
         for i, group in enumerate(self.param_groups):
             if live[i]:
-                self._step_group(i, group, live[i])
+                self.step_group(i, group, live[i])
         return loss
 
-    def _step_group(self, i: int, group: dict[str, Any], live: list[Any]) -> None:
+    def step_group(self, i: int, group: dict[str, Any], live: list[Any]) -> None:
+        """Nothing; the live parameters of one group moved."""
         plans = self.__dict__.setdefault("plans", {})
         found = plans.get(i)
         slots = self.slots(group)
@@ -60,7 +69,8 @@ class Method(Optimizer):
         if "step" in scalars:
             scalars["step"] += 1
         numbers = self.numbers(group, scalars)
-        span.run(type(self).method, numbers, group.get("maximize", False))
+        numbers = self.shaped(numbers, span.shapes[0])
+        span.run(self.function(group), numbers, group.get("maximize", False))
         span.set_scalars(scalars)
 
     def first_scalars(self, group: dict[str, Any]) -> tuple[dict[str, float], Any]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy
 
-from core.autograd.value import wrap
+from core.autograd.value import Value, wrap
 from core.backend import device_of, on, xp
 from core.dtype import float32
 
 # A parameter below this many elements is gathered with others; on a GPU a launch costs more than
 # the copy of a megabyte.
 GATHERED = {"cpu": 1 << 14, "cuda": 1 << 18}
-# Elements updated at a time on a CPU: p, g, two states and two results of float32 stay in the cache.
+# Elements updated at a time on a CPU: p, g, two states and two results stay in the cache.
 BLOCK = 1 << 14
 
 
@@ -36,7 +36,7 @@ def plan(optimizer: Any, group: dict[str, Any], live: list[Any], slots: dict[str
     first, number_type = optimizer.first_scalars(group)
     together: dict[Any, list[Any]] = {}
     for i, p in enumerate(live):
-        kept = optimizer.state[p]
+        kept = optimizer.state[p] if slots or first else {}
         array = p.array
         device = device_of(array)
         fresh = not all(name in kept for name in slots)
@@ -70,7 +70,8 @@ class Span:
         fresh: bool,
     ) -> None:
         self.params = params
-        self.kept = [state[p] for p in params]
+        self.stateless = not (slots or scalars)
+        self.kept = [{} if self.stateless else state[p] for p in params]
         self.fresh = fresh
         first = params[0].array
         self.dtype = first.dtype
@@ -83,9 +84,7 @@ class Span:
             self.states = [self._laid_out(name, fill) for name, fill in slots.items()]
         self.counts = [self._counts(name) for name in scalars]
         self.names = scalars
-        self.places = [
-            [t.array for t in kept.values() if hasattr(t, "array")] for kept in self.kept
-        ]
+        self.places = [_arrays(kept) for kept in self.kept]
         self.buffers: Any = None
 
     # ---- layout ----
@@ -104,9 +103,8 @@ class Span:
         return flat
 
     def _counts(self, name: str) -> Any:
-        flat = numpy.array(
-            [float(kept[name]) for kept in self.kept], self.kept[0][name].array.dtype
-        )
+        dtype = self.kept[0][name].array.dtype
+        flat = numpy.array([float(kept[name]) for kept in self.kept], dtype)
         for i, kept in enumerate(self.kept):
             kept[name].array = flat[i : i + 1].reshape(())
         return flat
@@ -120,9 +118,13 @@ class Span:
         """Whether the parameters and the state are still as this span laid them out."""
         dtype, is_ = self.dtype, operator.is_
         for p, kept, places, shape in zip(self.params, self.kept, self.places, self.shapes):
-            if state.get(p) is not kept or p.array.dtype is not dtype or p.array.shape != shape:
+            if p.array.dtype is not dtype or p.array.shape != shape:
                 return False
-            now = [t.array for t in kept.values() if hasattr(t, "array")]
+            if self.stateless:
+                continue
+            if state.get(p) is not kept:
+                return False
+            now = _arrays(kept)
             if len(now) != len(places) or not all(map(is_, now, places)):
                 return False
         for count in self.counts:
@@ -224,3 +226,7 @@ class Span:
         method(wide[0], g.astype(float32.numpy), *wide[1:], **numbers)
         for narrow, result in zip((p, *states), wide):
             narrow[...] = result.astype(self.dtype)
+
+
+def _arrays(kept: dict[str, Any]) -> list[Any]:
+    return [value.array for value in kept.values() if isinstance(value, Value)]

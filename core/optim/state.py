@@ -15,11 +15,12 @@ from core.dtype import of
 def pack(state: Any, groups: list[dict[str, Any]]) -> dict[str, Any]:
     """`state` keyed by position, and the groups with positions in place of parameters."""
     position: dict[int, int] = {}
-    packed = []
+    packed: list[dict[str, Any]] = []
+    start = 0
     for group in groups:
-        start = sum(len(g["params"]) for g in packed)
         for i, p in enumerate(group["params"]):
             position.setdefault(id(p), start + i)
+        start += len(group["params"])
         rest = {key: value for key, value in group.items() if key != "params"}
         packed.append(rest | {"params": [position[id(p)] for p in group["params"]]})
     by_position = {
@@ -45,7 +46,7 @@ def unpack(given: dict[str, Any], groups: list[dict[str, Any]]) -> tuple[Any, li
             "loaded state dict contains a parameter group that doesn't match the size of"
             f" optimizer's group: expected sizes {sizes}, got {new_sizes}"
         )
-    owners = {}
+    owners: dict[Any, Any] = {}
     for group, new in zip(groups, saved):
         owners.update(zip(new["params"], group["params"]))
         new["params"] = group["params"]
