@@ -9,8 +9,8 @@ import numpy
 from core.autograd.dispatch import binary, primitive, unary
 from core.autograd.value import Value, wrap
 from core.backend import xp
-from core.dtype import BOOL, FLOAT, finfo, of
-from core.ops.promotion import promote, promote_choices
+from core.dtype import FLOAT, finfo, of
+from core.ops.promotion import promote, promote_choices, uniform
 
 __all__ = (
     "where maximum minimum fmax fmin clamp clamp_min clamp_max clip relu nan_to_num heaviside"
@@ -184,7 +184,7 @@ relu.defvjp(x=lambda g, out: g * (out > 0))
 
 @primitive
 def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
-    """`x` with NaN and the infinities replaced by numbers; by the largest and smallest unless given."""
+    """`x` with NaN and infinities replaced by numbers, by 0 and the extreme ones unless given."""
     if of(x.dtype).category != FLOAT:
         return x.copy()
     limits = finfo(of(x.dtype))
@@ -199,19 +199,13 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
 nan_to_num.defvjp(x=lambda g, x: choose(x - x == 0, g, 0), nan=None, posinf=None, neginf=None)
 
 
-@primitive
+@primitive(casts=uniform)
 def heaviside(x, values):
     """Elementwise 0 for negative x, 1 for positive x, and `values` at zero.
 
     Raises: RuntimeError unless both are of one dtype.
     """
-    if x.dtype != values.dtype:
-        raise RuntimeError(
-            "heaviside is not yet implemented for tensors with different dtypes:"
-            f" {of(x.dtype).name} and {of(values.dtype).name}"
-        )
-    one = x > 0 if of(x.dtype).category == BOOL else (x > 0).astype(x.dtype)
-    return xp(x).where(x == 0, values, one)
+    return xp(x).where(x == 0, values, (x > 0).astype(x.dtype))
 
 
 heaviside.defvjp(x=None, values=None)

@@ -9,7 +9,7 @@ from typing import Any
 from core.autograd.dispatch import binary, primitive, unary
 from core.backend import xp
 from core.dtype import FLOAT, of
-from core.ops.promotion import promote, same_device
+from core.ops.promotion import promote, same_device, uniform
 
 __all__ = (
     "eq ne lt le gt ge not_equal less less_equal greater greater_equal"
@@ -106,14 +106,12 @@ def isreal(x):
 # ---- nearly, and all at once ------------------------------------------------------------------
 
 
-@primitive(casts=same_device)
+@primitive(casts=uniform)
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Elementwise whether |input - other| <= atol + rtol * |other|.
 
     Raises: RuntimeError where the dtypes differ, or a tolerance is negative.
     """
-    if input.dtype != other.dtype:
-        raise RuntimeError(f"{of(input.dtype).name} did not match {of(other.dtype).name}")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not value >= 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")

@@ -31,7 +31,7 @@ quotient.op.direct = operator.truediv
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
     """Elementwise quotient; with `rounding_mode` "floor" or "trunc" rounded down or towards zero.
 
-    Raises: RuntimeError for another mode; ZeroDivisionError never: whole numbers raise RuntimeError.
+    Raises: RuntimeError for another mode, and where whole numbers are divided by zero.
     """
     if rounding_mode is None:
         return quotient(input, other, out=out)

@@ -11,6 +11,7 @@ from core.autograd.dispatch import binary, primitive, unary
 from core.autograd.inplace import type_name
 from core.backend import xp
 from core.dtype import BOOL, FLOAT, INTEGER, of, result_type
+from core.ops.cast import cast
 from core.ops.choice import choose
 from core.ops.choice import maximum as maximum
 from core.ops.choice import minimum as minimum
@@ -20,7 +21,15 @@ from core.ops.exponential import exp as exp
 from core.ops.exponential import log
 from core.ops.exponential import sigmoid as sigmoid
 from core.ops.exponential import sqrt as sqrt
-from core.ops.promotion import promote, promote_float, promote_numeric, widened
+from core.ops.promotion import (
+    cast_all,
+    common_dtype,
+    promote,
+    promote_float,
+    promote_numeric,
+    uniform,
+    widened,
+)
 from core.ops.trigonometric import tanh as tanh
 
 __all__ = (
@@ -60,12 +69,12 @@ minus.defvjp(
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """Elementwise sum input + alpha * other."""
-    return plus(input, other if alpha == 1 else _times(input, other, alpha), out=out)
+    return plus(input, other if alpha == 1 and alpha is not True else _times(input, other, alpha), out=out)
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """Elementwise difference input - alpha * other."""
-    return minus(input, other if alpha == 1 else _times(input, other, alpha), out=out)
+    return minus(input, other if alpha == 1 and alpha is not True else _times(input, other, alpha), out=out)
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
@@ -87,6 +96,8 @@ def _times(input: Any, other: Any, alpha: Any) -> Any:
         )
     if d is not None and isinstance(alpha, bool) and d.category != BOOL:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if d is not None and hasattr(other, "array") and other.array.dtype != d.numpy:
+        other = cast(other, d.numpy)
     return mul(other, alpha)
 
 
@@ -130,12 +141,22 @@ reciprocal.defvjp(x=lambda g, out: -g * (out * out))
 # ---- powers -----------------------------------------------------------------------------------
 
 
+def _promote_power(arrays: list[Any], tensors: int) -> list[Any]:
+    """Like `promote`; whole numbers to one negative power are refused."""
+    d = common_dtype(arrays, tensors)
+    b = arrays[1]
+    single = hasattr(arrays[0], "dtype") and not getattr(b, "ndim", 0)
+    if single and d.category == INTEGER and b < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    return cast_all(arrays, tensors, d)
+
+
 def _power_label(node: Any) -> str:
     return f"PowBackward{int(1 in node.plan.tensors)}"  # both rules save a, then b
 
 
 @binary
-@primitive(casts=promote, label=_power_label)
+@primitive(casts=_promote_power, label=_power_label)
 def pow(a, b):
     """Elementwise power a ** b; whole numbers to a negative power are rounded towards zero.
 
@@ -253,22 +274,18 @@ def positive(input: Any) -> Any:
 # ---- sums of products -------------------------------------------------------------------------
 
 
-@primitive
+@primitive(casts=uniform)
 @widened
 def lerp(input, end, weight):
-    """Elementwise input + weight * (end - input).
+    """Elementwise input + weight * (end - input), exact at both ends.
 
     Raises: RuntimeError unless all tensors are of one dtype.
     """
-    for x in (end, weight):
-        if getattr(x, "dtype", input.dtype) != input.dtype:
-            raise RuntimeError(
-                f"expected dtype {of(input.dtype).name} for `end` and `weight` but got dtype"
-                f" {of(x.dtype).name}"
-            )
     if of(input.dtype).category != FLOAT:
         raise NotImplementedError(f"lerp is not implemented for {of(input.dtype)!r}")
-    return input + weight * (end - input)
+    step = end - input
+    near, far = input + weight * step, end - step * (1 - weight)
+    return xp(input).where(xp(input).abs(weight) < 0.5, near, far)
 
 
 lerp.defvjp(

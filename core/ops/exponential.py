@@ -143,6 +143,7 @@ logaddexp2.defvjp(
 def xlogy(a, b):
     """Elementwise a * log(b), zero where a is zero and b is not NaN."""
     module = xp(a if hasattr(a, "dtype") else b)
+    b = b if hasattr(b, "dtype") else module.asarray(b, a.dtype)
     return module.where((a == 0) & (b == b), 0, a * module.log(b))
 
 

@@ -155,6 +155,18 @@ def promote_numeric(arrays: list[Any], tensors: int) -> list[Any]:
     return cast_all(arrays, tensors, d)
 
 
+def uniform(arrays: list[Any], tensors: int) -> list[Any]:
+    """The arguments as they are.
+
+    Raises: RuntimeError unless all tensors have one dtype and lie on one device.
+    """
+    found = [of(x.dtype) for i, x in enumerate(arrays) if tensors >> i & 1]
+    for d in found:
+        if d is not found[0]:
+            raise RuntimeError(f"expected tensors of one dtype, but found {found[0]!r} and {d!r}")
+    return same_device(arrays, tensors)
+
+
 def promote_choices(arrays: list[Any], tensors: int) -> list[Any]:
     """A condition as it is, then two choices in their common dtype, as arrays."""
     choices, which = arrays[1:], tensors >> 1

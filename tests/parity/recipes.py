@@ -229,3 +229,13 @@ def several(draw: Any, dtypes: Any = ALL, count: int = 3, **more: Any) -> Any:
     first = draw(array(dtypes, **more))
     rest = draw(st.integers(0, count - 1))
     return [first] + [draw(array(dtypes, (first.shape,), **more)) for _ in range(rest)]
+
+
+@st.composite
+def same_shape(draw: Any, dtypes: Any = ALL, count: int = 2, *rest: Any, **more: Any) -> Call:
+    """So many tensors of one dtype that broadcast, and what follows them."""
+    first, second = draw(st.sampled_from([p for p in PAIRS if p[0] != (2, 3) or p[1] != (4,)]))
+    dtype = draw(st.sampled_from(dtypes))
+    shapes = [first, second, second][:count]
+    args = [draw(array((dtype,), (shape,), **more)) for shape in shapes]
+    return Call((*args, *rest))

@@ -16,9 +16,9 @@ and a test file holds every row to every law:
         hold(row, same_outcome)
 
 The strategies are those of `recipes.py`: tensors are drawn as recipes (`Array`), so both libraries
-get the same values, dtype, shape and strides. The laws: `same_outcome` (values, dtype, shape, or the
-type of the exception), `same_method`, `same_inplace`, `same_out`, and `same_gradients` (first and
-second, in float64).
+get the same values, dtype, shape and strides. The laws: `same_outcome` (values, dtype, shape, or
+the type of the exception), `same_method`, `same_inplace`, `same_out`, and `same_gradients` (first
+and second, in float64).
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def as_numpy(x: Any) -> numpy.ndarray:
     x = x.detach()
     if x.dtype.is_floating_point:
         x = x.double()
-    return x.numpy()
+    return x.numpy(force=True)
 
 
 def same_outcome(row: Row, drawn: Call) -> None:
@@ -213,13 +213,22 @@ def same_out(row: Row, drawn: Call) -> None:
         args, kwargs = drawn.build("torch")
         out = target(plain, torch, wide)
         expected = outcome(row.function(torch), args, kwargs | {"out": out})
+        if wide and isinstance(expected, Exception):
+            continue  # some ops there insist on the dtype of the result
         args, kwargs = drawn.build("core")
         out = target(plain, core, wide)
         actual = outcome(row.function(core), args, kwargs | {"out": out})
         if agree(row, expected, actual):
             for x, y in zip(out, actual) if isinstance(out, tuple) else [(out, actual)]:
                 assert x is y
-            same(row, expected, actual)
+            same(rough(row, plain), expected, actual)
+
+
+def rough(row: Row, plain: Any) -> Row:
+    """The row with the tolerance of the dtype that it computes in."""
+    first = flat(plain)[0]
+    name = str(first.dtype).removeprefix("torch.")
+    return dataclasses.replace(row, tolerance=row.tolerance or TOLERANCE.get(name))
 
 
 def target(like: Any, module: Any, wide: bool) -> Any:

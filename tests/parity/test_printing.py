@@ -119,7 +119,7 @@ NOTES = {
     "empty of int64 with a shape": lambda m: m.zeros(0, 3, dtype=m.int64),
     "number": lambda m: m.tensor(3),
     "number with grad": lambda m: m.ones(3, requires_grad=True).sum(),
-    "long lines and notes": lambda m: (m.ones(40, requires_grad=True) * 1.5),
+    "long lines and notes": lambda m: m.ones(40, requires_grad=True) * 1.5,
     "many outputs": lambda m: m.ones(4, requires_grad=True).unbind(0)[1],
     "view": lambda m: m.ones(4, requires_grad=True).view(2, 2),
     "slice": lambda m: m.ones(4, requires_grad=True)[1:],
