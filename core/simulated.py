@@ -77,6 +77,10 @@ class ndarray(numpy.ndarray):  # noqa: N801 - CuPy's name
     def __matmul__(self, other: Any) -> Any:
         return _call(numpy.matmul, (self, other), {})
 
+    def copy(self, order: str = "C") -> Any:  # type: ignore[override]
+        """A copy on the current device, as in CuPy."""
+        return _wrapped(self.view(numpy.ndarray).copy(order), Device())
+
     def get(self) -> numpy.ndarray:
         """This array in the CPU's memory."""
         return numpy.array(self.view(numpy.ndarray))
@@ -93,7 +97,7 @@ def _method(name: str) -> Any:
 
 for _name in ("sum", "mean", "prod", "max", "min", "all", "any", "argmax", "argmin", "cumsum"):
     setattr(ndarray, _name, _method(_name))
-for _name in ("take", "astype", "copy", "repeat", "argsort", "nonzero", "item", "tolist"):
+for _name in ("take", "astype", "repeat", "argsort", "nonzero", "item", "tolist"):
     setattr(ndarray, _name, _method(_name))
 
 
@@ -151,12 +155,16 @@ class _Module:
         return array.get()
 
     @staticmethod
-    def asarray(value: Any, dtype: Any = None) -> Any:
-        if type(value) is ndarray and dtype in (None, value.dtype):
+    def asarray(value: Any, dtype: Any = None, order: Any = None) -> Any:
+        if type(value) is ndarray and dtype in (None, value.dtype) and order is None:
             return value
-        return _wrapped(numpy.array(value, dtype), Device())
+        return _module.array(value, dtype, order=order or "K")
 
-    array = asarray
+    @staticmethod
+    def array(value: Any, dtype: Any = None, copy: bool = True, order: str = "K") -> Any:
+        place = value.place if type(value) is ndarray else Device()
+        plain = value.view(numpy.ndarray) if type(value) is ndarray else value
+        return _wrapped(numpy.array(plain, dtype, copy=copy or None, order=order), place)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(numpy, name)

@@ -41,6 +41,7 @@ from ddp.consensus import (
     print,
     rank_zero_only,
 )
+from ddp.data_parallel import DataParallel, data_parallel, parallel_apply, replicate
 from ddp.distributed import DistributedDataParallel
 from ddp.group import ProcessGroup, ReduceOp, Work
 from ddp.lifecycle import (
@@ -65,6 +66,7 @@ __all__ = [
     "CollectiveError",
     "CollectiveMismatchError",
     "CollectiveTimeoutError",
+    "DataParallel",
     "DeadlockError",
     "DistributedDataParallel",
     "DistributedSampler",
@@ -87,6 +89,7 @@ __all__ = [
     "broadcast",
     "broadcast_object_list",
     "check_sync",
+    "data_parallel",
     "destroy_process_group",
     "functional",
     "gather",
@@ -106,12 +109,14 @@ __all__ = [
     "mean_metrics",
     "monitored_barrier",
     "new_group",
+    "parallel_apply",
     "print",
     "rank_zero_only",
     "recv",
     "reduce",
     "reduce_scatter",
     "reduce_scatter_tensor",
+    "replicate",
     "scatter",
     "scatter_object_list",
     "send",

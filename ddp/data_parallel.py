@@ -1,0 +1,240 @@
+"""DataParallel: one process, one module, its batch spread over several devices."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from core import backend, nn, random
+from core.autograd.accumulate import queue_callback
+from core.autograd.mode import is_grad_enabled, set_grad_enabled
+from core.autograd.value import RemovableHandle, leaf_of, version_of, wrap
+from core.backend import Device, device_of, resolve, to_device, xp
+from ddp.scatter import gather, scatter
+
+
+class DataParallel(nn.Module):
+    """`module` applied to chunks of the batch, one thread and one replica per device.
+
+    The first device works with `module` itself, so its buffers are the ones that stay. With `loss`,
+    a call takes the targets as its last argument and returns the mean loss, computed where the chunks
+    are, so that no device gathers all outputs.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        device_ids: Sequence[Any] | None = None,
+        output_device: Any = None,
+        dim: int = 0,
+        loss: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if device_ids is None:
+            device_ids = range(backend.device_count())
+        self.devices = [resolve(d) for d in device_ids]
+        self.device_ids = [d.index for d in self.devices]
+        self.output_device = (
+            self.devices[0] if output_device is None and self.devices else output_device
+        )
+        self.dim = dim
+        self.loss = loss
+        self.module = module
+        self._replicas: Replicas | None = None
+        if self.devices:
+            module.to(self.devices[0])
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The module's output on the output device; with `loss`, the mean loss."""
+        if not self.devices:
+            return self._one(self.module, inputs, kwargs)
+        self._check_placement()
+        chunks = scatter((inputs, kwargs), self.devices, self.dim)
+        if len(chunks) == 1:
+            args, options = chunks[0]
+            return gather([self._one(self.module, args, options)], self.output_device, self.dim)
+        modules = self.replicate(self.devices[: len(chunks)])
+        calls: list[Any] = [self._caller(m) for m in modules]
+        outputs = parallel_apply(
+            calls, [c[0] for c in chunks], [c[1] for c in chunks], self.devices
+        )
+        joined = gather(outputs, self.output_device, self.dim)
+        return joined if self.loss is None else self._mean(joined, chunks)
+
+    def _caller(self, module: Any) -> Callable[..., Any]:
+        return lambda *args, **options: self._one(module, args, options)
+
+    def _one(self, module: Any, args: Any, kwargs: Any) -> Any:
+        if self.loss is None:
+            return module(*args, **kwargs)
+        *inputs, target = args
+        return self.loss(module(*inputs, **kwargs), target)
+
+    def _mean(self, losses: Any, chunks: Any) -> Any:
+        counts = [c[0][-1].shape[self.dim] for c in chunks]
+        total = sum(counts)
+        parts = [losses[i] * (n / total) for i, n in enumerate(counts)]
+        mean = parts[0]
+        for part in parts[1:]:
+            mean = mean + part
+        return mean
+
+    def _check_placement(self) -> None:
+        for x in (*self.module.parameters(), *self.module.buffers()):
+            if device_of(x.array) != self.devices[0]:
+                raise RuntimeError(
+                    f"module must have its parameters and buffers on device {self.devices[0]}"
+                    f" (device_ids[0]) but found one of them on device: {device_of(x.array)}"
+                )
+
+    def replicate(self, devices: Sequence[Device]) -> list[Any]:
+        """The module and its replicas, which hold what the module holds now."""
+        if self._replicas is None or not self._replicas.fit(self.module, self.devices):
+            self._replicas = Replicas(self.module, self.devices)
+        return self._replicas.refreshed(len(devices))
+
+    # ---- as if it were the module itself ----
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The state of the bare module, under its own keys."""
+        return self.module.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load a state of the bare module."""
+        return self.module.load_state_dict(*args, **kwargs)
+
+
+class Replicas:
+    """Copies of a module on other devices, made once; their gradients are added to the module's."""
+
+    def __init__(self, module: Any, devices: Sequence[Device]) -> None:
+        self.module = module
+        self.devices = list(devices)
+        self.kinds = [type(m) for m in module.modules()]
+        self.copies = [_bare_copy(module, d) for d in devices[1:]]
+        self.parameters = list(module.parameters())
+        self.waiting = False
+        for replica in self.copies:
+            for q in replica.parameters():
+                RemovableHandle(leaf_of(q).after, self._grew)
+
+    def fit(self, module: Any, devices: Sequence[Device]) -> bool:
+        """Whether the copies were made of this module, as it is built now, for these devices."""
+        kinds = [type(m) for m in module.modules()]
+        shapes = [p.shape for p in module.parameters()]
+        same = shapes == [p.shape for p in self.parameters] and kinds == self.kinds
+        return module is self.module and list(devices) == self.devices and same
+
+    def refreshed(self, count: int) -> list[Any]:
+        """The module and its first copies, with the module's values, modes, hooks and attributes."""
+        self.parameters = list(self.module.parameters())
+        for replica in self.copies[: count - 1]:
+            for source, target in zip(self.module.modules(), replica.modules(), strict=True):
+                for name, value in source.__dict__.items():
+                    if name not in ("_parameters", "_buffers", "_modules"):
+                        target.__dict__[name] = value
+            pairs = [*zip(self.parameters, replica.parameters(), strict=True)]
+            pairs += zip(self.module.buffers(), replica.buffers(), strict=True)
+            for p, q in pairs:
+                q.array[...] = to_device(p.array, device_of(q.array))
+                version_of(q)[0] += 1
+                q.needs_grad = p.needs_grad
+        return [self.module, *self.copies[: count - 1]]
+
+    def _grew(self, leaf: Any) -> None:
+        if not self.waiting:
+            self.waiting = True
+            queue_callback(self._collect)
+
+    def _collect(self) -> None:
+        """Add the copies' gradients to the module's, in the order of the devices."""
+        self.waiting = False
+        for replica in self.copies:
+            for p, q in zip(self.parameters, replica.parameters(), strict=True):
+                slot, theirs = leaf_of(p), leaf_of(q)
+                if theirs.gradient is None:
+                    continue
+                g = to_device(theirs.gradient.array, device_of(p.array))
+                theirs.gradient = None
+                if slot.gradient is None:
+                    slot.gradient = wrap(xp(g).array(g))
+                else:
+                    slot.gradient.array += g
+
+
+def _bare_copy(module: Any, device: Device) -> Any:
+    grads = [p.grad for p in module.parameters()]
+    for p in module.parameters():
+        p.grad = None
+    try:
+        return copy.deepcopy(module).to(device)
+    finally:
+        for p, g in zip(module.parameters(), grads, strict=True):
+            p.grad = g
+
+
+# ---- the parts as functions -------------------------------------------------------------------
+
+
+def replicate(network: Any, devices: Sequence[Any], detach: bool = False) -> list[Any]:
+    """`network` (on the first device) and copies of it on the others, with their own parameters."""
+    places = [resolve(d) for d in devices]
+    copies = Replicas(network, places).refreshed(len(places))
+    if detach:
+        for replica in copies[1:]:
+            replica.requires_grad_(False)
+    return copies
+
+
+def parallel_apply(
+    modules: Sequence[Any],
+    inputs: Sequence[Any],
+    kwargs_tup: Sequence[dict[str, Any]] | None = None,
+    devices: Sequence[Any] | None = None,
+) -> list[Any]:
+    """Every module's output for its inputs, each computed in a thread of its own.
+
+    Random numbers come from one stream per module, so they do not depend on the threads' timing.
+    Raises: the first module's exception, in the order of the modules.
+    """
+    options = kwargs_tup or [{}] * len(modules)
+    places = [resolve(d) for d in (devices or [])] or [backend.CPU] * len(modules)
+    parent, grad = random.default_generator(), is_grad_enabled()
+    outs: list[Any] = [None] * len(modules)
+    errors: list[BaseException | None] = [None] * len(modules)
+    generators = [parent.clone_state() for _ in modules]
+
+    def run(i: int) -> None:
+        generators[i].stream = parent.stream * len(modules) + i
+        args = inputs[i] if isinstance(inputs[i], (tuple, list)) else (inputs[i],)
+        try:
+            with random.using(generators[i]), set_grad_enabled(grad), backend.on(places[i]):
+                outs[i] = modules[i](*args, **options[i])
+        except BaseException as error:  # raised below, in the calling thread
+            errors[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(modules))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    parent.offset = max(g.offset for g in generators)
+    for i, error in enumerate(errors):
+        if error is not None:
+            raise type(error)(f"in replica {i} on device {places[i]}: {error}") from error
+    return outs
+
+
+def data_parallel(
+    module: Any,
+    inputs: Any,
+    device_ids: Sequence[Any] | None = None,
+    output_device: Any = None,
+    dim: int = 0,
+    module_kwargs: dict[str, Any] | None = None,
+) -> Any:
+    """The output of `module` for `inputs`, computed on several devices."""
+    args = inputs if isinstance(inputs, tuple) else (inputs,)
+    return DataParallel(module, device_ids, output_device, dim)(*args, **(module_kwargs or {}))

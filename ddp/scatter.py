@@ -1,0 +1,79 @@
+"""Nested inputs spread over devices, and nested outputs gathered from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.autograd.value import Value
+from core.ops.join import cat, stack
+
+
+def chunk_sizes(count: int, parts: int) -> list[int]:
+    """`count` cut in at most `parts` sizes that differ by at most one; empty ones left out.
+
+    Example:
+        >>> chunk_sizes(9, 4), chunk_sizes(2, 4)
+        ([3, 2, 2, 2], [1, 1])
+    """
+    sizes = [(count + parts - 1 - i) // parts for i in range(parts)]
+    return [n for n in sizes if n]
+
+
+def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> list[Any]:
+    """`inputs`, tensors cut along `dim` and everything else repeated, one entry per device in use.
+
+    Chunks differ by at most one; with fewer samples than devices the last devices stay idle.
+    """
+    count = _count(inputs, dim)
+    sizes = [0] * len(target_gpus) if count is None else chunk_sizes(count, len(target_gpus))
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    places = zip(target_gpus, starts, sizes)  # noqa: B905 - idle devices have no chunk
+    return [_chunk(inputs, device, start, n, dim, count) for device, start, n in places]
+
+
+def _count(x: Any, dim: int) -> int | None:
+    if isinstance(x, Value):
+        return x.array.shape[dim] if x.array.ndim > dim else None
+    items = x.values() if isinstance(x, dict) else x
+    if isinstance(x, (dict, list, tuple)):
+        for item in items:
+            if (found := _count(item, dim)) is not None:
+                return found
+    return None
+
+
+def _chunk(x: Any, device: Any, start: int, n: int, dim: int, count: int | None) -> Any:
+    if isinstance(x, Value):
+        if count is not None and x.array.ndim > dim and x.array.shape[dim] == count:
+            x = x[(slice(None),) * dim + (slice(start, start + n),)]  # type: ignore[index]
+        return x.to(device)  # type: ignore[attr-defined]
+    if isinstance(x, dict):
+        return type(x)((k, _chunk(v, device, start, n, dim, count)) for k, v in x.items())
+    if isinstance(x, (list, tuple)):
+        made = [_chunk(v, device, start, n, dim, count) for v in x]
+        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
+    return x
+
+
+def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:
+    """The devices' outputs as one: tensors joined along `dim`, zero-dim tensors as a vector.
+
+    Dicts, lists and tuples are gathered entry by entry; None stays None; other values that are equal
+    on all devices stay one value.
+    Raises: TypeError for other values that differ.
+    """
+    first = outputs[0]
+    if isinstance(first, Value):
+        here = [out.to(target_device) for out in outputs]
+        return stack(here) if not here[0].ndim else cat(here, dim)
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return type(first)((k, gather([o[k] for o in outputs], target_device, dim)) for k in first)
+    if isinstance(first, (list, tuple)):
+        made = [gather(group, target_device, dim) for group in zip(*outputs, strict=True)]
+        return type(first)(*made) if hasattr(first, "_fields") else type(first)(made)
+    if any(out != first for out in outputs):
+        raise TypeError(f"cannot gather the devices' outputs {list(outputs)!r:.80}: they differ")
+    return first

@@ -1,0 +1,145 @@
+"""DataParallel on simulated GPUs: what one device computes, spread over several."""
+
+import numpy as np
+import pytest
+
+import core
+from core import nn
+from ddp.data_parallel import DataParallel, data_parallel, parallel_apply, replicate
+from ddp.scatter import chunk_sizes, gather, scatter
+
+
+@pytest.fixture(autouse=True)
+def eight_gpus(monkeypatch):
+    monkeypatch.setenv("UNISON_SIMULATED_GPUS", "8")
+
+
+def network():
+    core.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double().to("cuda:0")
+
+
+def rows(n, seed=0):
+    return core.from_numpy(np.random.default_rng(seed).normal(size=(n, 4))).to("cuda:0")
+
+
+def on_host(x):
+    return x.detach().cpu().numpy()
+
+
+@pytest.mark.parametrize("devices", range(1, 9))
+def test_any_batch_on_any_number_of_devices_equals_one(devices):
+    for n in range(1, 34):
+        alone, model = network(), network()
+        wrapped = DataParallel(model, range(devices))
+        x = rows(n, n)
+        out, expected = wrapped(x), alone(x)
+        np.testing.assert_allclose(on_host(out), on_host(expected), rtol=1e-12)
+        assert out.device == core.device("cuda:0")
+        (out**2).sum().backward()
+        (expected**2).sum().backward()
+        for p, q in zip(model.parameters(), alone.parameters(), strict=True):
+            np.testing.assert_allclose(on_host(p.grad), on_host(q.grad), rtol=1e-10)
+
+
+def test_chunks_differ_by_at_most_one_and_none_is_empty():
+    for n in range(1, 34):
+        for parts in range(1, 9):
+            sizes = chunk_sizes(n, parts)
+            assert sum(sizes) == n
+            assert len(sizes) == min(n, parts)
+            assert max(sizes) - min(sizes) <= 1
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, batch, scale, flag=None):
+        out = self.linear(batch["x"]) * scale
+        assert len(list(self.parameters())) == 2
+        return {"out": out, "pair": (out.sum(1), None), "mean": out.mean(), "scale": scale}
+
+
+def test_nested_inputs_and_outputs():
+    model = Nested().to("cuda:0")
+    out = DataParallel(model, [0, 1, 2])({"x": rows(7).float()}, 2.0, flag=None)
+    assert out["out"].shape == (7, 2)
+    assert out["pair"][0].shape == (7,) and out["pair"][1] is None
+    assert out["mean"].shape == (3,) and out["scale"] == 2.0
+
+
+def test_the_loss_is_computed_where_the_chunks_are():
+    alone, model = network(), network()
+    x, y = rows(9), rows(9, 1)[:, :3]
+
+    def mse(out, target):
+        return ((out - target) ** 2).mean()
+
+    loss = DataParallel(model, [0, 1, 2, 3], loss=mse)(x, y)
+    expected = mse(alone(x), y)
+    np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-12)
+    loss.backward()
+    expected.backward()
+    for p, q in zip(model.parameters(), alone.parameters(), strict=True):
+        np.testing.assert_allclose(on_host(p.grad), on_host(q.grad), rtol=1e-10)
+
+
+def test_hooks_and_modes_reach_the_replicas():
+    model = network()
+    wrapped = DataParallel(model, [0, 1])
+    seen = []
+    wrapped(rows(4))
+    model[0].register_forward_hook(lambda module, args, out: seen.append(module.training))
+    wrapped.eval()
+    wrapped(rows(4))
+    assert seen == [False, False]
+
+
+def test_random_numbers_do_not_depend_on_threads():
+    core.manual_seed(0)
+    wrapped = DataParallel(nn.Dropout(0.5), [0, 1, 2, 3])
+    x = core.ones(8, 64).to("cuda:0")
+    core.manual_seed(7)
+    first = on_host(wrapped(x))
+    for _ in range(5):
+        core.manual_seed(7)
+        np.testing.assert_array_equal(on_host(wrapped(x)), first)
+    assert not np.array_equal(first[:2], first[2:4])
+
+
+def test_an_exception_names_its_replica():
+    class Odd(nn.Module):
+        def forward(self, x):
+            if x.device.index == 1:
+                raise ValueError("not here")
+            return x
+
+    with pytest.raises(ValueError, match="replica 1 on device cuda:1: not here"):
+        DataParallel(Odd(), [0, 1])(rows(4))
+
+
+def test_parameters_elsewhere_are_refused():
+    wrapped = DataParallel(network(), [0, 1])
+    wrapped.module.to("cuda:1")
+    with pytest.raises(RuntimeError, match="cuda:0"):
+        wrapped(rows(4))
+
+
+def test_the_parts_as_functions():
+    model = network()
+    copies = replicate(model, [0, 1])
+    chunks = scatter(rows(5), [core.device("cuda:0"), core.device("cuda:1")])
+    outs = parallel_apply(copies, chunks, devices=[0, 1])
+    joined = gather(outs, core.device("cuda:0"))
+    np.testing.assert_allclose(on_host(joined), on_host(model(rows(5))), rtol=1e-12)
+    np.testing.assert_allclose(
+        on_host(data_parallel(model, rows(5), [0, 1])), on_host(joined), rtol=1e-12
+    )
+
+
+def test_without_devices_the_module_runs_where_it_is(monkeypatch):
+    monkeypatch.setenv("UNISON_SIMULATED_GPUS", "0")
+    model = nn.Linear(4, 2)
+    assert DataParallel(model, [])(core.ones(3, 4)).shape == (3, 2)
