@@ -10,16 +10,18 @@ import numpy
 from numpy import ndarray
 
 from core.autograd import errors
-from core.autograd.mode import mode, watched
+from core.autograd.mode import INFERRING, mode, watched
 from core.autograd.op import Op, Plan
 from core.autograd.value import (
+    Inference,
     Kind,
     Node,
     Value,
-    View,
+    count_of,
     refresh,
     sequence,
     share,
+    step_from,
     version_of,
     wrap,
 )
@@ -96,6 +98,8 @@ def unary(call: Any) -> Any:
                 plan = plans.get(0x100000001) or _plan(op, 1, 1, 1)
                 _attach(t, plan, (input,), (x,), out)
                 return t
+        elif recording is INFERRING:
+            t.version = Inference()
         t.node = None
         t.needs_grad = False
         return t
@@ -147,6 +151,8 @@ def binary(call: Any) -> Any:
                 key = tensors << 32 | wanted
                 _attach(t, plans.get(key) or _plan(op, 2, tensors, wanted), (a, b), (x, y), out)
                 return t
+        elif recording is INFERRING:
+            t.version = Inference()
         t.node = None
         t.needs_grad = False
         return t
@@ -252,6 +258,8 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
         else:
             t.node = None
             t.needs_grad = False
+            if not recording and mode.inference:
+                t.version = Inference()
         if op.view:
             x = arrays[0]
             owner = out.base
@@ -282,11 +290,7 @@ def _link(t: Any, op: Op, args: Any, recording: bool) -> None:
     """Note that `t` is a view of its op's first argument."""
     x = args[0]
     counter = t.version = x.version or version_of(x)
-    base = x.base
-    if base is not None:
-        t.base = View(base.root, (*base.steps, (op.call, args[1:])), counter[0])
-    elif recording:
-        t.base = View(x, ((op.call, args[1:]),), counter[0])
+    t.base = step_from(x, (op.call, args[1:]), counter[0], recording)
 
 
 def _record_many(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, outs: Any) -> Any:
@@ -315,10 +319,7 @@ def _link_output(t: Any, op: Op, args: Any, i: int) -> None:
     x = args[0]
     share(t, x)
     step = ((lambda root, *rest: call(root, *rest)[i]), args[1:])
-    if x.base is not None:
-        t.base = View(x.base.root, (*x.base.steps, step), t.version[0])
-    elif mode.recording:
-        t.base = View(x, (step,), t.version[0])
+    t.base = step_from(x, step, t.version[0], mode.recording)
 
 
 class _Pick:
@@ -408,7 +409,7 @@ def _record_fused(op: Op, args: Any, wanted: int, fused: Any) -> Any:
         positions = [i for i in range(len(args)) if wanted >> i & 1]
         edges = [args[i].node or args[i] for i in positions]
         node = Node(FusedPlan(op, positions, vjp), args, edges, out.shape, out.dtype)
-        counts = [a.version[0] if isinstance(a, Value) and a.version else 0 for a in args]
+        counts = [count_of(a) if isinstance(a, Value) else 0 for a in args]
         node.versions = counts if any(counts) else None
         t.node, t.needs_grad = node, True
     return t

@@ -153,7 +153,7 @@ def _inputs(inputs: Any, create_graph: bool) -> tuple[bool, tuple[Any, ...]]:
     """The inputs as leaves of their own; under `create_graph` as views of the caller's."""
     single, xs = _tupled(inputs, "inputs given to the function")
     if create_graph:
-        return single, tuple(x.view_as(x) if x.requires_grad else _leaf(x) for x in xs)
+        return single, tuple(x.reshape(x.array.shape) if x.requires_grad else _leaf(x) for x in xs)
     return single, tuple(_leaf(x) for x in xs)
 
 

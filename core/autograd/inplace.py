@@ -27,10 +27,10 @@ def in_place(call: Any) -> Any:
     @functools.wraps(call)
     def write(x: Any, *args: Any, **kwargs: Any) -> Any:
         forbid_leaf(x)
-        if not mode.recording or not (x.needs_grad or _any_needs_grad(args, kwargs)):
+        if not mode.recording or not (x.needs_grad or any_needs_grad(args, kwargs)):
             with_grad_off(x, call(_plain(x), *args, **kwargs))
             return x
-        before = _stand_in(x)
+        before = stand_in(x)
         write_recorded(x, call(before, *args, **kwargs))
         return x
 
@@ -39,7 +39,8 @@ def in_place(call: Any) -> Any:
     return write
 
 
-def _any_needs_grad(args: Any, kwargs: Any) -> bool:
+def any_needs_grad(args: Any, kwargs: Any) -> bool:
+    """Whether a tensor among the arguments requires grad."""
     every = (*args, *kwargs.values())
     return any(isinstance(a, Value) and a.needs_grad for a in every)
 
@@ -71,10 +72,20 @@ def forbid_leaf(x: Any) -> None:
             "a leaf Variable that requires grad is being used in an in-place operation."
         )
     root = x.base.root if x.base is not None else None
+    if root is not None and root.needs_grad and x.base.steps is None:
+        raise RuntimeError(_UNTRACKED)
     if root is not None and root.needs_grad and root.node is None:
         raise RuntimeError(
             "a view of a leaf Variable that requires grad is being used in an in-place operation."
         )
+
+
+_UNTRACKED = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given"
+    " that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by"
+    " moving both the view and the inplace either both inside the no_grad block (if you don't want"
+    " the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+)
 
 
 def with_grad_off(x: Any, new: Any) -> None:
@@ -95,11 +106,7 @@ def store(target: Any, array: Any) -> None:
             f"output with shape {list(target.shape)} doesn't match the broadcast shape"
             f" {list(array.shape)}"
         )
-    if 0 in target.strides and target.size and _overlaps(target):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a"
-            " single memory location. Please clone() the tensor before performing the operation."
-        )
+    forbid_overlap(target)
     have, want = of(array.dtype), of(target.dtype)
     if not can_cast(have, want):
         raise RuntimeError(
@@ -107,6 +114,18 @@ def store(target: Any, array: Any) -> None:
             f" {type_name(want)}"
         )
     target[...] = array
+
+
+def forbid_overlap(target: Any) -> None:
+    """Refuse to write into memory of which one place stands for several elements.
+
+    Raises: RuntimeError.
+    """
+    if 0 in target.strides and target.size and _overlaps(target):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a"
+            " single memory location. Please clone() the tensor before performing the operation."
+        )
 
 
 def _overlaps(target: Any) -> bool:
@@ -126,7 +145,7 @@ def type_name(d: Any) -> str:
 # ---- recorded writes --------------------------------------------------------------------------
 
 
-def _stand_in(x: Any) -> Any:
+def stand_in(x: Any) -> Any:
     """A value with the contents and the node that `x` has now, safe from the write to come."""
     out = wrap(x.array.copy(), x.node)
     out.needs_grad = x.needs_grad
@@ -134,7 +153,12 @@ def _stand_in(x: Any) -> Any:
 
 
 def write_recorded(x: Any, new: Any) -> None:
-    """Write `new` into `x`, and make `x`, its root and its views depend on what `new` does."""
+    """Write `new` into `x`, and make `x`, its root and its views depend on what `new` does.
+
+    Raises: RuntimeError where `x` is a view that was made while nothing was recorded.
+    """
+    if x.base is not None and x.base.steps is None:
+        raise RuntimeError(_UNTRACKED)
     if new.array.dtype != x.array.dtype and can_cast(of(new.array.dtype), of(x.array.dtype)):
         new = new.to(of(x.array.dtype))
     store(x.array, new.array)

@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+INFERRING: Any = 0  # what `fast` is in inference mode: as false as False, and another object
+
+
 class Mode(threading.local):
     """The calling thread's state. `watchers` see every op before it runs (autocast, anomaly mode).
 
@@ -26,12 +29,12 @@ class Mode(threading.local):
     def record(self, on: bool) -> None:
         """Switch recording on or off."""
         self.recording = on
-        self.fast = None if self.watchers else on
+        self.fast = None if self.watchers else INFERRING if self.inference and not on else on
 
     def watch(self, watchers: tuple[Any, ...]) -> None:
         """Let exactly these watchers see the ops from here on."""
         self.watchers = watchers
-        self.fast = None if watchers else self.recording
+        self.record(self.recording)
 
 
 mode = Mode()

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from core.autograd.value import AccumulateGrad, Node, Value, extra_of
+from core.autograd.value import AccumulateGrad, Node, Value, count_of, extra_of
 
 SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "self": "input"}  # NumPy's names, where allowed
 
@@ -172,12 +172,15 @@ class Plan:
 
     def versions(self, saved: Any) -> list[int] | None:
         """The write counts of the saved tensors, None where all are zero."""
-        counts = [saved[k].version[0] if saved[k].version else 0 for k in self.tensors]
+        counts = [count_of(saved[k]) for k in self.tensors]
         return counts if any(counts) else None
 
     def release(self, node: Node) -> None:
-        """Let go of what a node saved, once its gradient has passed; its name stays known."""
-        if node.saved:
+        """Let go of what a node saved, once its gradient has passed; its name stays known.
+
+        A node that saved no tensor can be used again.
+        """
+        if self.tensors or self.keeps_out:
             if not isinstance(self.op.label, str):
                 extra_of(node).label = self.op.label(node)
             node.saved = None

@@ -212,6 +212,19 @@ class Inference(list[int]):
             )
 
 
+def count_of(x: Value) -> int:
+    """How often the memory of `x`, which is being saved for backward, was written.
+
+    Raises: RuntimeError for a tensor made in inference mode.
+    """
+    if type(x.version) is Inference:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. To work around you can make a clone to"
+            " get a normal tensor and use it in autograd."
+        )
+    return x.version[0] if x.version else 0
+
+
 def version_of(x: Value) -> list[int]:
     """The counter of writes to the memory of `x`, made shareable."""
     counter = x.version
