@@ -27,8 +27,9 @@ from ddp.work import Steps
 
 # After a mismatch was seen: how long to wait for ranks that have not come yet, to name them all.
 GRACE_SECONDS = 0.3
-# Half of the board's ring: no rank gets so far ahead that it overwrites what another must read.
-MAX_AHEAD = SLOTS // 2
+# While call u is unsettled here this rank posts up to u + M, so another up to u + 1 + 2M: less than
+# u + SLOTS, or it would overwrite its record of u before it was read.
+MAX_AHEAD = SLOTS // 2 - 1
 _LABEL_BYTES = 192
 # How many texts a rank remembers, to put a fingerprint of another rank into words.
 MAX_TEXTS = 4096
