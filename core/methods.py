@@ -7,6 +7,7 @@ from typing import Any
 from core import conversion
 from core.autograd.inplace import in_place
 from core.ops import (
+    assign,
     bitwise,
     cast,
     choice,
@@ -75,6 +76,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
         "bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift"
         " logical_and logical_or logical_xor logical_not",
     ),
+    (assign, "fill_ zero_ copy_", ""),
     (
         compare,
         "eq ne lt le gt ge not_equal less less_equal greater greater_equal isnan isinf isfinite"
