@@ -5,4 +5,5 @@ from core.nn.functional.convolution import *
 from core.nn.functional.dropout import *
 from core.nn.functional.linear import *
 from core.nn.functional.loss import *
+from core.nn.functional.normalization import *
 from core.nn.functional.pooling import *

@@ -4,18 +4,207 @@ from __future__ import annotations
 
 from typing import Any
 
+from core import random
+from core.autograd.value import wrap
+from core.backend import device_of, on, xp
 from core.dtype import to_numpy
-from core.ops import elementwise
+from core.ops import activation, choice, exponential, trigonometric
 from core.ops.cast import cast
 from core.ops.dims import axis_of
 from core.ops.loss import log_softmax_axis, softmax_axis
+from core.ops.parts import slice_axis
+from core.ops.shape import reshape_array
 
-__all__ = "relu softmax log_softmax softmin".split()
+__all__ = (
+    "celu celu_ elu elu_ gelu glu gumbel_softmax hardshrink hardsigmoid hardswish hardtanh"
+    " hardtanh_ leaky_relu leaky_relu_ log_softmax logsigmoid mish prelu relu relu6 relu_ rrelu"
+    " rrelu_ selu selu_ sigmoid silu softmax softmin softplus softshrink softsign tanh tanhshrink"
+    " threshold threshold_"
+).split()
+
+
+def written(input: Any, out: Any, inplace: bool) -> Any:
+    """`out`, or with `inplace` the input itself with the values of `out`."""
+    return input.copy_(out) if inplace else out
+
+
+# ---- one formula per side of zero -------------------------------------------------------------
 
 
 def relu(input: Any, inplace: bool = False) -> Any:
     """Elementwise max(input, 0)."""
-    return input.relu_() if inplace else elementwise.relu(input)
+    return input.relu_() if inplace else choice.relu(input)
+
+
+def relu6(input: Any, inplace: bool = False) -> Any:
+    """Elementwise input, kept between 0 and 6."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """Elementwise input above zero, negative_slope * input below."""
+    return written(input, activation.leaky(input, negative_slope), inplace)
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """Elementwise input above zero, weight * input below; one weight, or one per channel."""
+    ndim = len(input.shape)
+    count = weight.shape[0] if len(weight.shape) else 1
+    if count != 1 and (ndim < 2 or input.shape[1] != count):
+        found = input.shape[1] if ndim > 1 else 1
+        raise RuntimeError(
+            f"Mismatch of parameter numbers and input channel size. Found parameter numbers ="
+            f" {count} and channel size = {found}."
+        )
+    shape = (1, count, *(1,) * (ndim - 2)) if ndim > 1 else (1,) * ndim
+    return activation.prelu_of(input, reshape_array(weight, shape))
+
+
+def rrelu(
+    input: Any,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Any:
+    """Leaky relu whose slope is random per element while training, else the middle of the range."""
+    if not training:
+        return written(input, activation.leaky(input, (lower + upper) / 2), inplace)
+    x = input.array
+    key = random.default_generator().reserve()
+    with on(device_of(x)):
+        slopes = random.uniform(key, x.shape, x.dtype, lower, upper, xp(x))
+    return written(input, activation.prelu_of(input, wrap(slopes)), inplace)
+
+
+def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+    """Elementwise input above the threshold, `value` elsewhere."""
+    return written(input, activation.threshold_at(input, threshold, value), inplace)
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """Elementwise input above zero, alpha * (exp(input) - 1) below."""
+    return written(input, activation.elu_at(input, alpha, 1.0, 1.0), inplace)
+
+
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """Elementwise input above zero, alpha * (exp(input / alpha) - 1) below."""
+    return written(input, activation.elu_at(input, alpha, 1.0, 1.0 / alpha), inplace)
+
+
+def selu(input: Any, inplace: bool = False) -> Any:
+    """The scaled elu that keeps mean 0 and variance 1.
+
+    Source: Klambauer, Unterthiner, Mayr & Hochreiter (2017).
+    """
+    alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+    return written(input, activation.elu_at(input, alpha, scale, 1.0), inplace)
+
+
+def hardtanh(
+    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Any:
+    """Elementwise input, kept between two numbers."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    return written(input, activation.hardtanh_at(input, min_val, max_val), inplace)
+
+
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """Elementwise input * clip(input + 3, 0, 6) / 6."""
+    return written(input, activation.hardswish(input), inplace)
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+    """Elementwise input / 6 + 1/2, kept between 0 and 1."""
+    return written(input, activation.hardsigmoid(input), inplace)
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Any:
+    """Elementwise input brought nearer to zero by `lambd`."""
+    if lambd < 0:
+        raise RuntimeError(
+            f"lambda must be greater or equal to 0, but found to be {float(lambd):g}."
+        )
+    return activation.softshrink_at(input, lambd)
+
+
+def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+    """Elementwise input, zero where it is nearer to zero than `lambd`."""
+    return activation.hardshrink_at(input, lambd)
+
+
+# ---- smooth -----------------------------------------------------------------------------------
+
+
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """Elementwise input times the normal distribution function of it.
+
+    Source: Hendrycks & Gimpel (2016).
+    """
+    if approximate == "tanh":
+        return activation.gelu_tanh(input)
+    if approximate != "none":
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    return activation.gelu_erf(input)
+
+
+def silu(input: Any, inplace: bool = False) -> Any:
+    """Elementwise input * sigmoid(input)."""
+    return written(input, activation.silu(input), inplace)
+
+
+def mish(input: Any, inplace: bool = False) -> Any:
+    """Elementwise input * tanh(softplus(input))."""
+    return written(input, activation.mish(input), inplace)
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """Elementwise log(1 + exp(beta * input)) / beta; input above the threshold."""
+    return activation.softplus_at(input, beta, threshold)
+
+
+def logsigmoid(input: Any) -> Any:
+    """Elementwise log(sigmoid(input))."""
+    return activation.log_sigmoid(input)
+
+
+def sigmoid(input: Any) -> Any:
+    """Elementwise logistic function."""
+    return exponential.sigmoid(input)
+
+
+def tanh(input: Any) -> Any:
+    """Elementwise hyperbolic tangent."""
+    return trigonometric.tanh(input)
+
+
+def tanhshrink(input: Any) -> Any:
+    """Elementwise input - tanh(input)."""
+    return input - trigonometric.tanh(input)
+
+
+def softsign(input: Any) -> Any:
+    """Elementwise input / (1 + |input|)."""
+    return input / (abs(input) + 1)
+
+
+# ---- over a dim -------------------------------------------------------------------------------
+
+
+def glu(input: Any, dim: int = -1) -> Any:
+    """The first half of `dim` times the sigmoid of the second."""
+    if not len(input.shape):
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    axis = axis_of(dim, len(input.shape))
+    n = input.shape[axis]
+    if n % 2:
+        raise RuntimeError(
+            f"Halving dimension must be even, but dimension {axis} is size {n}"
+        )
+    half = n // 2
+    first, second = slice_axis(input, axis, 0, half), slice_axis(input, axis, half, half)
+    return first * exponential.sigmoid(second)
 
 
 def _normalised(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
@@ -24,7 +213,10 @@ def _normalised(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
     ndim = len(input.shape)
     if dim is None:  # PyTorch's old rule for a missing dim
         dim = 0 if ndim in (0, 1, 3) else 1
-    return op(input, axis_of(dim, ndim)) if ndim else op(input.reshape(1), 0).reshape(())
+    axis = axis_of(dim, ndim)
+    if ndim:
+        return op(input, axis)
+    return reshape_array(op(reshape_array(input, (1,)), 0), ())
 
 
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
@@ -32,7 +224,9 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
     return _normalised(softmax_axis, input, dim, dtype)
 
 
-def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+def log_softmax(
+    input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Any:
     """The logarithm of softmax along `dim`."""
     return _normalised(log_softmax_axis, input, dim, dtype)
 
@@ -40,3 +234,39 @@ def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype:
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """The softmax of -input along `dim`."""
     return _normalised(softmax_axis, -input, dim, dtype)
+
+
+def gumbel_softmax(
+    logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Any:
+    """A sample of the relaxed categorical distribution; one-hot, with soft gradients, if `hard`.
+
+    Source: Jang, Gu & Poole (2016).
+    """
+    x = logits.array
+    key = random.default_generator().reserve()
+    with on(device_of(x)):
+        noise = -xp(x).log(random.exponential(key, x.shape, x.dtype, xp=xp(x)))
+    soft = softmax((logits + wrap(noise)) / tau, dim)
+    if not hard:
+        return soft
+    axis = axis_of(dim, len(logits.shape))
+    best = xp(x).expand_dims(soft.array.argmax(axis), axis)
+    shape = tuple(-1 if i == axis else 1 for i in range(x.ndim))
+    places = xp(x).arange(x.shape[axis]).reshape(shape)
+    return wrap((places == best).astype(x.dtype)) - soft.detach() + soft
+
+
+def _writing(name: str, function: Any) -> Any:
+    def in_place(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(input, *args, inplace=True, **kwargs)
+
+    in_place.__name__ = in_place.__qualname__ = name
+    in_place.__doc__ = f"`{function.__name__}`, written into the input."
+    return in_place
+
+
+relu_, leaky_relu_, elu_, celu_, selu_, hardtanh_, rrelu_, threshold_ = (
+    _writing(f"{f.__name__}_", f)
+    for f in (relu, leaky_relu, elu, celu, selu, hardtanh, rrelu, threshold)
+)

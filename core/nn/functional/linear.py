@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from core.ops.linalg import linear as affine
+from core.ops.pad import pad
 
-__all__ = "linear".split()
+__all__ = "linear pad".split()
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:

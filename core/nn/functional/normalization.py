@@ -1,0 +1,212 @@
+"""Normalisation over batches, layers, groups and instances."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from core.autograd.dispatch import version_of
+from core.ops.dims import axis_of
+from core.ops.elementwise import abs
+from core.ops.norm import affine, length, rms_scaled, standardised
+from core.ops.pad import pad
+from core.ops.parts import slice_axis
+from core.ops.reduce import sum
+from core.ops.shape import reshape_array
+
+__all__ = (
+    "batch_norm group_norm instance_norm layer_norm local_response_norm normalize rms_norm"
+).split()
+
+
+def _per_channel(x: Any, ndim: int) -> Any:
+    return None if x is None else reshape_array(x, (1, -1) + (1,) * (ndim - 2))
+
+
+def scaled(x: Any, weight: Any, bias: Any) -> Any:
+    """X * weight + bias, either of which may be None."""
+    if weight is not None:
+        return affine(x, weight, bias)
+    return x if bias is None else x + bias
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Each channel with mean 0 and variance 1 over the batch (`training`), or by running statistics.
+
+    Source: Ioffe & Szegedy (2015).
+    """
+    shape = tuple(input.shape)
+    ndim = len(shape)
+    axes = (0, *range(2, ndim))
+    w, b = _per_channel(weight, ndim), _per_channel(bias, ndim)
+    if not training:
+        scale = (running_var + eps) ** -0.5
+        shift = -running_mean * scale
+        if weight is not None:
+            scale, shift = scale * weight, shift * weight
+        if bias is not None:
+            shift = shift + bias
+        return affine(input, _per_channel(scale, ndim), _per_channel(shift, ndim))
+    count = math.prod(shape) // shape[1] if shape[1] else 0
+    if count == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {list(shape)}"
+        )
+    out, mean, variance = standardised(input, axes, eps)
+    if running_mean is not None:
+        _follow(running_mean, mean, momentum)
+        _follow(running_var, variance * (count / (count - 1)), momentum)
+    return scaled(out, w, b)
+
+
+def _follow(running: Any, value: Any, momentum: float) -> None:
+    """Move a running statistic towards the value of this batch."""
+    array = running.array
+    array *= array.dtype.type(1 - momentum)
+    array += (value.reshape(-1) * momentum).astype(array.dtype)
+    version_of(running)[0] += 1
+
+
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Each channel of each sample with mean 0 and variance 1.
+
+    Source: Ulyanov, Vedaldi & Lempitsky (2016).
+    """
+    shape = tuple(input.shape)
+    ndim = len(shape)
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    axes = tuple(range(2, ndim))
+    count = math.prod(shape[2:])
+    if count == 1:
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {list(shape)}"
+        )
+    out, mean, variance = standardised(input, axes, eps)
+    if running_mean is not None:
+        _follow(running_mean, mean.mean(0), momentum)
+        _follow(running_var, (variance * (count / (count - 1))).mean(0), momentum)
+    return scaled(out, _per_channel(weight, ndim), _per_channel(bias, ndim))
+
+
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """The last dims with mean 0 and variance 1, then scaled and shifted per element.
+
+    Source: Ba, Kiros & Hinton (2016).
+    """
+    axes = _last_axes(input, normalized_shape, weight)
+    out, _, _ = standardised(input, axes, eps)
+    return scaled(out, weight, bias)
+
+
+def rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Any:
+    """The last dims divided by the root of their mean square, then scaled per element.
+
+    Source: Zhang & Sennrich (2019).
+    """
+    axes = _last_axes(input, normalized_shape, weight)
+    if eps is None:
+        eps = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(
+            input.dtype.name, 2.0**-23
+        )
+    return scaled(rms_scaled(input, axes, eps), weight, None)
+
+
+def _last_axes(input: Any, normalized_shape: Any, weight: Any) -> tuple[int, ...]:
+    want = tuple(normalized_shape)
+    have = tuple(input.shape)
+    if len(have) < len(want) or have[len(have) - len(want) :] != want:
+        stars = "".join(f", {n}" for n in want)
+        raise RuntimeError(
+            f"Given normalized_shape={list(want)}, expected input with shape [*{stars}], but got"
+            f" input of size{list(have)}"
+        )
+    if weight is not None and tuple(weight.shape) != want:
+        raise RuntimeError(
+            "Expected weight to be of same shape as normalized_shape, but got weight of shape"
+            f" {list(weight.shape)} and normalized_shape = {list(want)}"
+        )
+    return tuple(range(len(have) - len(want), len(have)))
+
+
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """Each group of channels of each sample with mean 0 and variance 1.
+
+    Source: Wu & He (2018).
+    """
+    shape = tuple(input.shape)
+    if shape[1] % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of"
+            f" shape {list(shape)} and num_groups={num_groups}"
+        )
+    grouped = reshape_array(input, (shape[0], num_groups, -1))
+    out, _, _ = standardised(grouped, (2,), eps)
+    ndim = len(shape)
+    return scaled(
+        reshape_array(out, shape), _per_channel(weight, ndim), _per_channel(bias, ndim)
+    )
+
+
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """Each element divided by a power of the mean square of the channels around it.
+
+    Source: Krizhevsky, Sutskever & Hinton (2012).
+    """
+    shape = tuple(input.shape)
+    if len(shape) < 3:
+        raise ValueError(
+            f"Expected 3D or higher dimensionality input (got {len(shape)} dimensions)"
+        )
+    squares = pad(input * input, [0, 0] * (len(shape) - 2) + [size // 2, (size - 1) // 2])
+    total = slice_axis(squares, 1, 0, shape[1])
+    for start in range(1, size):
+        total = total + slice_axis(squares, 1, start, shape[1])
+    return input / (total * (alpha / size) + k) ** beta
+
+
+def normalize(
+    input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None
+) -> Any:
+    """The input divided by its p-norm along `dim`, or by `eps` where that is larger."""
+    ndim = len(input.shape)
+    axes = tuple(axis_of(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))
+    result = input / p_norm(input, p, axes, True).clamp(min=eps)
+    return result if out is None else out.copy_(result)
+
+
+def p_norm(x: Any, p: float, axes: Any, keepdim: bool) -> Any:
+    """(sum |x|**p) ** (1/p) over axes."""
+    if p == 2:
+        return length(x, axes, keepdim)
+    if p == 1:
+        return sum(abs(x), axes, keepdim)
+    if p == math.inf:
+        return abs(x).amax(axes, keepdim)
+    return sum(abs(x) ** p, axes, keepdim) ** (1 / p)

@@ -1,0 +1,153 @@
+"""Normalisation: mean zero and variance one over some axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.autograd.dispatch import primitive
+from core.autograd.value import Value
+from core.backend import xp
+from core.ops.choice import choose
+from core.ops.promotion import accumulates_in
+from core.ops.reduce import spread
+from core.ops.shape import reshape_array
+
+
+def moments(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    """The mean and the variance (not corrected) of an array over axes, kept as ones.
+
+    Dtype: float32 for the half types.
+    """
+    x = x.astype(accumulates_in(x.dtype), copy=False)
+    mean = x.mean(axes, keepdims=True)
+    centred = x - mean
+    centred *= centred
+    return mean, centred.mean(axes, keepdims=True)
+
+
+@primitive(label="NativeBatchNormBackward0")
+def standardise(x, mean, scale, axes, eps):
+    """(x - mean) * scale, where these are the mean and 1 / sqrt(variance + eps) of `x` over axes.
+
+    They are arguments because callers need them too; the rules know that they depend on `x`.
+    """
+    out = x - mean
+    out *= scale
+    return out.astype(x.dtype, copy=False)
+
+
+standardise.defvjp(
+    x=lambda g, x, mean, scale, axes, eps: pull(g, x, mean, scale, axes, eps),
+    mean=None,
+    scale=None,
+    axes=None,
+    eps=None,
+)
+
+
+def standardised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
+    """A tensor with mean 0 and variance 1 over axes; and, as arrays, its mean and variance."""
+    array = x.array if isinstance(x, Value) else x
+    mean, variance = moments(array, axes)
+    return standardise(x, mean, 1 / xp(array).sqrt(variance + eps), axes, eps), mean, variance
+
+
+@primitive
+def pull(g, x, mean, scale, axes, eps):
+    """The gradient that `g` gives the argument `x` of `standardise`."""
+    out = x - mean
+    out *= scale
+    product = g * out
+    out *= product.mean(axes, keepdims=True)
+    out += g.mean(axes, keepdims=True)
+    out = g - out
+    out *= scale
+    return out.astype(x.dtype, copy=False)
+
+
+pull.defvjp(
+    g=lambda h, x, mean, scale, axes, eps: pull(h, x, mean, scale, axes, eps),
+    x=lambda h, g, x, axes, eps: pull_twice(h, g, x, axes, eps),
+    mean=None,
+    scale=None,
+    axes=None,
+    eps=None,
+)
+
+
+def pull_twice(h: Any, g: Any, x: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """The gradient that `h` gives the argument `x` of `pull`, of any order of derivative."""
+    out, _, _ = standardised(x, axes, eps)
+    scale = inverse_deviation(x, axes, eps)
+
+    def over(v: Any) -> Any:
+        return v.mean(axes, keepdims=True)
+
+    ga, ha = over(g * out), over(h * out)
+    inner = -scale * (h * ga + g * ha)
+    through_out = scale * (inner - over(inner) - out * over(inner * out))
+    return through_out - scale * scale * out * (over(h * g) - over(g) * over(h) - ha * ga)
+
+
+def inverse_deviation(x: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """1 / sqrt(variance + eps) over axes."""
+    centred = x - x.mean(axes, keepdims=True)
+    return ((centred * centred).mean(axes, keepdims=True) + eps) ** -0.5
+
+
+@primitive(label="NativeLayerNormBackward0")
+def affine(x, w, b):
+    """X * w + b, broadcast."""
+    out = x * w
+    if b is not None:
+        out += b
+    return out.astype(x.dtype, copy=False)
+
+
+affine.defvjp(
+    x=lambda g, w: g * w,
+    w=lambda g, x: g * x,
+    b=lambda g: g,
+)
+
+
+@primitive(label="FusedRmsNormBackward0")
+def rms_scaled(x, axes, eps):
+    """X divided by sqrt(mean(x**2) + eps) over axes."""
+    wide = x.astype(accumulates_in(x.dtype), copy=False)
+    return (wide * rms_scale(wide, axes, eps)).astype(x.dtype, copy=False)
+
+
+def rms_scale(x: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """1 / sqrt(mean(x**2) + eps) over axes."""
+    return ((x * x).mean(axes, keepdims=True) + eps) ** -0.5
+
+
+rms_scaled.defvjp(
+    x=lambda g, x, out, axes, eps: (
+        rms_scale(x, axes, eps) * (g - out * (g * out).mean(axes, keepdims=True))
+    ),
+    axes=None,
+    eps=None,
+)
+
+
+@primitive(label="LinalgVectorNormBackward0")
+def length(x, axes, keepdim):
+    """The root of the sum of squares over axes; its gradient at zero is zero."""
+    wide = x.astype(accumulates_in(x.dtype), copy=False)
+    return xp(x).sqrt((wide * wide).sum(axes, keepdims=keepdim)).astype(x.dtype)
+
+
+length.defvjp(
+    x=lambda g, x, axes, keepdim, x_shape: x
+    * spread(g * inverse(length(x, axes, True), keepdim, g), x_shape, axes, keepdim),
+    axes=None,
+    keepdim=None,
+)
+
+
+def inverse(n: Any, keepdim: bool, like: Any) -> Any:
+    """1 / n, zero where n is; in the shape of `like`."""
+    out = (n > 0) * (1 / choose(n > 0, n, 1))
+    return out if keepdim else reshape_array(out, tuple(like.shape))

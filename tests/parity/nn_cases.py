@@ -1,0 +1,98 @@
+"""The table of modules: name, constructor arguments, shapes of the inputs."""
+
+
+class Ints:
+    """An input of whole numbers below `high`."""
+
+    def __init__(self, high, *shape):
+        self.high, self.shape = high, shape
+
+
+class Unit:
+    """An input of numbers strictly between 0 and 1."""
+
+    def __init__(self, *shape):
+        self.shape = shape
+
+
+class Signs:
+    """An input of -1 and 1."""
+
+    def __init__(self, *shape):
+        self.shape = shape
+
+
+def case(name, *args, x=((3, 4),), **kwargs):
+    """One row; `x` is the shapes of the inputs."""
+    return name, args, kwargs, x
+
+
+ELEMENTWISE = """ReLU ReLU6 LeakyReLU ELU CELU SELU GELU SiLU Mish Softplus Softshrink Hardshrink
+Hardtanh Hardswish Hardsigmoid Sigmoid Tanh LogSigmoid Softsign Tanhshrink PReLU Softmin
+Identity""".split()
+
+ACTIVATIONS = [case(name) for name in ELEMENTWISE] + [
+    case("GELU", "tanh"),
+    case("LeakyReLU", 0.3),
+    case("ELU", 0.7),
+    case("CELU", 1.7),
+    case("Softplus", 2.0, 1.0),
+    case("Hardtanh", -0.3, 0.4),
+    case("Threshold", 0.1, 20.0),
+    case("PReLU", 4),
+    case("PReLU", 4, x=((2, 4, 3),)),
+    case("GLU"),
+    case("GLU", 1, x=((2, 4, 3),)),
+    case("Softmax", 1),
+    case("Softmax", -2, x=((2, 4, 3),)),
+    case("LogSoftmax", 1),
+    case("LogSoftmax", 0, x=((2, 4, 3),)),
+    case("Softmax2d", x=((2, 3, 4, 5),)),
+]
+
+NORMS = [
+    case("BatchNorm1d", 4),
+    case("BatchNorm1d", 4, x=((3, 4, 5),)),
+    case("BatchNorm2d", 4, x=((3, 4, 5, 2),)),
+    case("BatchNorm2d", 4, eps=0.1, momentum=None, x=((3, 4, 5, 2),)),
+    case("BatchNorm2d", 4, affine=False, x=((3, 4, 5, 2),)),
+    case("BatchNorm2d", 4, track_running_stats=False, x=((3, 4, 5, 2),)),
+    case("BatchNorm3d", 4, x=((3, 4, 5, 2, 2),)),
+    case("InstanceNorm1d", 4, x=((3, 4, 5),)),
+    case("InstanceNorm1d", 4, x=((4, 5),)),
+    case("InstanceNorm2d", 4, affine=True, x=((3, 4, 5, 2),)),
+    case("InstanceNorm2d", 4, affine=True, track_running_stats=True, x=((3, 4, 5, 2),)),
+    case("InstanceNorm3d", 4, x=((3, 4, 5, 2, 2),)),
+    case("GroupNorm", 2, 4, x=((3, 4, 5, 2),)),
+    case("GroupNorm", 4, 4, affine=False, x=((3, 4, 5),)),
+    case("LayerNorm", 4),
+    case("LayerNorm", (3, 4), x=((2, 3, 4),)),
+    case("LayerNorm", 4, bias=False),
+    case("LayerNorm", 4, elementwise_affine=False),
+    case("RMSNorm", 4),
+    case("RMSNorm", (3, 4), eps=0.1, x=((2, 3, 4),)),
+    case("LocalResponseNorm", 2, x=((3, 4, 5),)),
+    case("LocalResponseNorm", 3, 0.1, 0.5, 2.0, x=((3, 5, 4, 2),)),
+]
+
+CONVOLUTIONS = [
+    case("Linear", 4, 5),
+    case("Linear", 4, 5, bias=False, x=((2, 3, 4),)),
+    case("Linear", 4, 5, x=((4,),)),
+    case("Conv1d", 4, 6, 3, x=((2, 4, 9),)),
+    case("Conv1d", 4, 6, 4, padding="same", x=((2, 4, 9),)),
+    case("Conv1d", 4, 6, 3, padding="valid", dilation=2, x=((4, 9),)),
+    case("Conv1d", 4, 6, 3, padding=2, padding_mode="circular", x=((2, 4, 9),)),
+    case("Conv2d", 4, 6, 3, x=((2, 4, 7, 6),)),
+    case("Conv2d", 4, 6, (3, 2), stride=2, padding=(1, 0), bias=False, x=((2, 4, 7, 6),)),
+    case("Conv2d", 4, 6, 3, groups=2, dilation=2, x=((2, 4, 7, 6),)),
+    case("Conv2d", 4, 8, 3, groups=4, padding=1, x=((2, 4, 7, 6),)),
+    case("Conv2d", 4, 6, 1, x=((2, 4, 7, 6),)),
+    case("Conv2d", 4, 6, 3, padding="same", padding_mode="reflect", x=((2, 4, 7, 6),)),
+    case("Conv2d", 4, 6, 3, padding=1, padding_mode="replicate", x=((4, 7, 6),)),
+    case("Conv3d", 2, 3, 2, stride=2, padding=1, x=((2, 2, 4, 5, 3),)),
+    case("ConvTranspose1d", 4, 6, 3, x=((2, 4, 9),)),
+    case("ConvTranspose2d", 4, 6, 3, stride=2, padding=1, output_padding=1, x=((2, 4, 5, 6),)),
+    case("ConvTranspose2d", 4, 6, (3, 2), groups=2, dilation=2, bias=False, x=((4, 5, 6),)),
+    case("ConvTranspose3d", 2, 3, 2, stride=2, x=((2, 2, 4, 2, 3),)),
+]
