@@ -55,13 +55,8 @@ class Team:
         MPICH leaves 2-4 MiB in /dev/shm after every failed job, Open MPI sometimes as much; all
         ranks have it mapped by now.
         """
-        paths = _segments()
         self.barrier()
-        for path in paths:
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                continue
+        _remove_segments()
         for name in [name for name in os.environ if name.startswith(LAUNCHER_PREFIXES)]:
             del os.environ[name]
 
@@ -88,6 +83,7 @@ def start(claim: World) -> Team:
     # oversubscribed cores (0.62 ms with it).
     MPI.Init_thread(MPI.THREAD_MULTIPLE)
     if claim.size != MPI.COMM_WORLD.size:
+        _remove_segments()
         raise UsageError(
             f"{claim.launcher} started {claim.size} ranks, but {loaded} of mpi4py sees "
             f"{MPI.COMM_WORLD.size}: start the job with the mpiexec of {name} (srun: --mpi=pmi2)"
@@ -112,6 +108,14 @@ def version() -> str:
 
     name, numbers = MPI.get_vendor()
     return f"{name} {'.'.join(map(str, numbers))}"
+
+
+def _remove_segments() -> None:
+    for path in _segments():
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
 
 
 def _segments() -> list[str]:

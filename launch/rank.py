@@ -61,12 +61,13 @@ class Rank:
             self._team = mpi.start(self._child.world)
             self._ending.world = self._team.world
             self._ending.tell(MPI_IS_UP)
+            # At once: whatever happens from here on leaves no file behind.
+            self._team.tidy()
             if self._team.world.launcher not in (HYDRA, OPEN_MPI):
                 self._ending.abort = self._team.abort
         agreement = agree(self._team, self._options, self._script, self._child.stacks)
         board = self._make_board(f"{ledger.path}-board")
         self._ending.board = board
-        self._team.tidy()
         ledger.unlink()
         announce(self._team, self._options, agreement, ledger.starter)
         os.environ.update(exported(self._team, self._options, agreement, ledger.path))

@@ -29,13 +29,14 @@ needs_mpi = [
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that is over: its status, its output, the processes and files it has left behind."""
+    """A job that is over: status, output, processes and files left behind, time of the end."""
 
     code: int
     out: str
     err: str
     alive: list[int]
     litter: list[str]
+    at: float
 
     @property
     def reports(self) -> list[str]:
@@ -88,9 +89,10 @@ class Job:
                 os.kill(pid, 9)
             self.process.communicate()
             pytest.fail(f"the job hangs; so far it said: {self._said()}")
+        at = time.time()
         alive = gone(lambda: tagged(self.tag))
         litter = gone(lambda: shared_memory() - self._before - in_use())
-        return Ended(self.process.returncode, out.decode(), self._said(), alive, litter)
+        return Ended(self.process.returncode, out.decode(), self._said(), alive, litter, at)
 
     def _said(self):
         if self._err is None:

@@ -9,7 +9,7 @@ import pathlib
 import random
 import sys
 import tempfile
-import time
+from dataclasses import dataclass
 
 from tests.launch.jobs import FAULTS, Ended, run
 
@@ -53,17 +53,28 @@ def problems(kind: str, ended: Ended) -> list[str]:
     return found
 
 
-def one_round(draw: random.Random, folder: pathlib.Path) -> tuple[str, list[str], str]:
-    """(what was done, what was wrong, what the job said) of one random round."""
+@dataclass(frozen=True)
+class Round:
+    """What was done, how long the end took, what was wrong, and what the job said."""
+
+    kind: str
+    text: str
+    seconds: float
+    wrong: list[str]
+    said: str
+
+
+def one_round(draw: random.Random, folder: pathlib.Path) -> Round:
+    """One random fault in a job of 2 to 4 ranks."""
     kind = draw.choice(sorted(CODES))
     ranks = draw.randint(2, 4)
     bad, step = draw.randrange(ranks), draw.randrange(1, 40)
     words = [FAULTS, kind, bad, step, *([60] if kind == "none" else [])]
     ended = run(folder, ranks, *words, options=["--timeout", "2"])
     stamps = [float(path.read_text()) for path in folder.glob("fault.*")]
-    seconds = f"{time.time() - max(stamps):.2f} s" if stamps else "-"
-    text = f"{kind} in rank {bad} of {ranks} at step {step}: status {ended.code}, {seconds}"
-    return text, problems(kind, ended), ended.err
+    seconds = ended.at - min(stamps) if stamps else 0.0
+    text = f"{kind} in rank {bad} of {ranks} at step {step}: status {ended.code}, {seconds:.2f} s"
+    return Round(kind, text, seconds, problems(kind, ended), ended.err)
 
 
 def main() -> int:
@@ -73,15 +84,20 @@ def main() -> int:
     parser.add_argument("seed", type=int, nargs="?", default=0)
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
-    wrong = 0
+    rounds: list[Round] = []
     for number in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            text, found, said = one_round(draw, pathlib.Path(folder))
-        print(f"{number + 1}: {text}{': WRONG: ' if found else ''}{', '.join(found)}", flush=True)
-        if found:
-            wrong += 1
-            print(said, flush=True)
-    print(f"{arguments.rounds - wrong} of {arguments.rounds} rounds ended as they must")
+            done = one_round(draw, pathlib.Path(folder))
+        rounds.append(done)
+        print(f"{number + 1}: {done.text}", *done.wrong, sep="; ", flush=True)
+        if done.wrong:
+            print(done.said, flush=True)
+    wrong = sum(bool(done.wrong) for done in rounds)
+    print(f"{len(rounds) - wrong} of {len(rounds)} rounds ended as they must")
+    for kind in CODES:
+        times = sorted(done.seconds for done in rounds if done.kind == kind)
+        if times:
+            print(f"{kind:<11} {len(times):>3} runs, {times[0]:.2f} to {times[-1]:.2f} s")
     return wrong
 
 

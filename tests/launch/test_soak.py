@@ -12,5 +12,5 @@ pytestmark = [*needs_mpi, pytest.mark.slow]
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_random_fault_ends_the_job_as_it_must(seed, tmp_path):
-    text, found, said = soak.one_round(random.Random(seed), tmp_path)
-    assert found == [], f"{text}\n{said}"
+    done = soak.one_round(random.Random(seed), tmp_path)
+    assert done.wrong == [], f"{done.text}\n{done.said}"
