@@ -6,6 +6,8 @@ import core.methods  # noqa: F401 - gives Tensor its methods
 from core import autograd as autograd
 from core import nn as nn
 from core import optim as optim
+from core.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
+from core.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
 from core.autograd.mode import enable_grad as enable_grad
 from core.autograd.mode import inference_mode as inference_mode
 from core.autograd.mode import is_grad_enabled as is_grad_enabled
@@ -36,19 +38,39 @@ from core.dtype import promote_types as promote_types
 from core.dtype import set_default_dtype as set_default_dtype
 from core.dtype import short as short
 from core.dtype import uint8 as uint8
+from core.ops.arrange import *
 from core.ops.bitwise import *
 from core.ops.cast import *
 from core.ops.choice import *
 from core.ops.compare import *
 from core.ops.creation import *
+from core.ops.distance import *
 from core.ops.division import *
 from core.ops.elementwise import *
 from core.ops.exponential import *
+from core.ops.extreme import *
+from core.ops.gather import *
+from core.ops.index import *
+from core.ops.join import *
 from core.ops.linalg import *
+from core.ops.masked import *
+from core.ops.movement import *
+from core.ops.pad import *
+from core.ops.parts import *
+from core.ops.quantile import *
 from core.ops.reduce import *
 from core.ops.rounding import *
+from core.ops.scan import *
+from core.ops.sort import *
+from core.ops.statistics import *
+from core.ops.scatter import *
+from core.ops.scatter_reduce import *
 from core.ops.shape import *
+from core.ops.strided import *
+from core.ops.triangle import *
 from core.ops.trigonometric import *
+from core.ops.unique import *
+from core.ops.vector_norm import *
 from core.exchange import from_dlpack as from_dlpack
 from core.printing import get_printoptions as get_printoptions
 from core.printing import printoptions as printoptions
@@ -60,7 +82,14 @@ from core.random import manual_seed as manual_seed
 from core.random import seed as seed
 from core.random import set_rng_state as set_rng_state
 from core.size import Size as Size
+from core.recompute import checkpoint as checkpoint
 from core.tensor import Tensor as Tensor
+from core.testing import gradcheck as gradcheck
+from core.testing import gradgradcheck as gradgradcheck
+from core.types import *
+
+autograd.gradcheck = gradcheck
+autograd.gradgradcheck = gradgradcheck
 
 # Division by zero and overflow give inf and nan in silence, as in PyTorch; only our own modules' warnings go.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"core\.")

@@ -7,6 +7,7 @@ from typing import Any
 from core import conversion
 from core.autograd.inplace import in_place
 from core.ops import (
+    arrange,
     assign,
     bitwise,
     cast,
@@ -15,12 +16,27 @@ from core.ops import (
     division,
     elementwise,
     exponential,
+    extreme,
+    gather,
     index,
     linalg,
+    masked,
+    movement,
+    parts,
+    quantile,
     reduce,
     rounding,
+    scan,
+    scatter,
+    scatter_reduce,
     shape,
+    sort,
+    statistics,
+    strided,
+    triangle,
     trigonometric,
+    unique,
+    vector_norm,
 )
 from core.tensor import Tensor
 
@@ -83,12 +99,43 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
         " isposinf isneginf isreal isclose allclose equal isin",
         "eq ne lt le gt ge not_equal less less_equal greater greater_equal",
     ),
-    (reduce, "sum mean argmax argmin", ""),
+    (reduce, "sum nansum mean nanmean prod logsumexp all any count_nonzero", ""),
+    (extreme, "max min amax amin aminmax argmax argmin", ""),
+    (scan, "cumsum cumprod cummax cummin logcumsumexp", "cumsum cumprod"),
+    (statistics, "var std median nanmedian mode cov corrcoef", ""),
+    (quantile, "quantile nanquantile histc bincount", ""),
+    (sort, "sort argsort msort topk kthvalue", ""),
+    (unique, "unique unique_consecutive", ""),
+    (vector_norm, "norm dist", ""),
     (
         shape,
-        "reshape view flatten squeeze unsqueeze permute transpose t expand broadcast_to",
+        "reshape reshape_as view_as ravel flatten squeeze unsqueeze permute transpose t expand"
+        " expand_as broadcast_to",
         "",
     ),
+    (arrange, "unflatten swapaxes swapdims adjoint movedim moveaxis", ""),
+    (
+        parts,
+        "narrow select split split_with_sizes chunk unbind tensor_split hsplit vsplit dsplit"
+        " diagonal unfold",
+        "",
+    ),
+    (strided, "as_strided view", ""),
+    (movement, "roll flip fliplr flipud rot90 repeat tile repeat_interleave", ""),
+    (triangle, "tril triu diag diag_embed diagflat diagonal_scatter trace", "tril triu"),
+    (index, "index_put", "index_put"),
+    (
+        gather,
+        "gather index_select take take_along_dim masked_select nonzero argwhere",
+        "",
+    ),
+    (
+        scatter,
+        "scatter scatter_add index_add index_copy index_fill",
+        "scatter scatter_add index_add index_copy index_fill",
+    ),
+    (scatter_reduce, "scatter_reduce index_reduce", "scatter_reduce index_reduce"),
+    (masked, "masked_fill masked_scatter", "masked_fill masked_scatter put"),
     (linalg, "matmul", ""),
     (cast, "clone contiguous", ""),
 )
@@ -110,7 +157,7 @@ OPERATORS: dict[str, Any] = {
     "__lshift__": bitwise.bitwise_left_shift, "__rshift__": bitwise.bitwise_right_shift,
     "__rlshift__": _reversed(bitwise.bitwise_left_shift),
     "__rrshift__": _reversed(bitwise.bitwise_right_shift),
-    "__getitem__": index.getitem, "__setitem__": index.setitem,
+    "where": choice.where_method, "__getitem__": index.getitem, "__setitem__": index.setitem,
 }  # fmt: skip
 IN_PLACE_OPERATORS: dict[str, Any] = {
     "__iadd__": elementwise.plus, "__isub__": elementwise.minus, "__imul__": elementwise.mul,
@@ -133,8 +180,11 @@ def install() -> None:
         setattr(Tensor, name, function)
     for name, function in IN_PLACE_OPERATORS.items():
         setattr(Tensor, name, in_place(function))
-    Tensor.T = property(lambda x: shape.permute(x, *reversed(range(x.ndim))))
-    Tensor.mT = property(lambda x: shape.transpose(x, -2, -1))
+    Tensor.T = property(arrange.mirrored)
+    Tensor.mT = property(arrange.matrix_transposed)
+    Tensor.mH = property(arrange.matrix_transposed)
+    Tensor.H = property(arrange.hermitian)
+    Tensor.real = property(arrange.real)
 
 
 install()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,14 +28,23 @@ def axes_of(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...] | Non
     if dim is None:
         return None
     if isinstance(dim, int):
-        return (axis_of(dim, ndim),) if ndim else ()
-    axes = tuple(axis_of(d, ndim) for d in dim)
-    for i, axis in enumerate(axes):
-        if axis in axes[:i]:
-            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+        return (axis_of(dim, ndim),)[:ndim]
+    axes = distinct(dim, ndim)
     if not ndim:
         return ()
     return axes or None
+
+
+def distinct(dims: Sequence[int], ndim: int) -> tuple[int, ...]:
+    """The axes that several dims mean.
+
+    Raises: IndexError out of range; RuntimeError for a repeated dim.
+    """
+    axes = tuple(axis_of(d, ndim) for d in dims)
+    for i, axis in enumerate(axes):
+        if axis in axes[:i]:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+    return axes
 
 
 def kept(shape: Sequence[int], axes: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -52,7 +62,27 @@ def size_of(shape: Sequence[int], axes: tuple[int, ...] | None) -> int:
 
 
 def flat(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes of a call like f(2, 3), f((2, 3)) or f([2, 3])."""
+    """The sizes of a call like f(2, 3), f((2, 3)) or f([2, 3]).
+
+    Raises: TypeError for what is not a whole number.
+    """
     if len(sizes) == 1 and not isinstance(sizes[0], int) and hasattr(sizes[0], "__len__"):
-        return tuple(int(n) for n in sizes[0])
-    return tuple(int(n) for n in sizes)
+        sizes = sizes[0] if getattr(sizes[0], "ndim", 1) else sizes
+    return tuple(map(operator.index, sizes))
+
+
+def pair_of(dims: Any, default: tuple[Any, ...] = ()) -> tuple[int, ...]:
+    """`dims` as a tuple: one int, or a sequence of them."""
+    if isinstance(dims, int):
+        return (dims,)
+    return tuple(dims) if dims is not None else default
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides, in elements, of a row-major tensor of `shape`."""
+    out = []
+    step = 1
+    for n in reversed(shape):
+        out.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(out))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
 
 from core.autograd.dispatch import primitive
+from core.autograd.inplace import write_out
 from core.backend import xp
 from core.dtype import FLOAT, of, to_numpy
-from core.ops.dims import axes_of, axis_of, kept, size_of
-from core.ops.promotion import accumulates_in
+from core.ops.choice import choose
+from core.ops.dims import axes_of, kept, size_of
+from core.ops.exponential import exp
+from core.ops.promotion import accumulates_in, promote_float
+from core.ops.scan import products_of_others
 from core.ops.shape import broadcast_array, reshape_array
 
-__all__ = "sum mean argmax argmin".split()
+__all__ = "sum nansum mean nanmean prod logsumexp all any count_nonzero".split()
 
 
 def summed_dtype(x: Any, dtype: Any) -> Any:
@@ -21,6 +26,15 @@ def summed_dtype(x: Any, dtype: Any) -> Any:
     if dtype is not None:
         return to_numpy(dtype)
     return numpy.dtype("int64") if of(x.dtype).category != FLOAT else x.dtype
+
+
+def spread(g: Any, shape: Any, dim: Any, keepdim: bool) -> Any:
+    """`g`, reduced over `dim`, stretched back to `shape`."""
+    axes = axes_of(dim, len(shape))
+    return broadcast_array(reshape_array(g, kept(shape, axes)), tuple(shape))
+
+
+# ---- sums -------------------------------------------------------------------------------------
 
 
 @primitive(label=lambda node: f"SumBackward{int(node.saved[0] is not None)}")
@@ -34,18 +48,13 @@ def sum(x, dim=None, keepdim=False, dtype=None):
     return x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want)).astype(want, copy=False)
 
 
-sum.defvjp(
-    x=lambda g, dim, keepdim, x_shape: spread(g, x_shape, dim, keepdim),
-    dim=None,
-    keepdim=None,
-    dtype=None,
-)
-
-
-def spread(g: Any, shape: Any, dim: Any, keepdim: bool) -> Any:
-    """`g`, reduced over `dim`, stretched back to `shape`."""
-    axes = axes_of(dim, len(shape))
-    return broadcast_array(reshape_array(g, kept(shape, axes)), tuple(shape))
+@primitive
+def nansum(x, dim=None, keepdim=False, dtype=None):
+    """The sum over `dim` (an int, several, or all) of what is not NaN."""
+    want = summed_dtype(x, dtype)
+    x = xp(x).where(x == x, x, x.dtype.type(0)) if of(x.dtype).category == FLOAT else x
+    axes = axes_of(dim, x.ndim)
+    return x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want)).astype(want, copy=False)
 
 
 @primitive(label=lambda node: f"MeanBackward{int(node.saved[0] is not None)}")
@@ -66,9 +75,21 @@ def mean(x, dim=None, keepdim=False, dtype=None):
     return (total / accumulates_in(want).type(count)).astype(want, copy=False)
 
 
+sum.defvjp(
+    x=lambda g, dim, keepdim, x_shape: spread(g, x_shape, dim, keepdim),
+    dim=None,
+    keepdim=None,
+    dtype=None,
+)
+nansum.defvjp(
+    x=lambda g, x, dim, keepdim: choose(x == x, spread(g, x.shape, dim, keepdim), 0),
+    dim=None,
+    keepdim=None,
+    dtype=None,
+)
 mean.defvjp(
     x=lambda g, dim, keepdim, x_shape: spread(
-        g / (size_of(x_shape, axes_of(dim, len(x_shape))) or float("nan")), x_shape, dim, keepdim
+        g / (size_of(x_shape, axes_of(dim, len(x_shape))) or math.nan), x_shape, dim, keepdim
     ),
     dim=None,
     keepdim=None,
@@ -76,27 +97,110 @@ mean.defvjp(
 )
 
 
-@primitive
-def argmax(x, dim=None, keepdim=False):
-    """Where the largest element is, the first of several; in the flat order without `dim`."""
-    return _arg(x, "argmax", dim, keepdim)
+def nanmean(
+    input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Any:
+    """The mean over `dim` of what is not NaN.
+
+    Raises: RuntimeError for integers and bools.
+    """
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(
+            "nanmean(): expected input to have floating point or complex dtype but got"
+            f" {input.dtype.name}"
+        )
+    count = sum(input == input, dim, keepdim)
+    result = nansum(input, dim, keepdim, dtype) / count
+    return result if out is None else write_out(result, out)
 
 
 @primitive
-def argmin(x, dim=None, keepdim=False):
-    """Where the smallest element is, the first of several; in the flat order without `dim`."""
-    return _arg(x, "argmin", dim, keepdim)
+def count_nonzero(x, dim=None):
+    """The number of elements over `dim` (an int, several, or all) that are not zero."""
+    return (x != 0).sum(axis=axes_of(dim, x.ndim), dtype=numpy.int64)
 
 
-argmax.defvjp(x=None)
-argmin.defvjp(x=None)
+count_nonzero.defvjp(x=None, dim=None)
+
+# ---- products ---------------------------------------------------------------------------------
 
 
-def _arg(x: Any, name: str, dim: int | None, keepdim: bool) -> Any:
-    if x.ndim == 0:
-        return xp(x).zeros((), numpy.int64)
-    if dim is None:
-        out = getattr(x, name)()
-        return xp(x).asarray(out, numpy.int64).reshape((1,) * x.ndim) if keepdim else out
-    out = getattr(x, name)(axis_of(dim, x.ndim))
-    return xp(x).expand_dims(out, axis_of(dim, x.ndim)) if keepdim else out
+@primitive(label=lambda node: f"ProdBackward{int(node.saved[1] is not None)}")
+def prod(x, dim=None, keepdim=False, dtype=None):
+    """The product over one dim, or over all.
+
+    Dtype: integers and bools become int64; half types are accumulated in float32.
+    Raises: TypeError for several dims.
+    """
+    if dim is not None and not isinstance(dim, int):
+        raise TypeError(f"prod(): dim must be an int, not {type(dim).__name__}")
+    want = summed_dtype(x, dtype)
+    axes = axes_of(dim, x.ndim)
+    axis = axes[0] if axes else axes
+    return x.prod(axis=axis, keepdims=keepdim, dtype=accumulates_in(want)).astype(want, copy=False)
+
+
+prod.defvjp(
+    x=lambda g, x, dim, keepdim: (
+        spread(g, x.shape, dim, keepdim) * products_of_others(x, axes_of(dim, len(x.shape)))
+    ),
+    dim=None,
+    keepdim=None,
+    dtype=None,
+)
+
+
+# ---- logarithms of sums -----------------------------------------------------------------------
+
+
+@primitive(casts=promote_float)
+def logsumexp(x, dim, keepdim=False):
+    """The logarithm of the sum of exponentials over `dim` (an int or several), without overflow."""
+    axes = axes_of(dim, x.ndim)
+    wide, module = x.astype(accumulates_in(x.dtype), copy=False), xp(x)
+    if not size_of(x.shape, axes):
+        peak = module.zeros(kept(x.shape, axes), wide.dtype)
+    else:
+        peak = wide.max(axis=axes, keepdims=True)
+        peak = module.where(module.isfinite(peak), peak, 0)
+    total = module.log(module.exp(wide - peak).sum(axis=axes, keepdims=True)) + peak
+    return (total if keepdim else total.reshape(wide.sum(axis=axes).shape)).astype(x.dtype)
+
+
+logsumexp.defvjp(
+    x=lambda g, x, out, dim, keepdim: (
+        spread(g, x.shape, dim, keepdim) * exp(x - spread(out, x.shape, dim, keepdim))
+    ),
+    dim=None,
+    keepdim=None,
+)
+
+
+# ---- truth ------------------------------------------------------------------------------------
+
+
+@primitive
+def all(x, dim=None, keepdim=False):
+    """Whether all elements over `dim` (an int, several, or all) are nonzero.
+
+    Dtype: bool, and uint8 for uint8.
+    """
+    return _truth(x != 0, "all", x, dim, keepdim)
+
+
+@primitive
+def any(x, dim=None, keepdim=False):
+    """Whether any element over `dim` (an int, several, or all) is nonzero.
+
+    Dtype: bool, and uint8 for uint8.
+    """
+    return _truth(x != 0, "any", x, dim, keepdim)
+
+
+def _truth(set_: Any, name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+    out = getattr(set_, name)(axis=axes_of(dim, x.ndim), keepdims=keepdim)
+    return out.astype(x.dtype) if x.dtype == numpy.uint8 else out
+
+
+all.defvjp(x=None, dim=None, keepdim=None)
+any.defvjp(x=None, dim=None, keepdim=None)

@@ -1,0 +1,52 @@
+"""Distances and angles between vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.ops.choice import clamp_min
+from core.ops.elementwise import minus, mul
+from core.ops.promotion import floating
+from core.ops.reduce import sum
+from core.ops.shape import unsqueeze
+from core.ops.vector_norm import vector_norm
+
+__all__ = "cdist cosine_similarity pairwise_distance".split()
+
+
+def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Any:
+    """The p-norm distance between each row of x1 and each row of x2.
+
+    Shape: (*B, N, D), (*B, M, D) -> (*B, N, M).
+    Raises: RuntimeError where dtypes or sizes do not fit.
+    """
+    for name, x in (("X1", x1), ("X2", x2)):
+        if not x.dtype.is_floating_point:
+            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {x.dtype}")
+        if len(x.shape) < 2:
+            raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.ndim}D")
+    if x1.shape[-1] != x2.shape[-1]:
+        raise RuntimeError(
+            f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}"
+        )
+    if p < 0:
+        raise RuntimeError(f"cdist only supports non-negative p values, but got {p}")
+    apart = minus(unsqueeze(x1, -2), unsqueeze(x2, -3))
+    if not x1.shape[-1]:
+        return sum(apart, -1)
+    return vector_norm(apart, p, -1)
+
+
+def pairwise_distance(
+    x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Any:
+    """The p-norm of x1 - x2 + eps along the last dim."""
+    return vector_norm(minus(x1, x2) + eps, p, -1, keepdim)
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    """The cosine of the angle between x1 and x2 along a dim; lengths are at least `eps`."""
+    wanted = (x1 * 0 + x2 * 0).dtype if x1.dtype is not x2.dtype else x1.dtype
+    a, b = (x.to(floating(wanted)) for x in (x1, x2))
+    unit = [x / clamp_min(vector_norm(x, 2, dim, True), eps) for x in (a, b)]
+    return sum(mul(*unit), dim)

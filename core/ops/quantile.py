@@ -1,0 +1,187 @@
+"""Quantiles, and counts of values: histograms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from core.autograd.dispatch import primitive
+from core.autograd.inplace import write_out
+from core.autograd.value import Value, wrap
+from core.backend import xp
+from core.dtype import FLOAT, of
+from core.ops.choice import choose, clamp
+from core.ops.compare import isnan
+from core.ops.dims import axis_of, size_of
+from core.ops.elementwise import lerp
+from core.ops.gather import gather_array
+from core.ops.reduce import any as any_of
+from core.ops.reduce import sum
+from core.ops.rounding import ceil, floor, round
+from core.ops.shape import permute_axes, reshape_array
+from core.ops.sort import sort_along
+
+__all__ = "quantile nanquantile histc bincount".split()
+
+INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def quantile(
+    input: Any,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Any = None,
+) -> Any:
+    """The q-quantiles along a dim, or of all; of several q along a new first dim. NaN where one is.
+
+    Raises: RuntimeError where the dtype, `q` or the interpolation does not fit.
+    """
+    result = _quantile(input, q, dim, keepdim, interpolation, False)
+    return result if out is None else write_out(result, out)
+
+
+def nanquantile(
+    input: Any,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Any = None,
+) -> Any:
+    """The q-quantiles, as `quantile`, of what is not NaN."""
+    result = _quantile(input, q, dim, keepdim, interpolation, True)
+    return result if out is None else write_out(result, out)
+
+
+def _quantile(x: Any, q: Any, dim: Any, keepdim: bool, how: str, skip_nan: bool) -> Any:
+    q = _checked(x, q, how)
+    ndim = len(x.shape)
+    axis = None if dim is None else axis_of(dim, ndim)
+    if not size_of(x.shape, None):
+        raise RuntimeError("quantile() input tensor must be non-empty")
+    rows, lead = _rows(x, axis)
+    ordered = sort_along(rows, -1, False)[0]
+    found = _at(ordered, _ranks(rows, q, skip_nan), how)  # (*lead, number of q)
+    several = len(q.shape)
+    kept = list(lead)
+    if keepdim:
+        kept = [1] * ndim if axis is None else [*lead[:axis], 1, *lead[axis:]]
+    order = (found.ndim - 1, *range(found.ndim - 1))
+    return reshape_array(permute_axes(found, order), (*([q.numel()] * several), *kept))
+
+
+def _checked(x: Any, q: Any, how: str) -> Any:
+    if x.dtype.name not in ("float32", "float64"):
+        raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    if how not in INTERPOLATIONS:
+        raise RuntimeError(
+            "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest,"
+            f" but got {how}"
+        )
+    if not isinstance(q, Value):
+        if not 0 <= q <= 1:
+            raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q}")
+        return wrap(xp(x.array).asarray(q, x.array.dtype))
+    if len(q.shape) > 1:
+        raise RuntimeError("quantile() q must be a scalar or 1D tensor")
+    if q.dtype is not x.dtype:
+        raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+    if not bool(((q >= 0) & (q <= 1)).all()):
+        raise RuntimeError("quantile() q values must be in the range [0, 1]")
+    return q
+
+
+def _rows(x: Any, axis: int | None) -> tuple[Any, tuple[int, ...]]:
+    """`x` with the elements of each quantile in the last dim, and the sizes of the others."""
+    shape = tuple(x.shape)
+    if axis is None or not shape:
+        return reshape_array(x, (-1,)), ()
+    others = [i for i in range(len(shape)) if i != axis]
+    return permute_axes(x, (*others, axis)), tuple(shape[i] for i in others)
+
+
+def _ranks(rows: Any, q: Any, skip_nan: bool) -> Any:
+    """The place of each quantile in the sorted rows, as a fraction; the last where NaN decides."""
+    q = reshape_array(q, (-1,))
+    last = rows.shape[-1] - 1
+    if skip_nan:
+        count = sum(~isnan(rows), -1, True)
+        return clamp(q * (count - 1).to(q.dtype), 0)
+    return choose(any_of(isnan(rows), -1, True), float(last), q * last)
+
+
+def _at(ordered: Any, ranks: Any, how: str) -> Any:
+    axis = len(ordered.shape) - 1
+    if how == "nearest":
+        return gather_array(ordered, round(ranks).long(), axis)
+    low = gather_array(ordered, floor(ranks).long(), axis)
+    if how == "lower":
+        return low
+    high = gather_array(ordered, ceil(ranks).long(), axis)
+    if how == "higher":
+        return high
+    weight = ranks - floor(ranks) if how == "linear" else ranks * 0 + 0.5
+    return lerp(low, high, weight)
+
+
+# ---- counts -----------------------------------------------------------------------------------
+
+
+@primitive
+def histc(x, bins=100, min=0, max=0):
+    """The number of elements in each of `bins` equal intervals from `min` to `max`.
+
+    The range is that of the elements where `min` equals `max`; what lies outside is not counted.
+    Raises: RuntimeError for no bins, or a range that is empty or not finite.
+    """
+    if of(x.dtype).category != FLOAT:
+        raise NotImplementedError(f"histc is not implemented for {of(x.dtype)!r}")
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    low, high = _range(x, float(min), float(max))
+    module, x = xp(x), x.reshape(-1)
+    inside = x[(x >= low) & (x <= high)]
+    place = ((inside - low) * (bins / (high - low))).astype(numpy.int64)
+    return module.bincount(module.minimum(place, bins - 1), minlength=bins).astype(x.dtype)
+
+
+def _range(x: Any, low: float, high: float) -> tuple[float, float]:
+    if low == high and x.size:
+        low, high = float(x.min()), float(x.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RuntimeError(f"torch.histc: range of [{low}, {high}] is not finite")
+    if low > high:
+        raise RuntimeError("torch.histc: max must be larger than min")
+    return low, high
+
+
+@primitive
+def bincount(x, weights=None, minlength=0):
+    """How often each whole number from zero on occurs, or the sum of the weights where it does.
+
+    Raises: RuntimeError unless `x` is one row of whole numbers that are not negative.
+    """
+    if of(x.dtype).category == FLOAT:
+        raise NotImplementedError(f"bincount is not implemented for {of(x.dtype)!r}")
+    if minlength < 0:
+        raise RuntimeError("minlength should be >= 0")
+    if x.ndim != 1 or (x.size and x.min() < 0):
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if weights is not None and weights.shape != x.shape:
+        raise RuntimeError("weights should be 1-d and have the same length as input")
+    out = xp(x).bincount(x, weights, minlength=minlength)
+    if weights is None:
+        return out.astype(numpy.int64)
+    return out.astype(weights.dtype if weights.dtype == numpy.float32 else numpy.float64)
+
+
+histc.defvjp(x=None, bins=None, min=None, max=None)
+bincount.defvjp(x=None, weights=None, minlength=None)

@@ -1,0 +1,106 @@
+"""Norms of vectors, and the distance between two."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from core.autograd.dispatch import primitive
+from core.autograd.inplace import write_out
+from core.backend import xp
+from core.dtype import FLOAT, of, to_numpy
+from core.ops.cast import cast
+from core.ops.choice import choose
+from core.ops.dims import axes_of, size_of
+from core.ops.elementwise import abs, minus, sign
+from core.ops.promotion import accumulates_in
+from core.ops.reduce import spread, sum
+
+__all__ = "norm dist".split()
+
+
+@primitive(name="linalg_vector_norm")
+def vector_norm(x, p, dim=None, keepdim=False):
+    """The p-norm over `dim` (an int, several, or all): sum(|x|**p) ** (1/p), or its limit.
+
+    Raises: RuntimeError for integers, and for an extreme of nothing.
+    """
+    if of(x.dtype).category != FLOAT:
+        raise RuntimeError(
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got"
+            f" {of(x.dtype).name}"
+        )
+    axes = axes_of(dim, x.ndim)
+    wide = xp(x).abs(x.astype(accumulates_in(x.dtype), copy=False))
+    return _norm(wide, p, axes, keepdim).astype(x.dtype)
+
+
+def _norm(size: Any, p: float, axes: Any, keepdim: bool) -> Any:
+    how = {"axis": axes, "keepdims": keepdim}
+    if p in (math.inf, -math.inf):
+        if not size_of(size.shape, axes):
+            raise RuntimeError(f"linalg.vector_norm cannot compute the {p} norm of no elements")
+        return size.max(**how) if p > 0 else size.min(**how)
+    if p == 0:
+        return (size != 0).sum(**how)
+    if p == 1:
+        return size.sum(**how)
+    if p == 2:
+        return xp(size).sqrt((size * size).sum(**how))
+    return (size**p).sum(**how) ** (1 / p)
+
+
+vector_norm.defvjp(
+    x=lambda g, x, out, p, dim, keepdim: _slope(
+        spread(g, x.shape, dim, keepdim), x, spread(out, x.shape, dim, keepdim), p, dim
+    ),
+    p=None,
+    dim=None,
+    keepdim=None,
+)
+
+
+def _slope(g: Any, x: Any, out: Any, p: float, dim: Any) -> Any:
+    """The gradient of a norm: zero where the norm is, shared evenly among several extremes."""
+    if p == 0:
+        return 0 * g
+    if p == 1:
+        return g * sign(x)
+    if p == 2:
+        return g * choose(out == 0, 0, x / out)
+    if p in (math.inf, -math.inf):
+        hit = abs(x) == out
+        return g * sign(x) * hit / sum(hit, dim, True)
+    if p < 1:
+        power = sign(x) * choose(x == 0, 0, abs(x) ** (p - 1))
+        return g * power * choose(out == 0, 0, out ** (1 - p))
+    if p < 2:
+        power = sign(x) * abs(x) ** (p - 1)
+    else:
+        power = x * abs(x) ** (p - 2)
+    return g * choose(out == 0, 0, power / choose(out == 0, 1, out) ** (p - 1))
+
+
+def norm(
+    input: Any,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: Any = None,
+) -> Any:
+    """The p-norm of the elements over `dim`; "fro" is the 2-norm.
+
+    Raises: RuntimeError for integers, or another name of a norm.
+    """
+    if isinstance(p, str) and p != "fro":
+        raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
+    x = input if dtype is None else cast(input, to_numpy(dtype))
+    result = vector_norm(x, 2 if p is None or p == "fro" else float(p), dim, keepdim)
+    return result if out is None else write_out(result, out)
+
+
+def dist(input: Any, other: Any, p: float = 2, *, out: Any = None) -> Any:
+    """The p-norm of input - other."""
+    result = norm(minus(input, other), p)
+    return result if out is None else write_out(result, out)
