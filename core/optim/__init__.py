@@ -1,5 +1,6 @@
 """Optimizers: how parameters move, given their gradients."""
 
+from core.optim import lr_scheduler as lr_scheduler
 from core.optim.adadelta import Adadelta as Adadelta
 from core.optim.adafactor import Adafactor as Adafactor
 from core.optim.adagrad import Adagrad as Adagrad
@@ -38,4 +39,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SGD",
+    "lr_scheduler",
 ]
