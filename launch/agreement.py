@@ -1,7 +1,6 @@
 """What the ranks agree on before a script starts: what they run, and who has which device."""
 
 import os
-import threading
 from dataclasses import dataclass
 
 from launch import devices, handshake, report, script
@@ -21,7 +20,6 @@ class Peer:
     rank: int
     pid: int
     stacks: int
-    main_thread: int
     node: int
 
 
@@ -51,7 +49,7 @@ def agree(team: Team, options: Options, wanted: Script, stacks: int) -> Agreemen
         if odd := handshake.difference(team.gather(handshake.facts(options)), hosts):
             raise UsageError(odd)
     used = _share_devices(team, options, hosts)
-    me = Peer(team.world.rank, os.getpid(), stacks, threading.get_ident(), node)
+    me = Peer(team.world.rank, os.getpid(), stacks, node)
     return Agreement(hosts, used, [peer for peer in team.gather(me) if peer.node == node])
 
 

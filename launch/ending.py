@@ -9,13 +9,11 @@ from typing import NoReturn
 from ddp.board import Board, State
 from launch import report
 from launch.ledger import Ledger
-from launch.supervisor import REPORTED
+from launch.supervisor import DEFERRING, REPORTED
 from launch.world import World
 
 # How long the reporting rank waits for others to fail in the same way ("ranks 0-3").
 GATHERING = 0.15
-# How long a rank that failed later waits for the end, so that the first one's status counts.
-DEFERRING = 3.0
 # How long an abort may take before the process leaves without it.
 ABORTING = 2.0
 

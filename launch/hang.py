@@ -61,8 +61,8 @@ def diagnosis(ranks: Sequence[Standing], folder: str) -> str:
     """The roll call with the line each rank stands at; all stacks go to a file that it names."""
     dumps = stacks.collect([(rank.peer.pid, rank.peer.stacks) for rank in ranks])
     where = []
-    for rank, dump in zip(ranks, dumps):
-        found = stacks.place(stacks.frames(dump, rank.peer.main_thread))
+    for dump in dumps:
+        found = stacks.place(stacks.frames(dump))
         where.append(f", {found}" if found else ", gave no stack (stopped?)")
     path = _save([rank.peer for rank in ranks], dumps, folder)
     note = f"launch: the stacks of all ranks are in {path}\n" if path else ""

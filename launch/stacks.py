@@ -22,6 +22,7 @@ DUMP_SIGNAL: int = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (
 # The time in which a living process writes its stacks; a stopped one never does.
 WRITING = 0.3
 _FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+_MARKS = ("Current thread", "Stack (")
 _PACKAGE = str(pathlib.Path(__file__).parent)
 _NOT_THE_USERS = (_PACKAGE, "<frozen", os.path.dirname(os.__file__))
 
@@ -47,9 +48,13 @@ def memory_file() -> int:
 
 
 def arm(fd: int) -> None:
-    """Write this process's stacks to `fd` on a fatal error and on DUMP_SIGNAL."""
+    """Write to `fd` the stacks on a fatal error, and the main thread's on DUMP_SIGNAL.
+
+    The stack of a thread that runs on meanwhile cannot be read without danger: a dump of all
+    threads ended a hanging job of the soak with a segmentation fault.
+    """
     faulthandler.enable(fd)
-    faulthandler.register(DUMP_SIGNAL, fd, all_threads=True)
+    faulthandler.register(DUMP_SIGNAL, fd, all_threads=False)
 
 
 def read(fd: int) -> str:
@@ -68,14 +73,13 @@ def collect(places: Sequence[tuple[int, int]]) -> list[str]:
     return [_read_of(pid, fd) for pid, fd in places]
 
 
-def frames(dump: str, main_thread: int = 0) -> list[Frame]:
-    """The stack of one thread of a dump, innermost first, without the launcher's frames.
+def frames(dump: str) -> list[Frame]:
+    """The last stack of a dump, of the thread that got the signal, without the launcher's frames.
 
-    The thread is the one that received the fatal signal, or `main_thread` if its number is given.
+    Innermost first.
     """
-    mark = f"0x{main_thread:016x}" if main_thread else "Current thread"
     blocks = re.split(r"\n(?=\S)", dump)
-    block = next((text for text in reversed(blocks) if mark in text.split("\n", 1)[0]), "")
+    block = next((text for text in reversed(blocks) if text.startswith(_MARKS)), "")
     found = [Frame(file, int(line), name) for file, line, name in _FRAME.findall(block)]
     ours = next((i for i, frame in enumerate(found) if frame.file.startswith(_PACKAGE)), len(found))
     inner = found[:ours]

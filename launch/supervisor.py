@@ -29,6 +29,8 @@ FORWARDING = 0.1
 # A death by SIGTERM or SIGKILL is mostly the end of a job that failed elsewhere: let that rank
 # speak first.
 YIELDING = 0.2
+# How long a rank that failed later waits for the end, so that the first one's status counts.
+DEFERRING = 3.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -173,6 +175,9 @@ def _end(world: World, ledger: Ledger, found: Verdict, child: int, dump: str) ->
             time.sleep(YIELDING)
         if ledger.claim(world.rank):
             _report(world, found, child, dump)
+        else:
+            # The rank that failed first may still be collecting what it has to say.
+            time.sleep(DEFERRING)
     ledger.unlink()
     _kill_orphans()
     time.sleep(FORWARDING)

@@ -108,6 +108,14 @@ def run(folder, ranks, *words, **how) -> Ended:
     return Job(folder, ranks, *words, **how).end()
 
 
+def alone(folder, *words, env=None):
+    """The end of one process of python that no mpiexec started."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    return subprocess.run(
+        [sys.executable, *map(str, words)], cwd=folder, env=environ, capture_output=True, text=True
+    )
+
+
 def mpiexec(ranks):
     """The command that starts ranks here, as the launcher itself would write it."""
     words = spawn.command(Options(ranks=ranks))

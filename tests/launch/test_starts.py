@@ -1,129 +1,17 @@
-"""Every way to start gives the same program, and every wrong way is one sentence and status 2."""
+"""Several ranks: they know their place, refuse to differ, keep their lines whole, start again."""
 
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from tests.launch.jobs import MPIEXEC, ROOT, is_open_mpi, mpiexec, needs_mpi, run
+from tests.launch.jobs import MPIEXEC, ROOT, alone, is_open_mpi, mpiexec, needs_mpi, run
 
-SHOWS = """
-import json, os, sys, traceback
-import __main__
-print(json.dumps({
-    "argv": sys.argv, "name": __name__, "file": __file__, "path": sys.path[0],
-    "main": __main__.__file__, "spec": str(getattr(__spec__, "name", None)),
-    "package": str(__package__), "frames": [f.filename for f in traceback.extract_stack()][-1],
-}))
-"""
-WORDS = ("--lr", "1", "-n", "-m")
-
-
-def alone(folder, *words, env=None):
-    """One process of python, without a launcher of MPI."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
-    return subprocess.run(
-        [sys.executable, *map(str, words)], cwd=folder, env=environ, capture_output=True, text=True
-    )
-
-
-# ---- the program is as under plain python ----
-
-
-@pytest.mark.parametrize("name", ["train.py", "sub/train.py"])
-def test_a_script_sees_what_it_sees_under_plain_python(name, tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / name).write_text(SHOWS)
-    plain = alone(tmp_path, name, *WORDS)
-    launched = alone(tmp_path, "-m", "launch", "-q", name, *WORDS)
-    assert json.loads(launched.stdout) == json.loads(plain.stdout)
-    assert launched.stderr == "" and launched.returncode == 0
-
-
-@pytest.mark.parametrize("module", ["package.module", "package"])
-def test_a_module_sees_what_it_sees_under_plain_python(module, tmp_path):
-    (tmp_path / "package").mkdir()
-    for name in ("__init__", "module", "__main__"):
-        (tmp_path / "package" / f"{name}.py").write_text(SHOWS if name != "__init__" else "")
-    plain = alone(tmp_path, "-m", module, *WORDS)
-    launched = alone(tmp_path, "-m", "launch", "-q", "-m", module, *WORDS)
-    assert json.loads(launched.stdout) == json.loads(plain.stdout)
-
-
-ENDS = {
-    "pass": 0,
-    "raise ValueError('boom')": 1,
-    "import sys; sys.exit(5)": 5,
-    "import sys; sys.exit()": 0,
-    "import sys; sys.exit('no data')": 1,
-    "import os; os._exit(6)": 6,
-    "import os; os._exit(0)": 70,
-    "import os; os.kill(os.getpid(), 9)": 137,
-    "raise KeyboardInterrupt": 130,
-    "def f(:": 1,
-}
-
-
-@pytest.mark.parametrize("text", ENDS)
-def test_one_rank_ends_with_the_status_of_its_script(text, tmp_path):
-    (tmp_path / "train.py").write_text(f"{text}\n")
-    ended = alone(tmp_path, "-m", "launch", "-q", "train.py")
-    assert ended.returncode == ENDS[text], ended.stderr
-    assert (ended.stderr == "") == (ended.returncode == 0)
-
-
-def test_one_rank_needs_no_mpi_and_says_one_line(tmp_path):
-    text = "import sys; assert not any(n.startswith('mpi4py') for n in sys.modules)"
-    (tmp_path / "train.py").write_text(text)
-    ended = alone(tmp_path, "-m", "launch", "train.py")
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith("launch: 1 rank on 1 host, no MPI, cpu")
-
-
-def test_help_is_help(tmp_path):
-    ended = alone(tmp_path, "-m", "launch", "--help")
-    assert ended.returncode == 0 and ended.stdout.startswith("usage: ")
-
-
-WRONG = [
-    ([], "expected a script"),
-    (["-n", "0", "train.py"], "whole number >= 1"),
-    (["--nope", "train.py"], "unknown option"),
-    (["nothere.py"], "cannot find the script 'nothere.py'"),
-    (["-n", "2", "nothere.py"], "cannot find the script 'nothere.py'"),
-    (["-m", "no.such.module"], "no module named 'no.such.module'"),
-    (["."], "'.' is a folder"),
-    (["--max-restarts", "1", "train.py"], "needs -n N"),
-    (["--log-dir", "train.py/logs", "train.py"], "cannot write log files in 'train.py/logs'"),
-]
-
-
-@pytest.mark.parametrize(("words", "says"), WRONG)
-def test_bad_use_is_one_sentence_and_status_2(words, says, tmp_path):
-    (tmp_path / "train.py").write_text("print('ran')\n")
-    ended = alone(tmp_path, "-m", "launch", *words)
-    assert ended.returncode == 2
-    assert says in ended.stderr and ended.stderr.count("\n") == 1
-    assert ended.stdout == "" and "Traceback" not in ended.stderr
-
-
-@pytest.mark.parametrize("broken", ["raise ImportError('no MPI here')", "raise RuntimeError('x')"])
-def test_a_missing_mpi_is_one_sentence_and_status_2(broken, tmp_path):
-    (tmp_path / "train.py").write_text("print('ran')\n")
-    (tmp_path / "fake" / "mpi4py").mkdir(parents=True)
-    (tmp_path / "fake" / "mpi4py" / "__init__.py").write_text(f"{broken}\n")
-    path = os.pathsep.join([str(tmp_path / "fake"), str(ROOT)])
-    ended = alone(tmp_path, "-m", "launch", "-n", "2", "train.py", env={"PYTHONPATH": path})
-    assert ended.returncode == 2
-    assert "mpi4py cannot load an MPI" in ended.stderr and "pip install mpich" in ended.stderr
-    assert ended.stderr.count("\n") == 1 and ended.stdout == ""
-
-
-# ---- several ranks ----
+pytestmark = needs_mpi
 
 WORLD = """
 import json, os, sys
@@ -135,8 +23,6 @@ print(json.dumps({**found, "argv": sys.argv}))
 """
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 @pytest.mark.parametrize("direct", [False, True])
 def test_ranks_know_their_place_and_workers_are_no_ranks(direct, tmp_path):
     (tmp_path / "world.py").write_text(WORLD)
@@ -154,8 +40,6 @@ def test_ranks_know_their_place_and_workers_are_no_ranks(direct, tmp_path):
     assert ranks[0]["MASTER_PORT"] == ranks[1]["MASTER_PORT"]
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_the_start_prints_the_command_and_one_line(tmp_path):
     (tmp_path / "train.py").write_text("pass\n")
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -189,8 +73,6 @@ ODD = {
 }
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 @pytest.mark.parametrize("kind", ODD)
 def test_ranks_that_differ_are_refused_with_one_sentence(kind, tmp_path):
     (tmp_path / "train.py").write_text("print('ran')\n")
@@ -200,12 +82,10 @@ def test_ranks_that_differ_are_refused_with_one_sentence(kind, tmp_path):
     assert ended.returncode == 2
     said = [line for line in ended.stderr.splitlines() if line.startswith("launch: ")]
     assert len(said) == 1, ended.stderr
-    assert __import__("re").search(says, said[0])
+    assert re.search(says, said[0])
     assert "ran" not in ended.stdout and "Traceback" not in ended.stderr
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_another_numpy_on_one_rank_is_named(tmp_path):
     # The metadata of a rank is that of its path: one rank gets a NumPy that says it is older.
     (tmp_path / "train.py").write_text("print('ran')\n")
@@ -223,8 +103,6 @@ def test_another_numpy_on_one_rank_is_named(tmp_path):
     assert ended.stdout == ""
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_a_rank_that_cannot_load_mpi_ends_the_job(tmp_path):
     # The others wait in MPI's start, where MPICH would leave them for ever.
     (tmp_path / "train.py").write_text("print('ran')\n")
@@ -244,8 +122,6 @@ def test_a_rank_that_cannot_load_mpi_ends_the_job(tmp_path):
     assert "ran" not in ended.stdout
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_ranks_of_another_mpi_are_refused(tmp_path):
     (tmp_path / "train.py").write_text("print('ran')\n")
     claim = {"PMI_FD": "99", "PMI_RANK": "0", "PMI_SIZE": "4"}
@@ -258,8 +134,6 @@ def test_ranks_of_another_mpi_are_refused(tmp_path):
     assert ended.stdout == ""
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_a_rank_of_one_where_slurm_claims_four_is_refused(tmp_path):
     (tmp_path / "train.py").write_text("print('ran')\n")
     claim = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
@@ -272,8 +146,6 @@ def test_a_rank_of_one_where_slurm_claims_four_is_refused(tmp_path):
 # ---- output ----
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_lines_of_ranks_are_whole_and_carry_the_rank(tmp_path):
     text = "import os\nfor i in range(2000): print(os.environ['RANK'], 'x' * (i % 90), 'end')\n"
     (tmp_path / "talk.py").write_text(text)
@@ -285,8 +157,6 @@ def test_lines_of_ranks_are_whole_and_carry_the_rank(tmp_path):
         assert [len(line) for line in mine] == [9 + i % 90 for i in range(2000)]
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_log_files_hold_each_rank_and_the_terminal_rank_0(tmp_path):
     text = "import os\nprint('rank', os.environ['RANK'])\nif os.environ['RANK'] == '1': 1 / 0\n"
     (tmp_path / "talk.py").write_text(text)
@@ -325,8 +195,6 @@ if comm.rank == 0:
 """
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_a_restarted_job_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
     results = []
     for name, words in (("calm", (9, 0, 0)), ("killed", (1, 17, 1))):
@@ -342,8 +210,6 @@ def test_a_restarted_job_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
     assert len(results[0]) == hashlib.sha256().digest_size * 2
 
 
-@pytest.mark.mpi
-@needs_mpi[1]
 def test_restarts_are_counted_and_the_last_status_is_the_jobs(tmp_path):
     (tmp_path / "train.py").write_text("import sys\nsys.exit(9)\n")
     ended = run(tmp_path, 2, "train.py", options=["--max-restarts", "1"])

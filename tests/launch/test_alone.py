@@ -1,0 +1,112 @@
+"""One process: the program is as under plain python, bad use is one sentence and status 2."""
+
+import json
+import os
+
+import pytest
+
+from tests.launch.jobs import ROOT, alone
+
+SHOWS = """
+import json, os, sys, traceback
+import __main__
+print(json.dumps({
+    "argv": sys.argv, "name": __name__, "file": __file__, "path": sys.path[0],
+    "main": __main__.__file__, "spec": str(getattr(__spec__, "name", None)),
+    "package": str(__package__), "frames": [f.filename for f in traceback.extract_stack()][-1],
+}))
+"""
+WORDS = ("--lr", "1", "-n", "-m")
+
+
+# ---- the program is as under plain python ----
+
+
+@pytest.mark.parametrize("name", ["train.py", "sub/train.py"])
+def test_a_script_sees_what_it_sees_under_plain_python(name, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / name).write_text(SHOWS)
+    plain = alone(tmp_path, name, *WORDS)
+    launched = alone(tmp_path, "-m", "launch", "-q", name, *WORDS)
+    assert json.loads(launched.stdout) == json.loads(plain.stdout)
+    assert launched.stderr == "" and launched.returncode == 0
+
+
+@pytest.mark.parametrize("module", ["package.module", "package"])
+def test_a_module_sees_what_it_sees_under_plain_python(module, tmp_path):
+    (tmp_path / "package").mkdir()
+    for name in ("__init__", "module", "__main__"):
+        (tmp_path / "package" / f"{name}.py").write_text(SHOWS if name != "__init__" else "")
+    plain = alone(tmp_path, "-m", module, *WORDS)
+    launched = alone(tmp_path, "-m", "launch", "-q", "-m", module, *WORDS)
+    assert json.loads(launched.stdout) == json.loads(plain.stdout)
+
+
+ENDS = {
+    "pass": 0,
+    "raise ValueError('boom')": 1,
+    "import sys; sys.exit(5)": 5,
+    "import sys; sys.exit()": 0,
+    "import sys; sys.exit('no data')": 1,
+    "import os; os._exit(6)": 6,
+    "import os; os._exit(0)": 70,
+    "import os; os.kill(os.getpid(), 9)": 137,
+    "raise KeyboardInterrupt": 130,
+    "def f(:": 1,
+}
+
+
+@pytest.mark.parametrize("text", ENDS)
+def test_one_rank_ends_with_the_status_of_its_script(text, tmp_path):
+    (tmp_path / "train.py").write_text(f"{text}\n")
+    ended = alone(tmp_path, "-m", "launch", "-q", "train.py")
+    assert ended.returncode == ENDS[text], ended.stderr
+    assert (ended.stderr == "") == (ended.returncode == 0)
+
+
+def test_one_rank_needs_no_mpi_and_says_one_line(tmp_path):
+    text = "import sys; assert not any(n.startswith('mpi4py') for n in sys.modules)"
+    (tmp_path / "train.py").write_text(text)
+    ended = alone(tmp_path, "-m", "launch", "train.py")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("launch: 1 rank on 1 host, no MPI, cpu")
+
+
+def test_help_is_help(tmp_path):
+    ended = alone(tmp_path, "-m", "launch", "--help")
+    assert ended.returncode == 0 and ended.stdout.startswith("usage: ")
+
+
+WRONG = [
+    ([], "expected a script"),
+    (["-n", "0", "train.py"], "whole number >= 1"),
+    (["--nope", "train.py"], "unknown option"),
+    (["nothere.py"], "cannot find the script 'nothere.py'"),
+    (["-n", "2", "nothere.py"], "cannot find the script 'nothere.py'"),
+    (["-m", "no.such.module"], "no module named 'no.such.module'"),
+    (["."], "'.' is a folder"),
+    (["--max-restarts", "1", "train.py"], "needs -n N"),
+    (["--log-dir", "train.py/logs", "train.py"], "cannot write log files in 'train.py/logs'"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), WRONG)
+def test_bad_use_is_one_sentence_and_status_2(words, says, tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    ended = alone(tmp_path, "-m", "launch", *words)
+    assert ended.returncode == 2
+    assert says in ended.stderr and ended.stderr.count("\n") == 1
+    assert ended.stdout == "" and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("broken", ["raise ImportError('no MPI here')", "raise RuntimeError('x')"])
+def test_a_missing_mpi_is_one_sentence_and_status_2(broken, tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    (tmp_path / "fake" / "mpi4py").mkdir(parents=True)
+    (tmp_path / "fake" / "mpi4py" / "__init__.py").write_text(f"{broken}\n")
+    path = os.pathsep.join([str(tmp_path / "fake"), str(ROOT)])
+    ended = alone(tmp_path, "-m", "launch", "-n", "2", "train.py", env={"PYTHONPATH": path})
+    assert ended.returncode == 2
+    assert "mpi4py cannot load an MPI" in ended.stderr and "pip install mpich" in ended.stderr
+    assert ended.stderr.count("\n") == 1 and ended.stdout == ""
