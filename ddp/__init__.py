@@ -59,7 +59,8 @@ from ddp.lifecycle import (
 )
 from ddp.sampler import DistributedSampler
 from ddp.simulate import simulate
-from ddp.sync import check_sync
+from ddp.sync import check_sync, sync_buffers
+from ddp.sync_norm import SyncBatchNorm, convert_sync_batchnorm
 from ddp.weight import backward
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "ProcessGroup",
     "RankFailedError",
     "ReduceOp",
+    "SyncBatchNorm",
     "Work",
     "agree",
     "all_gather",
@@ -89,6 +91,7 @@ __all__ = [
     "broadcast",
     "broadcast_object_list",
     "check_sync",
+    "convert_sync_batchnorm",
     "data_parallel",
     "destroy_process_group",
     "functional",
@@ -121,4 +124,5 @@ __all__ = [
     "scatter_object_list",
     "send",
     "simulate",
+    "sync_buffers",
 ]

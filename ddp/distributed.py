@@ -11,7 +11,7 @@ from core.autograd.mode import is_grad_enabled
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
 from ddp.reducer import Reducer, ShardedReducer
-from ddp.shards import Lanes, check_shards
+from ddp.shards import Lanes, check_shards, check_whole_batch
 
 
 class DistributedDataParallel(nn.Module):
@@ -59,6 +59,7 @@ class DistributedDataParallel(nn.Module):
         names, parameters = [n for n, _ in named], [p for _, p in named]
         group = self.process_group
         if shards is not None:
+            check_whole_batch(self.module, shards // group.size)
             self.lanes = Lanes(self.module, parameters, check_shards(shards, group.size))
             common = (names, parameters, group, cap, self._after_backward)
             self.reducer = ShardedReducer(self.lanes.aliases, *common)

@@ -80,7 +80,9 @@ class Reducer:
         self.weights = Weights()
         self.hook: Callable[[Bucket], Work | None] | None = None
         self.handles = [
-            self._attach(n, i, leaf) for n, lane in enumerate(self.lanes) for i, leaf in enumerate(lane)
+            self._attach(n, i, leaf)
+            for n, lane in enumerate(self.lanes)
+            for i, leaf in enumerate(lane)
         ]
 
     def leaves(self) -> list[list[Any]]:

@@ -31,6 +31,20 @@ def check_shards(shards: int, size: int) -> int:
     return shards // size
 
 
+def check_whole_batch(module: Any, count: int) -> None:
+    """None, if every layer can see its input in `count` parts.
+
+    Raises: ValueError naming a layer that needs the whole batch at once.
+    """
+    for name, layer in module.named_modules() if count > 1 else ():
+        if getattr(layer, "needs_whole_batch", False):
+            raise ValueError(
+                f"{name or 'the module'} is a {type(layer).__name__}, which needs the batches of all"
+                f" ranks at once; with {count} logical shards per rank it would see one at a time:"
+                " use as many ranks as shards, or BatchNorm"
+            )
+
+
 # ---- inputs and outputs -----------------------------------------------------------------------
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from core.autograd.value import version_of
 from core.backend import to_host
+from ddp.group import ReduceOp
 from ddp.lifecycle import default_group
 
 
@@ -34,3 +36,19 @@ def check_sync(module: Any, group: Any = None) -> str:
                 " drifted apart"
             )
     return hashlib.sha256("".join(found for _, found in mine).encode()).hexdigest()
+
+
+def sync_buffers(module: Any, how: str = "mean", group: Any = None) -> None:
+    """Give every rank the mean over ranks of a module's floating buffers, or rank 0's buffers.
+
+    Buffers of whole numbers, such as counts of batches, become rank 0's either way.
+    """
+    if how not in ("mean", "rank0"):
+        raise ValueError(f"how: expected 'mean' or 'rank0', got {how!r}")
+    pg = default_group(group)
+    for buffer in module.buffers():
+        if how == "mean" and buffer.is_floating_point():
+            pg.all_reduce(buffer.array, ReduceOp.AVG)
+        else:
+            pg.broadcast(buffer.array, 0)
+        version_of(buffer)[0] += 1

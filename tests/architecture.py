@@ -17,7 +17,7 @@ PACKAGES = ("core", "ddp", "launch")
 # a file, or a folder whose files may import each other as long as no cycle arises. A module stands
 # in the room with the longest name that is a prefix of its own.
 ROWS = [
-    ["core.dtype", "core.simulated", "core.philox", "core.size"],
+    ["core.dtype", "core.simulated", "core.philox", "core.size", "core.layout"],
     ["core.backend"],
     ["core.autograd", "core.random"],
     ["core.ops"],
@@ -30,6 +30,7 @@ ROWS = [
     [
         "core.vision",
         "core.amp",
+        "core.optim.swa_utils",
         "core.serialization",
         "core.capture",
         "core.profiler",
@@ -47,10 +48,10 @@ ROWS = [
     ["ddp.group"],
     ["ddp.guard", "ddp.current_group"],
     ["ddp.backends"],
-    ["ddp.lifecycle", "ddp.simulate"],
-    ["ddp.collectives", "ddp.consensus", "ddp.bucket", "ddp.shards", "ddp.sampler"],
-    ["ddp.reducer", "ddp.functional"],
-    ["ddp.distributed", "ddp.data_parallel", "ddp.sync_norm", "ddp.hooks", "ddp.checkpoint"],
+    ["ddp.lifecycle", "ddp.simulate", "ddp.absence", "ddp.weight", "ddp.scatter"],
+    ["ddp.collectives", "ddp.consensus", "ddp.bucket", "ddp.shards", "ddp.sampler", "ddp.sync"],
+    ["ddp.reducer", "ddp.functional", "ddp.sync_norm"],
+    ["ddp.distributed", "ddp.data_parallel", "ddp.hooks", "ddp.checkpoint"],
     ["ddp"],
     ["launch.spawn", "launch.handshake", "launch.watchdog", "launch.ending", "launch.mpi"],
     ["launch.agreement", "launch.signals", "launch.as_torch", "launch.doctor"],

@@ -1,0 +1,217 @@
+"""SyncBatchNorm: batch norm by the mean and variance of the batches of all ranks together."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+import core.nn.functional as F
+from core import nn
+from core.autograd.dispatch import primitive
+from core.autograd.value import version_of
+from core.backend import device_of, on, to_device, to_host, xp
+from core.nn.normalization import NormWithStatistics
+from core.ops.norm import affine
+from core.ops.promotion import accumulates_in
+from core.ops.shape import reshape_array
+from ddp.absence import is_absent
+from ddp.current_group import current_group
+from ddp.group import ProcessGroup
+
+
+class SyncBatchNorm(NormWithStatistics):
+    """Batch norm whose statistics, and their gradients, are those of the batches of all ranks.
+
+    Ranks may have different numbers of samples, one or none included. Where there is no group of
+    several ranks, and in eval mode, it is plain batch norm, without any collective.
+    Shape: (N, C, ...) -> the same.
+    Raises: ValueError where all ranks together have only one value per channel.
+    """
+
+    # A shard sees a part of the batch at a time, so its statistics cannot be those of the whole.
+    needs_whole_batch = True
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: ProcessGroup | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        self.process_group = process_group
+
+    def forward(self, input: Any) -> Any:
+        """The normalised input."""
+        if len(input.shape) < 2:
+            raise ValueError(f"expected at least 2D input (got {len(input.shape)}D input)")
+        group = self.process_group or current_group()
+        momentum = self._count_batch()
+        tracked = not self.training or self.track_running_stats
+        means = self.running_mean if tracked else None
+        variances = self.running_var if tracked else None
+        if group is None or group.size == 1 or not self.training:
+            by_batch = self.training or self.running_mean is None
+            w, b = self.weight, self.bias
+            return F.batch_norm(input, means, variances, w, b, by_batch, momentum, self.eps)
+        out, mean, variance, count = synchronised(input, group, self.eps)
+        if means is not None:
+            _follow(means, mean, momentum)
+            _follow(variances, variance * (count / (count - 1)), momentum)
+        if self.weight is None:
+            return out
+        shape = _channel_shape(len(input.shape))
+        return affine(out, reshape_array(self.weight, shape), reshape_array(self.bias, shape))
+
+    def _count_batch(self) -> float:
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.array += 1
+            if self.momentum is None:
+                return 1.0 / float(self.num_batches_tracked)
+        return 0.0 if self.momentum is None else self.momentum
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Any, process_group: ProcessGroup | None = None) -> Any:
+        """`module` with each batch norm in it made a SyncBatchNorm of the same parameters."""
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+            return _converted(module, cls, process_group)
+        for name, child in module.named_children():
+            new = cls.convert_sync_batchnorm(child, process_group)
+            if new is not child:
+                module.add_module(name, new)
+        return module
+
+
+def convert_sync_batchnorm(module: Any, process_group: ProcessGroup | None = None) -> Any:
+    """`module` with each batch norm in it made a SyncBatchNorm of the same parameters.
+
+    Example:
+        >>> convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(3)))[0]
+        SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+    """
+    return SyncBatchNorm.convert_sync_batchnorm(module, process_group)
+
+
+def _converted(old: Any, cls: Any, group: ProcessGroup | None) -> Any:
+    tracked = old.track_running_stats
+    new = cls(old.num_features, old.eps, old.momentum, old.affine, tracked, group)
+    for name in ("weight", "bias"):
+        new.register_parameter(name, getattr(old, name))
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        new.register_buffer(name, getattr(old, name))
+    return new.train(old.training)
+
+
+def _channel_shape(ndim: int) -> tuple[int, ...]:
+    return (1, -1) + (1,) * (ndim - 2)
+
+
+def _follow(running: Any, value: Any, momentum: float) -> None:
+    array = running.array
+    array *= array.dtype.type(1 - momentum)
+    array += (value.reshape(-1) * momentum).astype(array.dtype)
+    version_of(running)[0] += 1
+
+
+# ---- statistics over ranks --------------------------------------------------------------------
+
+
+def synchronised(x: Any, group: ProcessGroup, eps: float) -> tuple[Any, Any, Any, int]:
+    """A tensor normalised over all ranks; and the mean, the variance and the count, as arrays.
+
+    Raises: ValueError for a single value per channel.
+    """
+    shape = tuple(x.shape)
+    axes = (0, *range(2, len(shape)))
+    array = x.array
+    mean, variance, count = global_moments(array, axes, group)
+    if count <= 1:
+        raise ValueError(
+            f"rank {group.rank}: Expected more than 1 value per channel when training, got"
+            f" {count} on all ranks together (here: input size {list(shape)})"
+        )
+    scale = 1 / xp(array).sqrt(variance + eps)
+    out = standardise_over_ranks(x, mean, scale, axes, count, group)
+    return out, mean, variance, count
+
+
+def global_moments(x: Any, axes: tuple[int, ...], group: ProcessGroup) -> tuple[Any, Any, int]:
+    """The mean and variance of the arrays of all ranks, and how many values of a channel there are.
+
+    Each rank's own mean and squared deviations travel, not sums of squares, which cancel. All ranks
+    add them in rank order, so they get the same bits.
+    """
+    wide = x.astype(accumulates_in(x.dtype), copy=False)
+    count = 0 if is_absent() else math.prod(x.shape[i] for i in axes)
+    mean = wide.sum(axes, keepdims=True) / max(count, 1)
+    centred = wide - mean
+    deviations = (centred * centred).sum(axes)
+    kept = numpy.zeros(2 * deviations.size + 1)
+    if count:
+        kept[0] = count
+        kept[1:] = to_host(xp(x).concatenate([mean.reshape(-1), deviations]))
+    every = numpy.empty((group.size, kept.size))
+    gathered = _travelling(every, group)
+    group.all_gather_into_tensor(gathered, _travelling(kept, group))
+    return (*_combined(to_host(gathered), mean), int(to_host(gathered)[:, 0].sum()))
+
+
+def _travelling(array: Any, group: ProcessGroup) -> Any:
+    """A host array as the kind of array that the group moves."""
+    if group.array_type is numpy.ndarray:
+        return array
+    return to_device(array, device_of(group.array_type(0)))
+
+
+def _combined(every: Any, like: Any) -> tuple[Any, Any]:
+    counts, (means, deviations) = every[:, :1], numpy.split(every[:, 1:], 2, axis=1)
+    total = max(counts.sum(), 1.0)
+    mean = (counts * means).sum(0) / total
+    variance = (deviations + counts * (means - mean) ** 2).sum(0) / total
+    both = [part.reshape(like.shape).astype(like.dtype) for part in (mean, variance)]
+    device = device_of(like)
+    return to_device(both[0], device), to_device(both[1], device)
+
+
+@primitive(label="SyncBatchNormBackward0")
+def standardise_over_ranks(x, mean, scale, axes, count, group):  # type: ignore[no-untyped-def]
+    """(x - mean) * scale, where these are statistics over axes and ranks of `x`."""
+    out = x - mean
+    out *= scale
+    return out.astype(x.dtype, copy=False)
+
+
+standardise_over_ranks.defvjp(
+    x=lambda g, x, mean, scale, axes, count, group: pull_over_ranks(
+        g, x, mean, scale, axes, count, group
+    ),
+    mean=None,
+    scale=None,
+    axes=None,
+    count=None,
+    group=None,
+)
+
+
+@primitive
+def pull_over_ranks(g, x, mean, scale, axes, count, group):  # type: ignore[no-untyped-def]
+    """The gradient that `g` gives the argument `x`, of which all ranks' means are functions."""
+    out = x - mean
+    out *= scale
+    sums = xp(x).stack([g.sum(axes, dtype=out.dtype), (g * out).sum(axes, dtype=out.dtype)])
+    if is_absent():
+        sums *= 0
+    travelling = sums if type(sums) is group.array_type else _travelling(to_host(sums), group)
+    group.all_reduce(travelling)
+    with on(device_of(x)):
+        means = to_device(to_host(travelling), device_of(x)) / sums.dtype.type(count)
+    at = _channel_shape(x.ndim)
+    out *= means[1].reshape(at)
+    out += means[0].reshape(at)
+    return ((g - out) * scale).astype(x.dtype, copy=False)
