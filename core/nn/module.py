@@ -312,7 +312,7 @@ class Module(Hooked, Placed, Stateful):
         extra = self.extra_repr()
         first = extra.split("\n") if extra else []
         children = [
-            f"({name}): {_indented(repr(module), 2)}" for name, module in self._modules.items()
+            f"({name}): {indented(repr(module), 2)}" for name, module in self._modules.items()
         ]
         lines = first + children
         if not lines:
@@ -322,7 +322,8 @@ class Module(Hooked, Placed, Stateful):
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
 
-def _indented(text: str, spaces: int) -> str:
+def indented(text: str, spaces: int) -> str:
+    """A text whose lines after the first are moved to the right."""
     first, *rest = text.split("\n")
     return "\n".join([first, *(" " * spaces + line for line in rest)])
 

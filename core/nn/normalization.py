@@ -333,9 +333,7 @@ class GroupNorm(Module):
 class LocalResponseNorm(Module):
     """Each element divided by a power of the mean square of the channels around it."""
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-    ) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size = size
         self.alpha = alpha

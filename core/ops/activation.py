@@ -45,9 +45,7 @@ def silu_slope(x: Any, s: Any) -> Any:
 def softplus_at(x, beta, threshold):
     """Elementwise log(1 + exp(beta x)) / beta; x itself where beta x is above the threshold."""
     module = xp(x)
-    return module.where(
-        x * beta > threshold, x, module.logaddexp(x * beta, x.dtype.type(0)) / beta
-    )
+    return module.where(x * beta > threshold, x, module.logaddexp(x * beta, x.dtype.type(0)) / beta)
 
 
 softplus_at.op.label = "SoftplusBackward0"
@@ -233,9 +231,7 @@ def softshrink_at(x, width):
     return module.where(x > width, x - width, module.where(x < -width, x + width, zero))
 
 
-softshrink_at.defvjp(
-    x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None
-)
+softshrink_at.defvjp(x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None)
 
 
 @primitive(label="HardshrinkBackward0")
@@ -244,6 +240,4 @@ def hardshrink_at(x, width):
     return xp(x).where((x > width) | (x < -width), x, x.dtype.type(0))
 
 
-hardshrink_at.defvjp(
-    x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None
-)
+hardshrink_at.defvjp(x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None)

@@ -140,8 +140,9 @@ def length(x, axes, keepdim):
 
 
 length.defvjp(
-    x=lambda g, x, axes, keepdim, x_shape: x
-    * spread(g * inverse(length(x, axes, True), keepdim, g), x_shape, axes, keepdim),
+    x=lambda g, x, axes, keepdim, x_shape: (
+        x * spread(g * inverse(length(x, axes, True), keepdim, g), x_shape, axes, keepdim)
+    ),
     axes=None,
     keepdim=None,
 )

@@ -96,3 +96,41 @@ CONVOLUTIONS = [
     case("ConvTranspose2d", 4, 6, (3, 2), groups=2, dilation=2, bias=False, x=((4, 5, 6),)),
     case("ConvTranspose3d", 2, 3, 2, stride=2, x=((2, 2, 4, 2, 3),)),
 ]
+
+RECURRENT = [
+    case("RNN", 3, 4, x=((5, 2, 3),)),
+    case("RNN", 3, 4, 2, nonlinearity="relu", batch_first=True, x=((2, 5, 3), (2, 2, 4))),
+    case("GRU", 3, 4, x=((5, 2, 3),)),
+    case("GRU", 3, 4, 2, bias=False, bidirectional=True, x=((5, 2, 3), (4, 2, 4))),
+    case("LSTM", 3, 4, x=((5, 2, 3),)),
+    case("LSTM", 3, 4, 2, bidirectional=True, batch_first=True, x=((2, 5, 3),)),
+    case("LSTM", 3, 4, 2, bidirectional=True, proj_size=2, x=((5, 2, 3),)),
+    case("LSTM", 3, 4, x=((5, 3),)),
+    case("RNNCell", 3, 4, x=((2, 3),)),
+    case("RNNCell", 3, 4, bias=False, nonlinearity="relu", x=((2, 3), (2, 4))),
+    case("GRUCell", 3, 4, x=((2, 3), (2, 4))),
+    case("LSTMCell", 3, 4, x=((3,),)),
+]
+
+LOOKUPS = [
+    case("Embedding", 7, 3, x=(Ints(7, 2, 4),)),
+    case("Embedding", 7, 3, padding_idx=2, x=(Ints(7, 2, 40),)),
+    case("Embedding", 7, 3, padding_idx=-1, max_norm=1.0, x=(Ints(7, 2, 40),)),
+    case("Embedding", 7, 3, scale_grad_by_freq=True, x=(Ints(7, 40),)),
+    case("EmbeddingBag", 7, 3, x=(Ints(7, 5, 4),)),
+    case("EmbeddingBag", 7, 3, mode="sum", padding_idx=2, x=(Ints(7, 5, 4),)),
+    case("EmbeddingBag", 7, 3, mode="max", x=(Ints(7, 5, 4),)),
+]
+
+ATTENTION = [
+    case("MultiheadAttention", 4, 2, x=((5, 3, 4), (6, 3, 4), (6, 3, 4))),
+    case("MultiheadAttention", 4, 2, bias=False, batch_first=True, x=((3, 5, 4),) * 3),
+    case("MultiheadAttention", 4, 2, kdim=3, vdim=5, x=((5, 3, 4), (6, 3, 3), (6, 3, 5))),
+    case("MultiheadAttention", 4, 2, add_bias_kv=True, add_zero_attn=True, x=((5, 4),) * 3),
+    case("TransformerEncoderLayer", 4, 2, 6, 0.0, x=((5, 3, 4),)),
+    case("TransformerEncoderLayer", 4, 2, 6, 0.0, "gelu", norm_first=True, x=((5, 3, 4),)),
+    case("TransformerEncoderLayer", 4, 2, 6, 0.0, batch_first=True, bias=False, x=((5, 3, 4),)),
+    case("TransformerDecoderLayer", 4, 2, 6, 0.0, x=((5, 3, 4), (6, 3, 4))),
+    case("TransformerDecoderLayer", 4, 2, 6, 0.0, norm_first=True, x=((5, 3, 4), (6, 3, 4))),
+    case("Transformer", 4, 2, 2, 1, 6, 0.0, x=((5, 3, 4), (6, 3, 4))),
+]

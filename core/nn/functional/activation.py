@@ -101,9 +101,7 @@ def selu(input: Any, inplace: bool = False) -> Any:
     return written(input, activation.elu_at(input, alpha, scale, 1.0), inplace)
 
 
-def hardtanh(
-    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Any:
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """Elementwise input, kept between two numbers."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
@@ -199,9 +197,7 @@ def glu(input: Any, dim: int = -1) -> Any:
     axis = axis_of(dim, len(input.shape))
     n = input.shape[axis]
     if n % 2:
-        raise RuntimeError(
-            f"Halving dimension must be even, but dimension {axis} is size {n}"
-        )
+        raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {n}")
     half = n // 2
     first, second = slice_axis(input, axis, 0, half), slice_axis(input, axis, half, half)
     return first * exponential.sigmoid(second)
@@ -224,9 +220,7 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
     return _normalised(softmax_axis, input, dim, dtype)
 
 
-def log_softmax(
-    input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
-) -> Any:
+def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """The logarithm of softmax along `dim`."""
     return _normalised(log_softmax_axis, input, dim, dtype)
 

@@ -167,9 +167,7 @@ def group_norm(
     grouped = reshape_array(input, (shape[0], num_groups, -1))
     out, _, _ = standardised(grouped, (2,), eps)
     ndim = len(shape)
-    return scaled(
-        reshape_array(out, shape), _per_channel(weight, ndim), _per_channel(bias, ndim)
-    )
+    return scaled(reshape_array(out, shape), _per_channel(weight, ndim), _per_channel(bias, ndim))
 
 
 def local_response_norm(
@@ -191,9 +189,7 @@ def local_response_norm(
     return input / (total * (alpha / size) + k) ** beta
 
 
-def normalize(
-    input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None
-) -> Any:
+def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Any:
     """The input divided by its p-norm along `dim`, or by `eps` where that is larger."""
     ndim = len(input.shape)
     axes = tuple(axis_of(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))

@@ -1,0 +1,205 @@
+"""Attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.autograd.value import wrap
+from core.backend import xp
+from core.nn.functional.dropout import dropout
+from core.nn.functional.linear import linear
+from core.ops.attention import attention, attention_weights, causal_mask, repeated_heads
+from core.ops.join import cat
+from core.ops.linalg import matmul
+from core.ops.reduce import mean
+from core.ops.shape import reshape_array, transpose
+
+__all__ = "multi_head_attention_forward scaled_dot_product_attention".split()
+
+
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """softmax(query @ key.T * scale + mask) @ value; a bool mask is True where a key takes part.
+
+    Shape: (..., L, E), (..., S, E), (..., S, F) -> (..., L, F).
+    Source: Vaswani et al. (2017).
+    """
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(
+            "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+        )
+    if enable_gqa:
+        heads = query.shape[-3]
+        key = repeated_heads(key, heads // key.shape[-3])
+        value = repeated_heads(value, heads // value.shape[-3])
+    return attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
+
+
+def float_mask(mask: Any, other: Any, dtype: Any, name: str) -> Any:
+    """A mask to be added: minus infinity where a bool mask is True.
+
+    Raises: RuntimeError for a mask of whole numbers.
+    """
+    if mask is None:
+        return None
+    kind = mask.array.dtype.kind
+    if kind not in "bfV":
+        raise RuntimeError(f"only bool and floating types of {name} are supported")
+    if kind != "b":
+        return mask
+    module = xp(mask.array)
+    zero, low = dtype.numpy.type(0), dtype.numpy.type(-float("inf"))
+    return wrap(module.where(mask.array, low, zero))
+
+
+def _projected(query: Any, key: Any, value: Any, weights: Any, bias: Any) -> list[Any]:
+    """The inputs times their weights: one matrix in three parts, or three matrices."""
+    width = query.shape[-1]
+    if not isinstance(weights, tuple):
+        if query is key and key is value:
+            both = linear(query, weights, bias)
+            return [both[..., i * width : (i + 1) * width] for i in range(3)]
+        weights = tuple(weights[i * width : (i + 1) * width] for i in range(3))
+    each = [None] * 3 if bias is None else [bias[i * width : (i + 1) * width] for i in range(3)]
+    xs = (query, key, value)
+    return [linear(x, w, b) for x, w, b in zip(xs, weights, each, strict=True)]
+
+
+def _heads(x: Any, heads: int) -> Any:
+    """(L, N, E) -> (N, heads, L, E / heads)."""
+    length, batch, width = x.shape
+    return transpose(reshape_array(x, (length, batch * heads, width // heads)), 0, 1).reshape(
+        batch, heads, length, width // heads
+    )
+
+
+def _with_row(x: Any, row: Any) -> Any:
+    """(L, N, E) with one more step, the same for each sample."""
+    return cat([x, row.expand(1, x.shape[1], x.shape[2])], 0)
+
+
+def _widened(mask: Any, by: int) -> Any:
+    if mask is None or not by:
+        return mask
+    zeros = xp(mask.array).zeros((*mask.array.shape[:-1], by), mask.array.dtype)
+    return wrap(xp(mask.array).concatenate([mask.array, zeros], -1))
+
+
+def _merged_mask(attn: Any, padding: Any, batch: int, heads: int) -> Any:
+    """One mask (N or 1, heads or 1, L or 1, S) to be added."""
+    if attn is not None:
+        shape = tuple(attn.shape)
+        if len(shape) == 3:
+            attn = reshape_array(attn, (batch, heads, *shape[1:]))
+        else:
+            attn = reshape_array(attn, (1, 1, *shape))
+    if padding is None:
+        return attn
+    padding = reshape_array(padding, (batch, 1, 1, -1))
+    return padding if attn is None else attn + padding
+
+
+def check_heads(query: Any, embed_dim: int, heads: int) -> None:
+    """Raise unless the query's width is the layer's, which the heads must divide."""
+    if query.shape[-1] != embed_dim:
+        raise AssertionError(
+            f"was expecting embedding dimension of {embed_dim}, but got {query.shape[-1]}"
+        )
+    if embed_dim % heads:
+        raise AssertionError(f"embed_dim {embed_dim} not divisible by num_heads {heads}")
+
+
+def multi_head_attention_forward(
+    query: Any,
+    key: Any,
+    value: Any,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Any,
+    in_proj_bias: Any,
+    bias_k: Any,
+    bias_v: Any,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Any,
+    out_proj_bias: Any,
+    training: bool = True,
+    key_padding_mask: Any = None,
+    need_weights: bool = True,
+    attn_mask: Any = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Any = None,
+    k_proj_weight: Any = None,
+    v_proj_weight: Any = None,
+    static_k: Any = None,
+    static_v: Any = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Any, Any]:
+    """Attention in several heads, each over a part of the projected width; and its weights.
+
+    Shape: (L, N, E), (S, N, *), (S, N, *) -> (L, N, E) and (N, L, S); the batch may be left out.
+    """
+    batched = len(query.shape) == 3
+    alike = query is key and key is value
+    query, key, value = _with_batch(query, key, value, batched)
+    check_heads(query, embed_dim_to_check, num_heads)
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight)
+    projection = separate if use_separate_proj_weight else in_proj_weight
+    same = (query, query, query) if alike else (query, key, value)
+    q, k, v = _projected(*same, projection, in_proj_bias)
+    more = 0
+    if bias_k is not None:
+        k, v, more = _with_row(k, bias_k), _with_row(v, bias_v), 1
+    length, batch = q.shape[:2]
+    q, k, v = (_heads(x, num_heads) for x in (q, k, v))
+    if add_zero_attn:
+        k, v, more = _zero_step(k), _zero_step(v), more + 1
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+    mask = _widened(float_mask(attn_mask, None, q.dtype, "attn_mask"), more)
+    padding = _padding(key_padding_mask, batched, q.dtype, more)
+    mask = _merged_mask(mask, padding, batch, num_heads)
+    p = dropout_p if training else 0.0
+    options = (mask, p, need_weights, average_attn_weights)
+    out, weights = _attend(q, k, v, *options)
+    rows = reshape_array(out.permute(2, 0, 1, 3), (length * batch, -1))
+    out = reshape_array(linear(rows, out_proj_weight, out_proj_bias), (length, batch, -1))
+    if batched:
+        return out, weights
+    return out.squeeze(1), None if weights is None else weights.squeeze(0)
+
+
+def _with_batch(query: Any, key: Any, value: Any, batched: bool) -> tuple[Any, Any, Any]:
+    if batched:
+        return query, key, value
+    return query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+
+
+def _zero_step(x: Any) -> Any:
+    zeros = xp(x.array).zeros((*x.shape[:2], 1, x.shape[3]), x.array.dtype)
+    return cat([x, wrap(zeros)], 2)
+
+
+def _padding(mask: Any, batched: bool, dtype: Any, more: int) -> Any:
+    if mask is not None and not batched:
+        mask = mask.unsqueeze(0)
+    return _widened(float_mask(mask, None, dtype, "key_padding_mask"), more)
+
+
+def _attend(
+    q: Any, k: Any, v: Any, mask: Any, p: float, need_weights: bool, average: bool
+) -> tuple[Any, Any]:
+    if not need_weights:
+        return attention(q, k, v, mask, p, False, None), None
+    weights = attention_weights(q, k, mask, False, None)
+    weights = dropout(weights, p) if p else weights
+    return matmul(weights, v), mean(weights, 1) if average else weights

@@ -1,0 +1,165 @@
+"""Tables of vectors, read at indices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from core.autograd.dispatch import version_of
+from core.autograd.value import wrap
+from core.backend import xp
+from core.ops.creation import full
+from core.ops.embedding import weigh_gradient
+from core.ops.gather import add_rows, select_rows
+from core.ops.scatter_reduce import scatter_reduce
+from core.ops.shape import broadcast_array, reshape_array
+
+__all__ = "embedding embedding_bag one_hot".split()
+
+
+def check_indices(input: Any, count: int) -> None:
+    """Raise unless the indices are whole numbers below `count`."""
+    x = input.array
+    if x.dtype.name not in ("int64", "int32"):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types:"
+            f" Long, Int; but got {input.dtype} instead (while checking arguments for embedding)"
+        )
+    if x.size and not (int(x.min()) >= 0 and int(x.max()) < count):
+        raise IndexError("index out of range in self")
+
+
+def _bounded(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
+    """Scale the rows that are read down to `max_norm`, in place."""
+    module = xp(indices)
+    rows = module.unique(indices)
+    part = weight.array[rows]
+    norms = (module.abs(part) ** norm_type).sum(1, keepdims=True) ** (1 / norm_type)
+    scale = module.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0).astype(part.dtype)
+    weight.array[rows] = part * scale
+    version_of(weight)[0] += 1
+
+
+def _rows(flat: Any, weight: Any, padding_idx: int | None, by_frequency: bool) -> Any:
+    """The rows at a vector of indices; the gradient of some of them is weighed."""
+    out = select_rows(weight, 0, wrap(flat))
+    factor = None
+    if padding_idx is not None:
+        factor = (flat != padding_idx).astype(weight.array.dtype)
+    if by_frequency:
+        counts = xp(flat).bincount(flat, minlength=weight.shape[0])[flat]
+        share = (1 / counts).astype(weight.array.dtype)
+        factor = share if factor is None else factor * share
+    return out if factor is None else weigh_gradient(out, factor.reshape(-1, 1))
+
+
+def embedding(
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    """The rows of `weight` at the indices; gradients are dense.
+
+    Shape: (*), (V, D) -> (*, D).
+    """
+    check_indices(input, weight.shape[0])
+    if padding_idx is not None:
+        padding_idx %= weight.shape[0]
+    flat = input.array.reshape(-1)
+    if max_norm is not None:
+        _bounded(weight, flat, max_norm, norm_type)
+    out = _rows(flat, weight, padding_idx, scale_grad_by_freq)
+    return reshape_array(out, (*input.shape, weight.shape[1]))
+
+
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Any:
+    """The sum, mean or largest of the rows of each bag: a row of indices, or a run from an offset.
+
+    Shape: (B, N), (V, D) -> (B, D); or (N,), (V, D), offsets (B,) -> (B, D).
+    """
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported"
+            f" for mode='sum' (got mode='{mode}')."
+        )
+    check_indices(input, weight.shape[0])
+    flat = input.array.reshape(-1)
+    if max_norm is not None:
+        _bounded(weight, flat, max_norm, norm_type)
+    bag, count = _bags(input, offsets, include_last_offset)
+    rows = _rows(flat, weight, padding_idx, scale_grad_by_freq)
+    kept = xp(flat).ones(flat.shape, bool) if padding_idx is None else flat != padding_idx
+    if per_sample_weights is not None:
+        rows = rows * reshape_array(per_sample_weights, (-1, 1))
+    if mode == "max":
+        return _largest(rows, bag, kept, count)
+    keep = wrap(kept.astype(weight.array.dtype).reshape(-1, 1))
+    total = add_rows(rows * keep, 0, wrap(bag), (count, weight.shape[1]))
+    if mode == "sum":
+        return total
+    sizes = xp(flat).bincount(bag[kept], minlength=count)
+    divisor = xp(flat).maximum(sizes, 1).astype(weight.array.dtype)
+    return total / wrap(divisor.reshape(-1, 1))
+
+
+def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
+    """The number of the bag that each index belongs to, and how many bags there are."""
+    module = xp(input.array)
+    if len(input.shape) == 2:
+        if offsets is not None:
+            raise ValueError("if input is 2D, then offsets has to be None")
+        rows, width = input.shape
+        return module.arange(rows).repeat(width), rows
+    if offsets is None:
+        raise ValueError("offsets has to be a 1D Tensor but got None")
+    starts = offsets.array[:-1] if include_last else offsets.array
+    places = module.arange(input.array.size)
+    return module.searchsorted(starts, places, side="right") - 1, starts.size
+
+
+def _largest(rows: Any, bag: Any, kept: Any, count: int) -> Any:
+    width = rows.shape[1]
+    rows = select_rows(rows, 0, wrap(xp(bag).flatnonzero(kept)))
+    index = wrap(bag[kept].reshape(-1, 1))
+    start = full((count, width), 0.0, dtype=rows.dtype, device=rows.device)
+    index = broadcast_array(index, (rows.shape[0], width))
+    return scatter_reduce(start, 0, index, rows, "amax", include_self=False)
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """A new last dim of zeros with a one at each class.
+
+    Dtype: int64.
+    """
+    x = tensor.array
+    if x.dtype != numpy.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if x.size and int(x.min()) < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        if not x.size:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        num_classes = int(x.max()) + 1
+    if x.size and int(x.max()) >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    places = xp(x).arange(num_classes)
+    return wrap((x[..., None] == places).astype(numpy.int64))

@@ -1,0 +1,64 @@
+"""Attention: values averaged with weights that queries and keys give."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from core.autograd.dispatch import composite
+from core.autograd.value import wrap
+from core.backend import xp
+from core.ops.choice import choose
+from core.ops.dropout import dropped
+from core.ops.linalg import matmul
+from core.ops.loss import softmax_axis
+from core.ops.shape import reshape_array, transpose
+
+
+@composite
+def attention(q, k, v, mask, p, is_causal, scale):
+    """softmax(q @ k.T * scale + mask) @ v over the last two dims, with dropout of the weights.
+
+    Shape: (..., L, E), (..., S, E), (..., S, F), (..., L, S) or None -> (..., L, F).
+    """
+    weights = attention_weights(q, k, mask, is_causal, scale)
+    if p:
+        weights = dropped(weights, p, tuple(weights.shape))
+    return matmul(weights, v)
+
+
+def attention_weights(q: Any, k: Any, mask: Any, is_causal: bool, scale: float | None) -> Any:
+    """How much each query takes of each value; a bool mask keeps where True, another is added."""
+    if scale is None:
+        scale = 1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0
+    scores = matmul(q * scale, transpose(k, -2, -1))
+    if is_causal:
+        scores = masked(scores, causal_mask(scores))
+    if mask is not None:
+        scores = masked(scores, mask) if mask.array.dtype.kind == "b" else scores + mask
+    out = softmax_axis(scores, len(scores.shape) - 1)
+    if mask is not None and mask.array.dtype.kind == "b":
+        # A query that may look at nothing gets zeros, as in PyTorch, not NaN.
+        out = choose(wrap(mask.array.any(-1, keepdims=True)), out, 0)
+    return out
+
+
+def masked(scores: Any, keep: Any) -> Any:
+    """The scores where `keep` is True, minus infinity elsewhere."""
+    return choose(keep, scores, -math.inf)
+
+
+def causal_mask(scores: Any) -> Any:
+    """True where a key is not later than the query, for scores (..., L, S)."""
+    module = xp(scores.array)
+    length, size = scores.shape[-2:]
+    return wrap(module.arange(size) <= module.arange(length).reshape(-1, 1))
+
+
+def repeated_heads(x: Any, times: int) -> Any:
+    """Each head of (..., H, S, E) so many times in a row."""
+    if times == 1:
+        return x
+    shape = tuple(x.shape)
+    wide = reshape_array(x, (*shape[:-2], 1, *shape[-2:])).expand(*shape[:-2], times, *shape[-2:])
+    return reshape_array(wide, (*shape[:-3], shape[-3] * times, *shape[-2:]))
