@@ -177,3 +177,51 @@ def to_device(array: Any, device: Device) -> Any:
         if type(array) is numpy.ndarray:
             return cuda_module().asarray(array)
         return array.copy()
+
+
+# ---- memory -----------------------------------------------------------------------------------
+
+
+def owner(array: Any) -> Any:
+    """The array whose memory `array` is a part of; itself where it has its own."""
+    base = array.base
+    return base if type(base) is type(array) else array
+
+
+def address(array: Any) -> int:
+    """Where the first element lies in memory."""
+    if isinstance(array, numpy.ndarray):
+        return array.__array_interface__["data"][0]
+    return array.data.ptr
+
+
+def offset_of(array: Any) -> int:
+    """How many bytes the first element lies after the first one of the memory's owner."""
+    whole = owner(array)
+    return 0 if whole is array else address(array) - address(whole)
+
+
+def strided(array: Any, shape: Any, strides: Any, offset: int) -> Any:
+    """A view of the memory of `array`; `strides`, and `offset` from its owner's start, in bytes."""
+    whole = owner(array)
+    if not isinstance(array, numpy.ndarray):
+        return type(array)(shape, array.dtype, whole.data + offset, strides)
+    if not whole.flags.forc:  # memory that came with gaps is no buffer
+        return numpy.asarray(_Window(whole, shape, strides, offset)).view(array.dtype)
+    out = type(array)(shape, array.dtype, whole, offset if 0 not in shape else 0, strides)
+    if type(array) is not numpy.ndarray:
+        out.place = array.place
+    return out
+
+
+class _Window:
+    """What NumPy reads to make a view of memory that it may not slice as a buffer."""
+
+    def __init__(self, whole: Any, shape: Any, strides: Any, offset: int) -> None:
+        start, read_only = whole.__array_interface__["data"]
+        self.__array_interface__ = whole.__array_interface__ | {
+            "shape": tuple(shape),
+            "strides": tuple(strides),
+            "data": (start + offset, read_only),
+        }
+        self.whole = whole

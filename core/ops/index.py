@@ -1,55 +1,27 @@
-"""Indexing: parts of a tensor read, and written."""
+"""Indexing: parts of a tensor read, x[key], and written, x[key] = v."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
 
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import forbid_leaf, with_grad_off, write_recorded
+from core.autograd.inplace import forbid_leaf, write_recorded
 from core.autograd.mode import mode
-from core.autograd.value import Value, wrap
-from core.backend import xp
+from core.autograd.value import Value, version_of, wrap
+from core.backend import device_of, to_device, xp
+from core.dtype import of
+from core.ops import cast
+from core.ops.key import FULL, Key, parsed, plain_slice
+from core.ops.parts import alias_at, item_at, new_axis_at, slice_at
+from core.ops.positions import add_at, add_flat
+from core.ops.shape import broadcast_array, reshape_array
+
+__all__ = ["index_put"]
 
 # ---- reading ----------------------------------------------------------------------------------
-
-
-@primitive(view=True, label=lambda node: "SliceBackward0")
-def select(x, key):
-    """The part of `x` at a key of ints, slices, None and Ellipsis: a view."""
-    return x[key]
-
-
-select.defvjp(x=lambda g, key, x_shape: put_zeros(g, key, x_shape, False), key=None)
-
-
-@primitive(label="IndexBackward0")
-def take_items(x, key):
-    """The elements of `x` at a key that holds arrays of ints or bools: a copy."""
-    return x[key]
-
-
-take_items.defvjp(x=lambda g, key, x_shape: put_zeros(g, key, x_shape, True), key=None)
-
-
-@primitive
-def put_zeros(g, key, shape, additive):
-    """Zeros of `shape` with `g` added at `key`; `additive` where the key may repeat a place."""
-    out = xp(g).zeros(shape, g.dtype)
-    if additive:
-        xp(g).add.at(out, key, g)
-    else:
-        out[key] = g
-    return out
-
-
-put_zeros.defvjp(
-    g=lambda h, key, additive: take_items(h, key) if additive else select(h, key),
-    key=None,
-    shape=None,
-    additive=None,
-)
 
 
 def getitem(x: Any, key: Any) -> Any:
@@ -57,112 +29,129 @@ def getitem(x: Any, key: Any) -> Any:
 
     Raises: IndexError as PyTorch.
     """
-    key, advanced = plain_key(key, x)
-    return take_items(x, key) if advanced else select(x, key)
+    kind = type(key)
+    if kind is int:
+        if not x.array.ndim:
+            parsed(key, x)
+        _check_item(x.array.shape, key)
+        return item_at(x, (key,))
+    if kind is slice and x.array.ndim:
+        return slice_at(x, (plain_slice(key),))
+    taken = parsed(key, x)
+    if not taken.arrays:
+        return viewed(x, taken)
+    part = x if taken.trivial else viewed(x, taken)
+    return take_items(part, taken.arrays)
 
 
-def plain_key(key: Any, x: Any) -> tuple[tuple[Any, ...], bool]:
-    """`key` as a tuple without tensors, and whether it selects by arrays."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if isinstance(key, list) and any(isinstance(k, (slice, type(None))) for k in key):
-        parts = tuple(key)
-    out = []
-    advanced = False
-    for part in parts:
-        part = _plain_part(part, x)
-        advanced = advanced or not (
-            part is None or part is Ellipsis or isinstance(part, (int, slice))
-        )
-        out.append(part)
-    if len(out) == 1 and isinstance(out[0], bool):
-        advanced = True
-    _check_count(out, x.array.ndim)
-    return tuple(out), advanced
+def _check_item(shape: tuple[int, ...], index: int, axis: int = 0) -> None:
+    n = shape[axis]
+    if not -n <= index < n:
+        raise IndexError(f"index {index} is out of bounds for dimension {axis} with size {n}")
 
 
-def _plain_part(part: Any, x: Any) -> Any:
-    if isinstance(part, Value):
-        part = part.array
-    if part is None or part is Ellipsis:
-        return part
-    if isinstance(part, slice):
-        return _plain_slice(part)
-    if isinstance(part, (bool, numpy.bool_)):
-        return xp(x.array).asarray(bool(part))
-    if isinstance(part, (int, numpy.integer)):
-        return int(part)
-    if isinstance(part, (list, tuple, range)):
-        part = _list_index(part, x)
-    if not hasattr(part, "dtype"):
-        raise IndexError(
-            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are"
-            f" valid indices (got {type(part).__name__})"
-        )
-    return _array_index(part)
+def viewed(x: Any, key: Key) -> Any:
+    """The part of `x` that the ints, slices, None and Ellipsis of a key name; a view."""
+    last = next((part for part in reversed(key.view) if part is not Ellipsis), Ellipsis)
+    if last is Ellipsis:
+        return alias_at(x, key.view or (...,))
+    if last is None:
+        return new_axis_at(x, key.view)
+    return item_at(x, key.view) if isinstance(last, int) else slice_at(x, key.view)
 
 
-def _plain_slice(part: slice) -> slice:
-    bounds = [int(b) if b is not None else None for b in (part.start, part.stop, part.step)]
-    if bounds[2] is not None and bounds[2] <= 0:
-        raise ValueError("step must be greater than zero")
-    return slice(*bounds)
+@primitive(name="index")
+def take_items(x, key):
+    """The elements of `x` at a key of full slices and arrays of ints or bools: a copy."""
+    last = key[-1]
+    if last.dtype != bool and all(part is FULL for part in key[:-1]):
+        return x.take(last, len(key) - 1)  # faster than x[key], and row-major
+    return xp(x).ascontiguousarray(x[key])
 
 
-def _list_index(part: Any, x: Any) -> Any:
-    items = [p.array if isinstance(p, Value) else p for p in part]
-    array = numpy.asarray(items)
-    if not array.size:
-        array = array.astype(numpy.int64)
-    return xp(x.array).asarray(array)
+take_items.defvjp(x=lambda g, key, x_shape: add_items(g, key, x_shape), key=None)
 
 
-def _array_index(part: Any) -> Any:
-    kind = part.dtype.kind
-    if kind == "f" or kind == "V":
-        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    if part.dtype == numpy.uint8:
-        return part.astype(bool)
-    if part.ndim == 0 and kind != "b":
-        return int(part)
-    return part
+@primitive(label="IndexPutBackward0")
+def add_items(g, key, shape):
+    """Zeros of `shape` with `g` added at a key of full slices and arrays."""
+    if len(key) == 1 and key[0].dtype == bool:
+        out = xp(g).zeros(shape, g.dtype)
+        out[key] = g
+        return out
+    return add_flat(g, places_of(key, shape, xp(g)), shape)
 
 
-def _check_count(parts: list[Any], ndim: int) -> None:
-    used = 0
-    for part in parts:
-        if part is None or part is Ellipsis:
-            continue
-        used += part.ndim if getattr(part, "dtype", None) == bool else 1
-    if used > ndim:
-        raise IndexError(
-            f"too many indices for tensor of dimension {ndim}"
-            if ndim
-            else "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor"
-            " to a number"
-        )
+add_items.defvjp(g=lambda h, key: take_items(h, key), key=None, shape=None)
+
+
+def places_of(key: tuple[Any, ...], shape: tuple[int, ...], module: Any) -> Any:
+    """The flat places in `shape` of the elements at a key of full slices and arrays."""
+    axes = sum(part.ndim if getattr(part, "dtype", None) == bool else 1 for part in key)
+    inner = math.prod(shape[axes:])
+    lead = module.arange(math.prod(shape[:axes])).reshape(shape[:axes])
+    places = lead[key]
+    if axes == len(shape):
+        return places
+    out = places[..., None] * inner + module.arange(inner)
+    return out.reshape(*places.shape, *shape[axes:])
 
 
 # ---- writing ----------------------------------------------------------------------------------
 
 
 @primitive(label="IndexPutBackward0")
-def put(x, v, key):
-    """`x` with the elements at `key` replaced by `v`."""
+def put_items(x, v, key, accumulate):
+    """`x` with `v` written, or added, at a key of full slices and arrays."""
     out = x.copy()
-    out[key] = v
+    if accumulate:
+        places = places_of(key, x.shape, xp(x))
+        add_at(out.reshape(-1), places, xp(x).broadcast_to(v, places.shape))
+    else:
+        write_items(out, key, v)
     return out
 
 
-put.defvjp(
-    x=lambda g, key: put(g, 0 * take_any(g, key), key),
-    v=lambda g, key: take_any(g, key),
+put_items.defvjp(
+    x=lambda g, key, accumulate: g if accumulate else put_items(g, 0, key, False),
+    v=lambda g, key: take_items(g, key),
     key=None,
+    accumulate=None,
 )
 
 
-def take_any(x: Any, key: Any) -> Any:
-    """`x[key]` for a key without tensors, on arrays and on tensors."""
-    return take_items(x, key)
+def write_items(target: Any, key: tuple[Any, ...], v: Any) -> None:
+    """Write `v` to an array at a key of full slices and arrays.
+
+    Raises: RuntimeError where the shapes do not fit.
+    """
+    if not hasattr(v, "shape"):
+        target[key] = v
+        return
+    want = _shape_at(target, key)
+    while len(v.shape) > len(want) and v.shape[0] == 1:
+        v = v.reshape(v.shape[1:])
+    try:
+        target[key] = v
+    except ValueError:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(v.shape)} cannot be broadcast to"
+            f" indexing result of shape {list(want)}"
+        ) from None
+
+
+def _shape_at(target: Any, key: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(key) == 1:
+        first = key[0]
+        head = (int(first.sum()),) if first.dtype == bool else first.shape
+        return (*head, *target.shape[first.ndim if first.dtype == bool else 1 :])
+    hollow = numpy.broadcast_to(numpy.zeros((), bool), target.shape)
+    host = tuple(part if isinstance(part, slice) else numpy.asarray(_host(part)) for part in key)
+    return hollow[host].shape
+
+
+def _host(part: Any) -> Any:
+    return part if isinstance(part, numpy.ndarray) else part.get()
 
 
 def setitem(x: Any, key: Any, v: Any) -> None:
@@ -171,43 +160,109 @@ def setitem(x: Any, key: Any, v: Any) -> None:
     Raises: RuntimeError where `v` does not fit, or `x` is a leaf that requires grad.
     """
     forbid_leaf(x)
-    key, advanced = plain_key(key, x)
-    value = v if isinstance(v, Value) else wrap(xp(x.array).asarray(v))
-    value = _fitted(value, x)
-    recorded = mode.recording and (x.needs_grad or value.needs_grad)
-    if not recorded:
-        _write(x, key, value.array)
-    elif advanced:
-        before = wrap(x.array.copy(), x.node)
-        before.needs_grad = x.needs_grad
-        write_recorded(x, put(before, value, key))
+    taken = parsed(key, x)
+    value = _value(v, x, bool(taken.arrays))
+    if not (mode.recording and (x.needs_grad or value.needs_grad)):
+        _write(x, taken, value.array)
+        return
+    part = x if taken.trivial else viewed(x, taken)
+    if taken.arrays:
+        before = wrap(part.array.copy(), part.node)
+        before.needs_grad = part.needs_grad
+        write_recorded(part, put_items(before, value, taken.arrays, False))
     else:
-        part = select(x, key)
-        write_recorded(part, part_like(part, value))
+        write_recorded(part, fitted(value, part))
 
 
-def _fitted(value: Any, x: Any) -> Any:
-    if value.array.dtype != x.array.dtype:
-        return value.to(x.dtype)
-    return value
+def _value(v: Any, x: Any, indexed: bool) -> Any:
+    """`v` as a tensor of the dtype and on the device of `x`."""
+    want = x.array.dtype
+    if not isinstance(v, Value):
+        return wrap(xp(x.array).asarray(v, want))
+    if v.array.dtype != want:
+        if indexed and v.array.ndim:
+            raise RuntimeError(
+                "Index put requires the source and destination dtypes match, got"
+                f" {of(want).name} for the destination and {of(v.array.dtype).name} for the source."
+            )
+        v = cast.cast(v, want)
+    where = device_of(x.array)
+    if device_of(v.array) != where:
+        if v.array.ndim and indexed:
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two devices,"
+                f" {where} and {device_of(v.array)}!"
+            )
+        v = wrap(to_device(v.array, where)) if not v.needs_grad else v.to(where)
+    return v
 
 
-def part_like(part: Any, value: Any) -> Any:
-    """`value` stretched to the shape of `part`, leading ones dropped."""
-    shape, have = tuple(part.shape), tuple(value.shape)
+def _write(x: Any, key: Key, v: Any) -> None:
+    """Write the array `v`, unrecorded."""
+    target = x.array if key.trivial else x.array[(*key.view, *_REST[Ellipsis in key.view])]
+    if key.arrays:
+        write_items(target, key.arrays, v)
+    else:
+        target[...] = _trimmed(v, target.shape)
+    version_of(x)[0] += 1
+
+
+_REST = {False: (...,), True: ()}
+
+
+def _trimmed(v: Any, shape: tuple[int, ...]) -> Any:
+    """`v` without leading axes of one that `shape` does not have.
+
+    Raises: RuntimeError where it cannot be stretched to `shape`.
+    """
+    have = v.shape
     while len(have) > len(shape) and have[0] == 1:
-        value = value.reshape(have[1:])
         have = have[1:]
-    return value.expand(shape)
+    lead = len(shape) - len(have)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(have, shape[lead:])):
+        raise RuntimeError(_complaint(v.shape, shape))
+    return v if have == v.shape else v.reshape(have)
 
 
-def _write(x: Any, key: Any, v: Any) -> None:
-    target = x.array
-    try:
-        target[key] = v
-    except ValueError:
+def _complaint(have: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    pairs = zip(reversed(have), reversed(shape))
+    for i, (n, m) in enumerate(pairs):
+        if n not in (1, m):
+            return (
+                f"The expanded size of the tensor ({m}) must match the existing size ({n}) at"
+                f" non-singleton dimension {len(shape) - 1 - i}.  Target sizes: {list(shape)}. "
+                f" Tensor sizes: {list(have)}"
+            )
+    return f"expand({list(have)}, size={list(shape)}): too few sizes were provided"
+
+
+def fitted(value: Any, part: Any) -> Any:
+    """`value` stretched to the shape of `part`, leading ones dropped."""
+    shape = part.array.shape
+    have = _trimmed(value.array, shape).shape
+    if have != value.array.shape:
+        value = reshape_array(value, have)
+    return value if have == shape else broadcast_array(value, shape)
+
+
+def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """`input` with `values` written, or added, at a tuple of tensors of indices or masks.
+
+    Raises: RuntimeError where the dtypes or shapes do not fit.
+    """
+    taken = parsed(tuple(FULL if i is None else i for i in indices), input)
+    if values.array.dtype != input.array.dtype:
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(v.shape)} cannot be broadcast to"
-            f" indexing result of shape {list(target[key].shape)}"
-        ) from None
-    with_grad_off(x, x)
+            "Index put requires the source and destination dtypes match, got"
+            f" {of(input.array.dtype).name} for the destination and {of(values.array.dtype).name}"
+            " for the source."
+        )
+    return put_items(input, values, _only_arrays(taken, input), accumulate)
+
+
+def _only_arrays(key: Key, x: Any) -> tuple[Any, ...]:
+    """A key's arrays, with its ints (zero-dim tensors) as arrays again."""
+    module = xp(x.array)
+    if not any(type(part) is int for part in key.view):
+        return key.arrays
+    return tuple(module.asarray([part]) if type(part) is int else part for part in key.view)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.inplace import write_out
 from core.backend import xp
+from core.dtype import of
 from core.ops.promotion import accumulates_in, same_device
-from core.ops.shape import reshape_array, transpose
+from core.ops.shape import copied_in_shape, in_shape, reshape_array, transpose
+
+__all__ = "matmul mm bmm mv dot vdot inner".split()
 
 
 def widened(a: Any, b: Any) -> tuple[Any, Any, Any]:
@@ -31,26 +35,118 @@ matrix_product.defvjp(
     b=lambda g, a: matrix_product(transpose(a, -2, -1), g),
 )
 
-__all__ = "matmul".split()
+
+@primitive(casts=same_device, name="mv")
+def matrix_vector(x, v):
+    """The product of a matrix and a vector."""
+    x, v, want = widened(x, v)
+    return xp(x).matmul(x, v).astype(want, copy=False)
 
 
-def matmul(x: Any, other: Any, *, out: Any = None) -> Any:
+matrix_vector.defvjp(
+    x=lambda g, v: reshape_array(g, (len(g), 1)) * v,
+    v=lambda g, x: matrix_vector(transpose(x, 0, 1), g),
+)
+
+
+def _inner(x: Any, y: Any) -> Any:
+    x, y, want = widened(x, y)
+    return xp(x).asarray(xp(x).dot(x, y)).astype(want, copy=False)
+
+
+@primitive(casts=same_device, name="dot")
+def inner_product(x, y):
+    """The sum of the products of the elements of two vectors."""
+    return _inner(x, y)
+
+
+inner_product.defvjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
+
+
+@primitive(casts=same_device, name="vdot")
+def inner_product_of_conjugate(x, y):
+    """The sum of the products of the elements of two vectors, which are real."""
+    return _inner(x, y)
+
+
+inner_product_of_conjugate.defvjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
+
+
+# ---- checks -----------------------------------------------------------------------------------
+
+
+def check_pair(x: Any, y: Any, name: str = "") -> None:
+    """Raise RuntimeError unless both have one dtype, which can be multiplied."""
+    if x.array.dtype != y.array.dtype:
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {of(x.array.dtype).name} !="
+            f" {of(y.array.dtype).name}"
+        )
+    if x.array.dtype == bool:
+        raise RuntimeError(f"\"{name or 'matmul'}\" not implemented for 'Bool'")
+
+
+def check_dims(name: str, what: str, x: Any, ndim: int) -> None:
+    """Raise RuntimeError unless `x` has so many dims."""
+    if x.array.ndim != ndim:
+        raise RuntimeError(f"{name}: {what} must be {ndim}-D, but it is {x.array.ndim}-D")
+
+
+def check_inner(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    """Raise RuntimeError unless the shapes of two matrices, or a matrix and a vector, fit."""
+    inner = b[-2] if len(b) > 1 else b[0]
+    if a[-1] == inner:
+        return
+    if len(b) == 1:
+        shapes = f"{a[-2] if len(a) > 1 else 1}x{a[-1]}", str(inner)
+        raise RuntimeError(
+            f"size mismatch, got input ({a[0]}), mat ({shapes[0]}), vec ({shapes[1]})"
+        )
+    rows = 1
+    for n in a[:-1]:
+        rows *= n
+    raise RuntimeError(
+        f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {inner}x{b[-1]})"
+    )
+
+
+# ---- products ---------------------------------------------------------------------------------
+
+
+def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     """The matrix product, with PyTorch's rules for vectors and broadcast batches.
 
     Raises: RuntimeError where the inner sizes or the dtypes differ.
     """
-    a, b = tuple(x.shape), tuple(other.shape)
-    check_matmul(x, other, a, b)
-    left = x if len(a) > 1 else reshape_array(x, (1, *a))
-    right = other if len(b) > 1 else reshape_array(other, (*b, 1))
-    product = (
-        matrix_product(left, right, out=out) if out is not None else matrix_product(left, right)
-    )
-    if len(a) > 1 and len(b) > 1:
-        return product
-    shape = tuple(product.shape)
-    head = shape[:-2] + (shape[-2:-1] if len(a) > 1 else ()) + (shape[-1:] if len(b) > 1 else ())
-    return reshape_array(product, head)
+    if not hasattr(other, "array"):
+        raise TypeError(
+            f"matmul(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}"
+        )
+    a, b = input.array.shape, other.array.shape
+    check_matmul(input, other, a, b)
+    result = _matmul(input, other, a, b)
+    return result if out is None else write_out(result, out)
+
+
+def _matmul(x: Any, y: Any, a: tuple[int, ...], b: tuple[int, ...]) -> Any:
+    left, right = len(a), len(b)
+    if left == 2 and right == 2:
+        return matrix_product(x, y)
+    if left == 1 and right == 1:
+        return inner_product(x, y)
+    if left == 2 and right == 1:
+        return matrix_vector(x, y)
+    if left == 1:
+        product = matrix_product(reshape_array(x, (1, *a)), y)
+        return copied_in_shape(product, (*b[:-2], b[-1]))
+    if right <= 2:  # one matrix for the whole batch: one product of all rows
+        rows = 1
+        for n in a[:-1]:
+            rows *= n
+        flat = in_shape(x, (rows, a[-1]))
+        product = matrix_product(flat, y) if right == 2 else matrix_vector(flat, y)
+        return copied_in_shape(product, (*a[:-1], *b[1:]))
+    return matrix_product(x, y)
 
 
 def check_matmul(x: Any, other: Any, a: tuple[int, ...], b: tuple[int, ...]) -> None:
@@ -59,21 +155,132 @@ def check_matmul(x: Any, other: Any, a: tuple[int, ...], b: tuple[int, ...]) -> 
         raise RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {len(a)}D and {len(b)}D"
         )
-    if x.array.dtype != other.array.dtype:
+    if x.array.dtype != other.array.dtype or x.array.dtype == bool:
+        check_pair(x, other)
+    if a[-1] != (b[-2] if len(b) > 1 else b[0]):
+        if len(a) > 2 and len(b) > 2:
+            raise RuntimeError(
+                f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[-1]}]"
+                f" but got: [{b[0]}, {b[-2]}]."
+            )
+        check_inner(a, b)
+
+
+def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
+    """The product of two matrices.
+
+    Raises: RuntimeError unless both are matrices of one dtype whose sizes fit.
+    """
+    check_dims("mm", "self", input, 2)
+    check_dims("mm", "mat2", mat2, 2)
+    check_pair(input, mat2)
+    check_inner(input.array.shape, mat2.array.shape)
+    result = matrix_product(input, mat2)
+    return result if out is None else write_out(result, out)
+
+
+def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
+    """The products of two batches of matrices, one by one.
+
+    Raises: RuntimeError unless both have three dims, one dtype and sizes that fit.
+    """
+    check_dims("bmm", "batch1", input, 3)
+    check_dims("bmm", "batch2", mat2, 3)
+    check_pair(input, mat2)
+    a, b = input.array.shape, mat2.array.shape
+    if a[0] != b[0] or a[2] != b[1]:
         raise RuntimeError(
-            f"expected m1 and m2 to have the same dtype, but got: {x.dtype} != {other.dtype}"
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but"
+            f" got: [{b[0]}, {b[1]}]."
         )
-    inner = b[-2] if len(b) > 1 else b[0]
-    if a[-1] != inner:
-        rows = 1
-        for n in a[:-1]:
-            rows *= n
+    result = matrix_product(input, mat2)
+    return result if out is None else write_out(result, out)
+
+
+def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
+    """The product of a matrix and a vector.
+
+    Raises: RuntimeError unless the dims, sizes and dtypes fit.
+    """
+    if input.array.ndim != 2 or vec.array.ndim != 1:
         raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {inner}x{b[-1]})"
+            f"vector + matrix @ vector expected, got 1, {input.array.ndim}, {vec.array.ndim}"
+        )
+    check_pair(input, vec)
+    check_inner(input.array.shape, vec.array.shape)
+    result = matrix_vector(input, vec)
+    return result if out is None else write_out(result, out)
+
+
+def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
+    """The sum of the products of the elements of two vectors.
+
+    Raises: RuntimeError unless both are vectors of one size and dtype.
+    """
+    _check_vectors(input, tensor)
+    result = inner_product(input, tensor)
+    return result if out is None else write_out(result, out)
+
+
+def vdot(input: Any, other: Any, *, out: Any = None) -> Any:
+    """The sum of the products of the elements of two vectors, as `dot`: all numbers are real."""
+    _check_vectors(input, other)
+    result = inner_product_of_conjugate(input, other)
+    return result if out is None else write_out(result, out)
+
+
+def _check_vectors(x: Any, y: Any) -> None:
+    if x.array.ndim != 1 or y.array.ndim != 1:
+        raise RuntimeError(
+            f"1D tensors expected, but got {x.array.ndim}D and {y.array.ndim}D tensors"
+        )
+    if x.array.dtype != y.array.dtype:
+        raise RuntimeError(
+            "dot : expected both vectors to have same dtype, but found"
+            f" {of(x.array.dtype).name} and {of(y.array.dtype).name}"
+        )
+    if x.array.dtype == bool:
+        raise RuntimeError("\"dot\" not implemented for 'Bool'")
+    if x.array.size != y.array.size:
+        raise RuntimeError(
+            "inconsistent tensor size, expected tensor"
+            f" [{x.array.size}] and src [{y.array.size}] to have the same number of elements"
         )
 
 
-@primitive(label="AddmmBackward0")
+def inner(input: Any, other: Any, *, out: Any = None) -> Any:
+    """The sums of products over the last dims of both.
+
+    Raises: RuntimeError where the last sizes differ.
+    """
+    a, b = input.array.shape, other.array.shape
+    if not a or not b:
+        result = input * other
+    else:
+        check_pair(input, other)
+        if a[-1] != b[-1]:
+            raise RuntimeError(
+                "inner() the last dimension must match on both input tensors but got shapes"
+                f" {list(a)} and {list(b)}"
+            )
+        left = in_shape(input, (_rows(a), a[-1]))
+        right = in_shape(other, (_rows(b), b[-1]))
+        product = matrix_product(left, transpose(right, 0, 1))
+        result = reshape_array(product, (*a[:-1], *b[:-1]))
+    return result if out is None else write_out(result, out)
+
+
+def _rows(shape: tuple[int, ...]) -> int:
+    count = 1
+    for n in shape[:-1]:
+        count *= n
+    return count
+
+
+# ---- layers -----------------------------------------------------------------------------------
+
+
+@primitive(casts=same_device, label="AddmmBackward0")
 def linear(x, w, b=None):
     """X @ w.T + b over the last axis of `x`.
 
@@ -103,7 +310,4 @@ def matmul_any(a: Any, b: Any) -> Any:
 
 def rows_of(x: Any) -> Any:
     """`x` as a matrix whose rows are its last axis."""
-    count = 1
-    for n in x.shape[:-1]:
-        count *= n
-    return reshape_array(x, (count, x.shape[-1]))
+    return reshape_array(x, (_rows(tuple(x.shape)), x.shape[-1]))

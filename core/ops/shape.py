@@ -1,4 +1,4 @@
-"""Views and movements: the same elements in another arrangement."""
+"""Views of the whole tensor: the same elements in another shape, order or stretch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import builtins
 import math
 from typing import Any
 
+from core import backend
 from core.autograd.dispatch import primitive
-from core.autograd.value import Value
-from core.backend import xp
-from core.ops.dims import axis_of, flat
-from core.ops.promotion import promote
+from core.ops.dims import axis_of, distinct, flat
 
-__all__ = "reshape flatten squeeze unsqueeze permute transpose t broadcast_to cat stack".split()
+__all__ = "reshape ravel flatten squeeze unsqueeze permute transpose t broadcast_to".split()
 
 # ---- reshaping --------------------------------------------------------------------------------
 
@@ -26,12 +24,35 @@ def reshape_array(x, shape):
 reshape_array.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
 
 
-def reshape(x: Any, *shape: Any) -> Any:
-    """`x` in another shape; one size may be -1. A view where the memory allows it, else a copy.
+@primitive(label="UnsafeViewBackward0")
+def copied_in_shape(x, shape):
+    """A copy of `x` in another shape."""
+    return x.reshape(shape)
+
+
+copied_in_shape.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
+
+
+def reshape(input: Any, *shape: Any, **named: Any) -> Any:
+    """`input` in another shape; one size may be -1. A view where the memory allows it, else a copy.
 
     Raises: RuntimeError where the number of elements differs.
     """
-    return reshape_array(x, resolved(tuple(x.shape), flat(shape)))
+    want = resolved(input.array.shape, flat(shape or (named["shape"],)))
+    return in_shape(input, want)
+
+
+def in_shape(x: Any, shape: tuple[int, ...]) -> Any:
+    """The tensor `x` in a shape of as many elements: a view where possible, else a copy."""
+    array = x.array
+    if array.flags.c_contiguous or not x.needs_grad or _viewable(array, shape):
+        return reshape_array(x, shape)
+    return copied_in_shape(x, shape)
+
+
+def _viewable(array: Any, shape: tuple[int, ...]) -> bool:
+    out = array.reshape(shape)
+    return array.size == 0 or backend.owner(out) is backend.owner(array)
 
 
 def resolved(have: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -40,86 +61,118 @@ def resolved(have: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     Raises: RuntimeError where the number of elements differs.
     """
     count = math.prod(have)
+    if -1 not in shape and math.prod(shape) == count and (not shape or min(shape) >= 0):
+        return shape
     known = math.prod(n for n in shape if n != -1)
     if builtins.any(n < -1 for n in shape):
         bad = next(n for n in shape if n < -1)
         raise RuntimeError(f"invalid shape dimension {bad}")
     if shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
+    full = shape
     if -1 in shape:
-        if not known:
+        if not known and not count:
             raise RuntimeError(
                 f"cannot reshape tensor of 0 elements into shape {list(shape)} because the"
                 " unspecified dimension size -1 can be any value and is ambiguous"
             )
-        shape = tuple(count // known if n == -1 else n for n in shape)
-    if math.prod(shape) != count:
+        full = tuple((count // known if known else -1) if n == -1 else n for n in shape)
+    if math.prod(full) != count:
         raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {count}")
-    return shape
+    return full
 
 
-def view(x: Any, *shape: Any) -> Any:
-    """A view of `x` in another shape.
+def view(input: Any, *shape: Any) -> Any:
+    """A view of `input` in another shape, or of its memory as elements of another dtype.
 
     Raises: RuntimeError where the memory does not allow a view.
     """
-    out = reshape(x, *shape)
-    if x.array.size and out.version is not x.version:
+    want = resolved(input.array.shape, flat(shape))
+    array = input.array
+    if not array.flags.c_contiguous and not _viewable(array, want):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one"
             " dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         )
-    return out
+    return reshape_array(input, want)
 
 
-def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
-    """`x` with the dims from `start_dim` to `end_dim` made one."""
-    shape = tuple(x.shape)
-    if not shape:
-        return reshape_array(x, (1,))
+def view_as(input: Any, other: Any) -> Any:
+    """A view of `input` in the shape of `other`."""
+    return view(input, *other.array.shape)
+
+
+def reshape_as(input: Any, other: Any) -> Any:
+    """`input` in the shape of `other`."""
+    return reshape(input, *other.array.shape)
+
+
+def ravel(input: Any) -> Any:
+    """`input` as one dim."""
+    return in_shape(input, (input.array.size,))
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """`input` with the dims from `start_dim` to `end_dim` made one."""
+    shape = input.array.shape
     start, end = axis_of(start_dim, len(shape)), axis_of(end_dim, len(shape))
+    if not shape:
+        return reshape_array(input, (1,))
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
-    return reshape_array(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+    if start == end:
+        return input
+    return in_shape(input, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
-@primitive(view=True)
-def squeeze_axes(x, axes):
-    """`x` without the axes of size one among `axes`."""
-    return x.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axes or n != 1))
+# ---- dims of size one -------------------------------------------------------------------------
 
 
-squeeze_axes.op.label = "SqueezeBackward0"
-squeeze_axes.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), axes=None)
+def _squeezing(number: int) -> Any:
+    @primitive(view=True, name="squeeze", label=f"SqueezeBackward{number}")
+    def squeeze_axes(x, axes):
+        """`x` without the axes of size one among `axes`."""
+        return x[tuple(0 if n == 1 and i in axes else slice(None) for i, n in enumerate(x.shape))]
+
+    squeeze_axes.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), axes=None)
+    return squeeze_axes
 
 
-def squeeze(x: Any, dim: Any = None) -> Any:
-    """`x` without its dims of size one, or without those in `dim` that are."""
-    ndim = len(x.shape)
-    dims = range(ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
-    return squeeze_axes(x, tuple(axis_of(d, ndim) for d in dims))
+_squeeze_all, _squeeze_one, _squeeze_some = map(_squeezing, range(3))
 
 
-def unsqueeze(x: Any, dim: int) -> Any:
-    """`x` with a new dim of size one at `dim`."""
-    axis = axis_of(dim, len(x.shape) + 1)
-    shape = tuple(x.shape)
-    return unsqueeze_axis(x, (*shape[:axis], 1, *shape[axis:]))
+def squeeze(input: Any, dim: Any = None) -> Any:
+    """`input` without its dims of size one, or without those in `dim` that are."""
+    ndim = input.array.ndim
+    if dim is None:
+        return _squeeze_all(input, tuple(range(ndim)))
+    if isinstance(dim, int):
+        return _squeeze_one(input, (axis_of(dim, ndim),))
+    return _squeeze_some(input, distinct(dim, ndim))
 
 
-@primitive(view=True, label="UnsqueezeBackward0")
-def unsqueeze_axis(x, shape):
-    """`x` in `shape`, which has one more axis of size one."""
-    return x.reshape(shape)
+@primitive(view=True, name="unsqueeze")
+def expand_axis(x, axis):
+    """`x` with a new axis of size one."""
+    shape, strides = x.shape, x.strides
+    step = strides[axis] * shape[axis] if axis < len(shape) else x.itemsize
+    shape = (*shape[:axis], 1, *shape[axis:])
+    strides = (*strides[:axis], step, *strides[axis:])
+    return backend.strided(x, shape, strides, backend.offset_of(x))
 
 
-unsqueeze_axis.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
+expand_axis.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), axis=None)
+
+
+def unsqueeze(input: Any, dim: int) -> Any:
+    """`input` with a new dim of size one at `dim`."""
+    return expand_axis(input, axis_of(dim, input.array.ndim + 1))
 
 
 # ---- orders of axes ---------------------------------------------------------------------------
 
 
-@primitive(view=True, label="PermuteBackward0")
+@primitive(view=True, name="permute")
 def permute_axes(x, axes):
     """`x` with its axes in the given order."""
     return x.transpose(axes)
@@ -132,10 +185,10 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axes.index(i) for i in range(len(axes)))
 
 
-def permute(x: Any, *dims: Any) -> Any:
-    """A view of `x` with its dims in the given order."""
-    order = flat(dims)
-    ndim = len(x.shape)
+def permute(input: Any, *dims: Any, **named: Any) -> Any:
+    """A view of `input` with its dims in the given order."""
+    order = flat(dims or (named["dims"],))
+    ndim = input.array.ndim
     if len(order) != ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the"
@@ -145,49 +198,73 @@ def permute(x: Any, *dims: Any) -> Any:
     axes = tuple(axis_of(d, ndim) for d in order)
     if len(dict.fromkeys(axes)) != ndim:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return permute_axes(x, axes)
+    return permute_axes(input, axes)
 
 
 @primitive(view=True)
 def transpose(x, dim0, dim1):
     """A view of `x` with two dims swapped."""
-    axes = list(range(x.ndim))
     a, b = axis_of(dim0, x.ndim), axis_of(dim1, x.ndim)
-    if axes:
-        axes[a], axes[b] = axes[b], axes[a]
-    return x.transpose(axes)
+    return x.swapaxes(a, b) if x.ndim else x[()] if x.shape else x.view()
 
 
 transpose.defvjp(x=lambda g, dim0, dim1: transpose(g, dim0, dim1), dim0=None, dim1=None)
 
 
-def t(x: Any) -> Any:
-    """The transpose of a matrix; a vector or scalar as it is."""
-    if len(x.shape) > 2:
-        raise RuntimeError(
-            f"t() expects a tensor with <= 2 dimensions, but self is {len(x.shape)}D"
-        )
-    return transpose(x, 0, 1) if len(x.shape) == 2 else reshape_array(x, tuple(x.shape))
+@primitive(view=True, name="t", label="TBackward0")
+def transposed(x):
+    """The transpose of an array of at most two axes, as a view."""
+    return x.T if x.ndim > 1 else x.view()
 
 
-# ---- repetition -------------------------------------------------------------------------------
+transposed.defvjp(x=lambda g: transposed(g))
+
+
+def t(input: Any) -> Any:
+    """The transpose of a matrix; a vector or scalar as it is.
+
+    Raises: RuntimeError for more than two dims.
+    """
+    ndim = input.array.ndim
+    if ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D")
+    return transposed(input)
+
+
+# ---- stretching -------------------------------------------------------------------------------
 
 
 @primitive(view=True, label="ExpandBackward0")
 def broadcast_array(x, shape):
     """A view of `x` stretched to `shape`."""
-    return xp(x).broadcast_to(x, shape)
+    have = x.shape
+    if have == shape:
+        return x.view()
+    lead = len(shape) - len(have)
+    strides = (0,) * lead + tuple(
+        step if n == want else 0
+        for n, want, step in zip(have, shape[lead:], x.strides, strict=True)
+    )
+    return backend.strided(x, shape, strides, backend.offset_of(x))
 
 
 broadcast_array.defvjp(x=lambda g: g, shape=None)  # the sweep sums the stretched axes
 
 
-def broadcast_to(x: Any, *shape: Any) -> Any:
-    """A view of `x` stretched to `shape`, where -1 keeps a size.
+def expand(input: Any, *sizes: Any, **named: Any) -> Any:
+    """A view of `input` stretched to `sizes`, where -1 keeps a size.
 
     Raises: RuntimeError where a size other than one would be stretched.
     """
-    want, have = flat(shape), tuple(x.shape)
+    want = flat(sizes or (named["size"],))
+    return broadcast_array(input, stretched(input.array.shape, want))
+
+
+def stretched(have: tuple[int, ...], want: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that `have` stretched to `want` gets; -1 keeps a size.
+
+    Raises: RuntimeError where a size other than one would be stretched.
+    """
     lead = len(want) - len(have)
     if lead < 0:
         raise RuntimeError(
@@ -197,9 +274,9 @@ def broadcast_to(x: Any, *shape: Any) -> Any:
     full = []
     for i, n in enumerate(want):
         old = have[i - lead] if i >= lead else None
-        if n == -1 and old is None:
+        if n < 0 and (old is None or n < -1):
             raise RuntimeError(
-                f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing"
+                f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing"
                 f" dimension {i}"
             )
         if old is not None and n not in (-1, old) and old != 1:
@@ -208,85 +285,15 @@ def broadcast_to(x: Any, *shape: Any) -> Any:
                 f" non-singleton dimension {i}.  Target sizes: {list(want)}.  Tensor sizes:"
                 f" {list(have)}"
             )
-        full.append(old if n == -1 else n)
-    return broadcast_array(x, tuple(full))
+        full.append(old if n == -1 and old is not None else n)
+    return tuple(full)
 
 
-expand = broadcast_to
+def broadcast_to(input: Any, size: Any) -> Any:
+    """A view of `input` stretched to `size`, where -1 keeps a size."""
+    return expand(input, size)
 
 
-# ---- joining ----------------------------------------------------------------------------------
-
-
-@primitive(casts=promote, label="CatBackward0")
-def concatenate(axis, *xs):
-    """The arrays joined along an axis."""
-    return xp(xs[0]).concatenate(xs, axis)
-
-
-concatenate.defvjp(
-    axis=None,
-    xs=lambda g, i, axis, xs_shapes: slice_axis(
-        g, axis, builtins.sum(s[axis] for s in xs_shapes[:i]), xs_shapes[i][axis]
-    ),
-)
-
-
-def slice_axis(x: Any, axis: int, start: int, length: int) -> Any:
-    """The part of `x` of a length from `start` along one axis."""
-    return x[(slice(None),) * axis + (slice(start, start + length),)]
-
-
-def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
-    """The tensors joined along a dim they all have.
-
-    Raises: RuntimeError where their other sizes differ.
-    """
-    xs = list(tensors)
-    if not xs:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
-    full = [x for x in xs if tuple(x.shape) != (0,)] or xs[:1]
-    ndim = len(full[0].shape)
-    if not ndim:
-        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
-    axis = axis_of(dim, ndim)
-    first = tuple(full[0].shape)
-    for n, x in enumerate(full):
-        check_cat(first, tuple(x.shape), axis, n)
-    return concatenate(axis, *full) if out is None else concatenate(axis, *full, out=out)
-
-
-def check_cat(first: tuple[int, ...], other: tuple[int, ...], axis: int, n: int) -> None:
-    """Raise RuntimeError unless the shapes agree in all but one axis."""
-    if len(first) != len(other):
-        raise RuntimeError(
-            f"Tensors must have same number of dimensions: got {len(first)} and {len(other)}"
-        )
-    for i, (a, b) in enumerate(zip(first, other, strict=True)):
-        if i != axis and a != b:
-            raise RuntimeError(
-                f"Sizes of tensors must match except in dimension {axis}. Expected size {a} but"
-                f" got size {b} for tensor number {n} in the list."
-            )
-
-
-def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
-    """The tensors, all of one shape, joined along a new dim.
-
-    Raises: RuntimeError where a shape differs.
-    """
-    xs = list(tensors)
-    if not xs:
-        raise RuntimeError("stack expects a non-empty TensorList")
-    for n, x in enumerate(xs):
-        if tuple(x.shape) != tuple(xs[0].shape):
-            raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(xs[0].shape)} at"
-                f" entry 0 and {list(x.shape)} at entry {n}"
-            )
-    return cat([unsqueeze(x, dim) for x in xs], dim, out=out)
-
-
-def is_value(x: Any) -> bool:
-    """Whether `x` is a tensor."""
-    return isinstance(x, Value)
+def expand_as(input: Any, other: Any) -> Any:
+    """A view of `input` stretched to the shape of `other`."""
+    return expand(input, *other.array.shape)

@@ -1,0 +1,170 @@
+"""Scatter with a reduction: sums, products, means, largest and smallest elements per place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from core.autograd.dispatch import primitive
+from core.autograd.inplace import write_out
+from core.backend import xp
+from core.ops.dims import axis_of
+from core.ops.gather import add_along, check_along, gather_array
+from core.ops.positions import along
+from core.ops.promotion import accumulates_in, same_device
+from core.ops.scatter import check_source, corner, padded_to, put_along
+from core.ops.shape import broadcast_array, reshape_array
+
+__all__ = "scatter_reduce index_reduce".split()
+
+UFUNCS = {"sum": "add", "mean": "add", "prod": "multiply", "amax": "maximum", "amin": "minimum"}
+
+
+@primitive(casts=same_device, name="scatter_reduce")
+def reduce_along(x, index, src, axis, reduce, include_self):
+    """`x` with the elements of `src` combined into indices along one axis."""
+    places = along(index, axis, x.shape).reshape(-1)
+    out = x.astype(accumulates_in(x.dtype) if x.dtype.kind in "fV" else x.dtype).reshape(-1)
+    if not include_self:
+        out[places] = identity(reduce, out.dtype)
+    values = corner(src, index.shape).reshape(-1).astype(out.dtype, copy=False)
+    getattr(xp(x), UFUNCS[reduce]).at(out, places, values)
+    if reduce == "mean":
+        count = counts(index, axis, x.shape, include_self).reshape(-1).astype(out.dtype)
+        out = out / count if out.dtype.kind == "f" else out // count
+    return out.reshape(x.shape).astype(x.dtype, copy=False)
+
+
+def identity(reduce: str, dtype: Any) -> Any:
+    """What leaves the other operand of a reduction as it is."""
+    if reduce in ("sum", "mean"):
+        return 0
+    if reduce == "prod":
+        return 1
+    if dtype.kind == "f":
+        return -numpy.inf if reduce == "amax" else numpy.inf
+    if dtype.kind == "b":
+        return reduce == "amin"
+    limits = numpy.iinfo(dtype)
+    return limits.min if reduce == "amax" else limits.max
+
+
+def counts(index: Any, axis: int, shape: Any, include_self: bool) -> Any:
+    """How many elements are combined at each place, at least one."""
+    module = xp(index)
+    places = along(index, axis, shape).reshape(-1)
+    size = 1
+    for n in shape:
+        size *= n
+    count = module.bincount(places, minlength=size).reshape(shape)
+    return count + 1 if include_self else module.maximum(count, 1)
+
+
+def _array(x: Any) -> Any:
+    return x.array if hasattr(x, "array") else x
+
+
+def _untouched(g: Any, index: Any, axis: int, include_self: bool) -> Any:
+    """`g`, with zeros where `x` was replaced."""
+    return g if include_self else put_along(g, index, 0, axis)
+
+
+def _like(g: Any, array: Any) -> Any:
+    """A constant array in the dtype of `g`."""
+    return array.astype(_array(g).dtype)
+
+
+def _ties(x: Any, index: Any, src: Any, axis: int, include_self: bool, out: Any) -> Any:
+    """Which of `x` and of `src` equal the result, and among how many of them it is shared."""
+    x, index, src, out = map(_array, (x, index, src, out))
+    mine = (x == out) if include_self else put_along(x == out, index, False, axis)
+    theirs = corner(src, index.shape) == gather_array(out, index, axis)
+    wide = numpy.dtype("float32") if out.dtype.kind == "V" else out.dtype
+    total = mine.astype(wide) + add_along(theirs.astype(wide), index, axis, out.shape)
+    return mine, theirs, total
+
+
+def _to_x(g, x, index, src, axis, reduce, include_self, out):
+    if reduce == "sum":
+        return _untouched(g, index, axis, include_self)
+    if reduce == "mean":
+        count = counts(_array(index), axis, out.shape, include_self)
+        return _untouched(g / _like(g, count), index, axis, include_self)
+    if reduce == "prod":
+        others = reduce_along(x * 0 + 1, index, src, axis, "prod", True)
+        return _untouched(g * others, index, axis, include_self)
+    mine, _, total = _ties(x, index, src, axis, include_self, out)
+    return g * _like(g, mine / xp(total).maximum(total, 1))
+
+
+def _to_src(g, x, index, src, axis, reduce, include_self, out, src_shape):
+    if reduce in ("sum", "mean"):
+        if reduce == "mean":
+            g = g / _like(g, counts(_array(index), axis, out.shape, include_self))
+        return padded_to(gather_array(g, index, axis), src_shape)
+    if reduce == "prod":
+        # The product of all other elements at the place, by division: a zero among them gives NaN.
+        part = src[tuple(slice(n) for n in index.shape)]
+        return padded_to(gather_array(g * out, index, axis) / part, src_shape)
+    _, theirs, total = _ties(x, index, src, axis, include_self, out)
+    share = g / _like(g, xp(total).maximum(total, 1))
+    return padded_to(gather_array(share, index, axis) * _like(g, theirs), src_shape)
+
+
+reduce_along.defvjp(
+    x=lambda g, x, index, src, axis, reduce, include_self, out: _to_x(
+        g, x, index, src, axis, reduce, include_self, out
+    ),
+    index=None,
+    src=lambda g, x, index, src, axis, reduce, include_self, out, src_shape: _to_src(
+        g, x, index, src, axis, reduce, include_self, out, src_shape
+    ),
+    axis=None,
+    reduce=None,
+    include_self=None,
+)
+
+
+def scatter_reduce(
+    input: Any,
+    dim: int,
+    index: Any,
+    src: Any,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    out: Any = None,
+) -> Any:
+    """`input` with the elements of `src` combined into `index` along a dim.
+
+    `reduce` is sum, prod, mean, amax or amin; the gradient of prod is NaN where `src` is zero.
+    Raises: RuntimeError where shapes, dtypes, indices or the reduction do not fit.
+    """
+    if reduce not in UFUNCS:
+        raise RuntimeError(
+            f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
+        )
+    axis = axis_of(dim, input.array.ndim)
+    check_along("scatter", input, axis, index)
+    check_source("scatter", input, index, src)
+    result = reduce_along(input, index, src, axis, reduce, include_self)
+    return result if out is None else write_out(result, out)
+
+
+def index_reduce(
+    input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
+) -> Any:
+    """`input` with the parts of `source` combined into indices along a dim.
+
+    Raises: RuntimeError where shapes, dtypes, indices or the reduction do not fit.
+    """
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(
+            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
+        )
+    axis = axis_of(dim, input.array.ndim)
+    line = [1] * max(input.array.ndim, 1)
+    line[axis] = index.array.size
+    wide = broadcast_array(reshape_array(index, tuple(line)), tuple(source.array.shape))
+    return scatter_reduce(input, axis, wide, source, reduce, include_self=include_self)

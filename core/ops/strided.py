@@ -1,0 +1,167 @@
+"""Views of the memory itself: by sizes and strides, or as elements of another dtype."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from core import backend
+from core.autograd.dispatch import primitive
+from core.autograd.value import share, wrap
+from core.backend import xp
+from core.dtype import dtype, to_numpy
+from core.ops.dims import row_major
+from core.ops.positions import add_at
+from core.ops.shape import reshape_array
+from core.ops.shape import view as view_in_shape
+
+__all__ = ["as_strided"]
+
+
+@primitive(view=True, name="as_strided")
+def strided_array(x, size, stride, offset):
+    """A view of the memory of `x`: sizes, strides and offset in elements from the memory's start."""
+    step = x.itemsize
+    return backend.strided(x, size, tuple(s * step for s in stride), offset * step)
+
+
+strided_array.defvjp(
+    x=lambda g, x, size, stride, offset: through_memory(
+        g, (size, stride, offset), geometry(x), overlaps(x)
+    ),
+    size=None,
+    stride=None,
+    offset=None,
+)
+
+
+def geometry(x: Any) -> tuple[Any, Any, int]:
+    """The sizes, strides and offset, in elements, of an array or tensor."""
+    array = getattr(x, "array", x)
+    step = array.itemsize
+    steps = tuple(s // step for s in array.strides) if array.size else row_major(array.shape)
+    return array.shape, steps, backend.offset_of(array) // step
+
+
+def overlaps(x: Any) -> Any:
+    """How often each element's place is used by `x`; None where always once."""
+    shape, steps, _ = geometry(x)
+    if all(n < 2 or step for n, step in zip(shape, steps)):
+        return None
+    places = _places(xp(getattr(x, "array", x)), shape, steps, 0)
+    return xp(places).bincount(places.reshape(-1))[places]
+
+
+@primitive(label="AsStridedBackward0")
+def through_memory(g, source, target, count):
+    """`g`, added up in memory by one geometry, read by another and divided by `count`."""
+    module = xp(g)
+    read, written = _places(module, *target), _places(module, *source)
+    least = min((int(p.min()) for p in (read, written) if p.size), default=0)
+    most = max((int(p.max()) for p in (read, written) if p.size), default=0)
+    memory = module.zeros(most - least + 1, g.dtype)
+    add_at(memory, written - least, g)
+    out = memory[read - least]
+    return out if count is None else (out / count).astype(g.dtype, copy=False)
+
+
+through_memory.defvjp(
+    g=lambda h, source, target, count: through_memory(
+        h if count is None else h / _as(h, count), target, source, None
+    ),
+    source=None,
+    target=None,
+    count=None,
+)
+
+
+def _as(h: Any, count: Any) -> Any:
+    return count.astype(getattr(h, "array", h).dtype)
+
+
+def _places(module: Any, size: Any, stride: Any, offset: int) -> Any:
+    """The places in memory that a geometry names."""
+    out = module.full((1,) * len(size), offset)
+    for d, (n, step) in enumerate(zip(size, stride)):
+        line = module.arange(n) * step
+        out = out + line.reshape((-1,) + (1,) * (len(size) - 1 - d))
+    return out
+
+
+def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """A view of the memory of `input` with the given sizes and strides.
+
+    Raises: RuntimeError where it would reach outside the memory.
+    """
+    array = input.array
+    size, stride = tuple(size), tuple(stride)
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any(s < 0 for s in stride):
+        raise RuntimeError(
+            f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
+        )
+    start = geometry(input)[2] if storage_offset is None else storage_offset
+    if start < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {start}")
+    _check_bounds(array, size, stride, start)
+    return strided_array(input, size, stride, start)
+
+
+def _check_bounds(array: Any, size: Any, stride: Any, start: int) -> None:
+    if not math.prod(size):
+        return
+    need = (1 + start + sum((n - 1) * s for n, s in zip(size, stride))) * array.itemsize
+    have = backend.owner(array).size * array.itemsize
+    if need > have:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {start}, and"
+            f" itemsize {array.itemsize} requiring a storage size of {need} are out of bounds for"
+            f" storage of size {have}"
+        )
+
+
+def view_dtype(input: Any, kind: Any) -> Any:
+    """A view of the memory as elements of another dtype; the last dim's size changes with theirs.
+
+    Raises: RuntimeError where the memory does not divide into such elements.
+    """
+    array, want = input.array, to_numpy(kind)
+    if want == array.dtype:
+        return reshape_array(input, array.shape)
+    _check_reinterpretation(array, want)
+    out = wrap(array.view(want))
+    share(out, input)
+    return out
+
+
+def _check_reinterpretation(array: Any, want: Any) -> None:
+    if array.itemsize == want.itemsize:
+        return
+    if not array.ndim:
+        raise RuntimeError(
+            "self.dim() cannot be 0 to view"
+            f" {array.dtype.name} as {want.name} (different element sizes)"
+        )
+    if array.strides[-1] != array.itemsize:
+        raise RuntimeError(
+            f"self.stride(-1) must be 1 to view {array.dtype.name} as {want.name} (different"
+            f" element sizes), but got {array.strides[-1] // array.itemsize}"
+        )
+    if array.shape[-1] * array.itemsize % want.itemsize:
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {want.itemsize // array.itemsize} to view"
+            f" {array.dtype.name} as {want.name} (different element sizes), but got"
+            f" {array.shape[-1]}"
+        )
+
+
+def view(input: Any, *shape: Any, **named: Any) -> Any:
+    """A view of `input` in another shape, or, given a dtype, of its memory as such elements.
+
+    Raises: RuntimeError where the memory does not allow a view.
+    """
+    given = shape or tuple(named.values())
+    if len(given) == 1 and isinstance(given[0], dtype):
+        return view_dtype(input, given[0])
+    return view_in_shape(input, *given)
