@@ -17,7 +17,6 @@ def to(
     *args: Any,
     dtype: Any = None,
     device: Any = None,
-    other: Any = None,
     non_blocking: bool = False,
     copy: bool = False,
     memory_format: Any = None,
@@ -27,7 +26,7 @@ def to(
     Raises: TypeError for arguments that are neither; RuntimeError for a device that is not there.
     """
     flags = [arg for arg in args if isinstance(arg, bool)]
-    for arg in (*args, other):
+    for arg in args:
         if isinstance(arg, Value):
             dtype, device = dtypes.of(arg.array.dtype), device_of(arg.array)
         elif isinstance(arg, (str, int, Device)) and not isinstance(arg, bool):

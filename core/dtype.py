@@ -218,7 +218,8 @@ class finfo:  # noqa: N801 - PyTorch's name
         limits = ml_dtypes.finfo(d.numpy)
         self.dtype = d.name
         self.bits = d.itemsize * 8
-        for name in ("resolution", "min", "max", "eps", "smallest_normal", "tiny"):
+        self.resolution = 10.0 ** -builtins.int(limits.precision)
+        for name in ("min", "max", "eps", "smallest_normal", "tiny"):
             setattr(self, name, builtins.float(getattr(limits, name)))
 
     def __repr__(self) -> str:
@@ -250,7 +251,7 @@ class iinfo:  # noqa: N801 - PyTorch's name
         self.min, self.max = builtins.int(limits.min), builtins.int(limits.max)
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
 
 
 def _checked(function: str, name: str, position: builtins.int, d: Any) -> dtype:

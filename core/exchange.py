@@ -57,13 +57,13 @@ class Exchange(Differentiable):
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(_single(self))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(_single(self))
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(_single(self))
 
     def __index__(self) -> int:
         if self.array.size != 1 or self.array.dtype.kind not in "iub":
@@ -184,6 +184,15 @@ class Exchange(Differentiable):
         out = blank(type(self), self.array, self.needs_grad)
         out.__dict__.update(self.__dict__)
         return out
+
+
+def _single(x: Any) -> Any:
+    if x.array.size != 1:
+        raise ValueError(
+            "only one element tensors can be converted to Python scalars, but this one has"
+            f" {x.array.size}"
+        )
+    return x.item()
 
 
 def blank(kind: Any, array: Any, requires_grad: bool = False) -> Any:

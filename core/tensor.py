@@ -12,6 +12,7 @@ from core.autograd.value import Kind, Value, wrap
 from core.backend import Device, device_of, resolve
 from core.dtype import dtype, get_default_dtype, of
 from core.exchange import Exchange
+from core.layout import follows, strided
 from core.ops.creation import empty, host_array
 from core.ops.dims import axis_of
 from core.size import Size
@@ -78,6 +79,7 @@ class Tensor(Exchange):
         """Whether the memory is the CPU's."""
         return self.device.type == "cpu"
 
+    layout = strided
     is_sparse = is_quantized = is_mps = is_meta = is_nested = False
 
     def size(self, dim: int | None = None) -> Any:
@@ -107,8 +109,8 @@ class Tensor(Exchange):
         return strides if dim is None else strides[axis_of(dim, self.ndim)]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
-        return bool(self.array.flags.c_contiguous)
+        """Whether the elements lie in row-major order, or in a named one, without gaps."""
+        return follows(self.array, memory_format)
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floating-point numbers."""

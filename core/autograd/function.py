@@ -163,6 +163,9 @@ class Function:
                 cls.setup_context(ctx, args, result)
         outs = result if isinstance(result, tuple) else (result,)
         outs = _outputs(cls, ctx, args, outs, edges if wanted else None)
+        for watcher in mode.watchers:
+            if wanted and hasattr(watcher, "after"):
+                watcher.after(cls, outs)
         return outs if isinstance(result, tuple) else outs[0]
 
 
@@ -266,6 +269,7 @@ class _Plan:
         found = backward(ctx, *gs)
         found = found if isinstance(found, (tuple, list)) else (found,)
         picked = _checked(self.name(node), ctx.needs_input_grad, found)
+        _check_shapes(self.name(node), picked, node.edges)
         if create_graph:
             return picked
         return [None if x is None else _own(x.array, gs) for x in picked]
@@ -300,8 +304,21 @@ def _checked(name: str, needs: tuple[bool, ...], found: Any) -> list[Any]:
         )
     for x in found:
         if x is not None and not isinstance(x, Value):
-            raise TypeError(f"expected Variable or None (got {type(x).__name__})")
+            raise RuntimeError(f"expected Variable or None (got {type(x).__name__})")
     return [x for x, needed in zip(found, needs) if needed]
+
+
+def _check_shapes(name: str, gs: list[Any], edges: list[Any]) -> None:
+    for i, (g, source) in enumerate(zip(gs, edges)):
+        want = source.shape if type(source) is Node else source.array.shape
+        if g is None or g.array.shape == want:
+            continue
+        lead = g.array.ndim - len(want)
+        if lead < 0 or any(n not in (1, m) for n, m in zip(want, g.array.shape[lead:])):
+            raise RuntimeError(
+                f"Function {name} returned an invalid gradient at index {i} - got"
+                f" {list(g.array.shape)} but expected shape compatible with {list(want)}"
+            )
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -60,9 +60,11 @@ def tensor(
 def host_array(data: Any, want: Any = None) -> numpy.ndarray:
     """A NumPy array of numbers, nested sequences, or sequences of tensors.
 
-    Raises: ValueError for ragged sequences; TypeError for what is not a number.
+    Raises: ValueError for ragged sequences; TypeError for what is not a number, RuntimeError for None.
     """
     plain = _plain(data)
+    if plain is None:
+        raise RuntimeError("Could not infer dtype of NoneType")
     try:
         array = numpy.array(plain)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Writes in place, views and the graph: each program gives what it gives in PyTorch, or fails alike."""
+"""Writes in place, views, the graph: each program gives what it gives in PyTorch, or fails alike."""
 
 import pytest
 
@@ -401,7 +401,7 @@ def view_of_a_leaf_made_without_grad_mode_is_written(m):
 @program
 def one_of_several_views_is_written(m):
     x = leaf(m, 1.0, 2.0) * 1
-    a, b = x.unbind(0)
+    a, _b = x.unbind(0)
     a.mul_(2)
 
 

@@ -1,0 +1,51 @@
+"""How elements lie in memory, as names that programs pass around: layouts and memory formats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "channels_last", "channels_last_3d", "contiguous_format", "layout", "memory_format",
+    "preserve_format", "strided",
+]  # fmt: skip
+
+
+class layout:  # noqa: N801 - PyTorch's name
+    """How a tensor keeps its elements: here always `strided`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"core.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+class memory_format(layout):  # noqa: N801 - PyTorch's name
+    """An order of the dims in memory."""
+
+
+strided = layout("strided")
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+_RANK = {channels_last: 4, channels_last_3d: 5}
+
+
+def follows(array: Any, wanted: Any) -> bool:
+    """Whether the elements of `array` lie in the order of a memory format (None: row-major).
+
+    Raises: RuntimeError where the array has not the dims that the format orders.
+    """
+    if wanted not in _RANK:
+        return bool(array.flags.c_contiguous)
+    if array.ndim != _RANK[wanted]:
+        raise RuntimeError(
+            f"required rank {_RANK[wanted]} tensor to use {wanted.name} format, but it has"
+            f" {array.ndim} dims"
+        )
+    order = (0, *range(2, array.ndim), 1)
+    return bool(array.transpose(order).flags.c_contiguous)

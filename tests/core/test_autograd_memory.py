@@ -1,0 +1,182 @@
+"""Graphs: deep ones do not recurse, and each dies by reference count, garbage collector off."""
+
+import contextlib
+import gc
+import threading
+import weakref
+
+import pytest
+
+import core
+
+DEEP = 50_000
+
+
+@contextlib.contextmanager
+def no_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def test_a_deep_graph_is_differentiated_without_recursion():
+    x = core.ones(1, requires_grad=True)
+    y = x
+    for _ in range(DEEP):
+        y = y + 1
+    y.backward()
+    assert x.grad.item() == 1
+    del y
+
+
+def test_a_deep_graph_that_was_never_used_is_deleted_without_recursion():
+    x = core.ones(1, requires_grad=True)
+    y = x
+    for _ in range(DEEP):
+        y = (y * x).view(1)
+    del y
+
+
+def test_a_deep_graph_of_writes_in_place():
+    x = core.ones(2, dtype=core.float64, requires_grad=True)
+    y = x * 1
+    for _ in range(2000):
+        y[0].mul_(1.0001)
+    y.sum().backward()
+    assert abs(x.grad[0].item() - 1.0001**2000) < 1e-9 and x.grad[1].item() == 1
+
+
+class Square(core.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        y = x * x
+        ctx.save_for_backward(x, y)
+        return y, x * 2
+
+    @staticmethod
+    def backward(ctx, g, h):
+        x, _ = ctx.saved_tensors
+        return g * 2 * x + h * 2
+
+
+def hooked(x):
+    y = x * 2
+    y.register_hook(lambda g: g)
+    y.retain_grad()
+    return y.exp()
+
+
+def written(x):
+    y = x * 2
+    y[1:].mul_(x[1:])
+    y.tanh_()
+    return y
+
+
+def penalised(x):
+    (g,) = core.autograd.grad((x**3).sum(), x, create_graph=True)
+    return g * x
+
+
+BUILDERS = {
+    "saved input": lambda x: x * x,
+    "saved output": lambda x: x.exp().tanh().sqrt(),
+    "view": lambda x: x.view(2, 2)[0] * 2,
+    "write in place": written,
+    "hooks": hooked,
+    "function": lambda x: Square.apply(x)[0] * Square.apply(x)[1],
+    "second order": penalised,
+    "recomputed": lambda x: core.checkpoint(lambda t: (t * 2).exp(), x),
+    "matmul": lambda x: x.view(2, 2) @ x.view(2, 2).t(),
+}
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_graph_dies_by_reference_count(name, backward):
+    x = core.tensor([0.1, 0.2, 0.3, 0.4], requires_grad=True)
+    with no_collector():
+        y = BUILDERS[name](x).sum()
+        node, value = weakref.ref(y.grad_fn), weakref.ref(y)
+        inner = weakref.ref(y.grad_fn.next_functions[0][0])
+        if backward:
+            y.backward()
+        del y
+        assert node() is None and value() is None and inner() is None
+
+
+def test_backward_frees_what_was_saved():
+    x = core.ones(4, requires_grad=True)
+    with no_collector():
+        h = x * 2
+        saved = weakref.ref(h)
+        y = (h * h).sum()
+        del h
+        assert saved() is not None
+        y.backward()
+        assert saved() is None
+
+
+def test_add_keeps_no_operand_and_a_frozen_weight_frees_its_input():
+    x, w = core.ones(2, 2, requires_grad=True), core.ones(2, 2)
+    with no_collector():
+        h = x * 1
+        seen = weakref.ref(h)
+        y = h + 1
+        del h
+        assert seen() is None
+        h = x * 1
+        seen = weakref.ref(h)
+        y = h @ w
+        del h
+        assert seen() is None and y.requires_grad
+
+
+def test_threads_have_their_own_modes_and_run_their_own_backward():
+    results, errors = {}, []
+    barrier = threading.Barrier(4)
+
+    def work(i):
+        try:
+            barrier.wait()
+            x = core.full((50,), float(i), requires_grad=True)
+            for _ in range(20):
+                with core.no_grad():
+                    assert not (x * 2).requires_grad
+                assert core.is_grad_enabled()
+                y = x
+                for _ in range(10):
+                    y = y * 1 + x
+                y.sum().backward()
+            results[i] = x.grad
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert all((g == 220).all() for g in results.values()) and len(results) == 4
+
+
+def test_no_grad_in_one_thread_is_not_seen_by_another():
+    inside, go_on = threading.Event(), threading.Event()
+
+    def work():
+        with core.no_grad():
+            inside.set()
+            go_on.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    try:
+        assert (core.ones(1, requires_grad=True) * 2).requires_grad
+    finally:
+        go_on.set()
+        thread.join()
