@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from core.backend import device_of, on, xp
+import numpy
+
+from core.backend import CPU, device_of, on, xp
 
 FIRST_BYTES = 1 << 20  # a small first bucket leaves while most of backward is still to come
 
@@ -40,13 +42,18 @@ def plan_buckets(
 class Bucket:
     """One flat array and the views of it in which its parameters' gradients live."""
 
-    def __init__(self, index: int, parameters: Sequence[Any], positions: Sequence[int]) -> None:
+    def __init__(
+        self, index: int, parameters: Sequence[Any], positions: Sequence[int], allocate: Any
+    ) -> None:
         self.index = index
         self.positions = list(positions)
         arrays = [parameters[i].array for i in positions]
-        with on(device_of(arrays[0])):
-            total = sum(array.size for array in arrays)
-            self.array = xp(arrays[0]).zeros(total, arrays[0].dtype)
+        total = sum(array.size for array in arrays)
+        if isinstance(arrays[0], numpy.ndarray) and device_of(arrays[0]) == CPU:
+            self.array = allocate(total, arrays[0].dtype)
+        else:
+            with on(device_of(arrays[0])):
+                self.array = xp(arrays[0]).zeros(total, arrays[0].dtype)
         self.views: dict[int, Any] = {}
         start = 0
         for i, array in zip(self.positions, arrays, strict=True):
@@ -60,9 +67,11 @@ class Bucket:
         return self.array.nbytes
 
 
-def make_buckets(parameters: Sequence[Any], cap: int) -> list[Bucket]:
-    """The buckets of `parameters`, each of at most about `cap` bytes."""
+def make_buckets(
+    parameters: Sequence[Any], cap: int, allocate: Any = numpy.zeros
+) -> list[Bucket]:
+    """The buckets of `parameters`, each of about `cap` bytes; `allocate(count, dtype)` makes them."""
     arrays = [p.array for p in parameters]
     kinds = [(str(array.dtype), str(device_of(array))) for array in arrays]
     plan = plan_buckets([array.nbytes for array in arrays], kinds, cap)
-    return [Bucket(n, parameters, positions) for n, positions in enumerate(plan)]
+    return [Bucket(n, parameters, positions, allocate) for n, positions in enumerate(plan)]

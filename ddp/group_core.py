@@ -108,6 +108,10 @@ class GroupCore(ABC):
     def release(self) -> None:  # noqa: B027  (most backends hold nothing)
         """Nothing; what the backend holds is given back. All ranks call it together."""
 
+    def allocate(self, count: int, dtype: Any) -> Array:
+        """Zeros that this group reduces best; all ranks call together, with the same arguments."""
+        return np.zeros(count, dtype)
+
     # ---- how an operation is started ----
 
     def start(

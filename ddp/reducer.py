@@ -67,7 +67,7 @@ class Reducer:
     ) -> None:
         self.names, self.parameters, self.group = list(names), list(parameters), group
         self.lanes = self.leaves()
-        self.flats = [make_buckets(lane, cap) for lane in self.lanes]
+        self.flats = [make_buckets(lane, cap, group.allocate) for lane in self.lanes]
         self.buckets = self.flats[0]
         self.home_of = {i: b for b in self.buckets for i in b.positions}
         self.at_end = at_end

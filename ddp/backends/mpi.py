@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ddp.backends.shared import Arena, SharedSchedule
 from ddp.board import SLOTS, Board, installed
 from ddp.call import CollectiveError
 from ddp.group import ProcessGroup, Timeout
@@ -90,9 +91,10 @@ _launcher_board_used = False
 class MpiChannel(Channel):
     """Messages with one tag on one communicator."""
 
-    def __init__(self, comm: MPI.Intracomm, tag: int) -> None:
+    def __init__(self, comm: MPI.Intracomm, seq: int) -> None:
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self._comm, self._tag = comm, tag
+        self.seq = seq
+        self._comm, self._tag = comm, seq % MAX_TAG
         self._testall = _mpi().Request.Testall
 
     def send(self, buffer: Array, peer: int) -> list[Any]:
@@ -115,21 +117,26 @@ class MpiChannel(Channel):
 class MpiGroup(ProcessGroup):
     """A group over a duplicate of `comm`; every rank of `comm` makes one at the same time.
 
-    Without `board` ranks of one node see each other's calls only in check mode, as across nodes.
+    Without `board` ranks of one node see each other's calls only in check mode, as across nodes;
+    without `share` they also reduce by messages.
     Raises: RuntimeError if mpi4py is missing or MPI is over; TypeError for an inter-communicator.
     """
 
     name = "mpi"
 
     def __init__(
-        self, comm: MPI.Intracomm | None = None, timeout: Timeout = None, board: bool = True
+        self,
+        comm: MPI.Intracomm | None = None,
+        timeout: Timeout = None,
+        board: bool = True,
+        share: bool = True,
     ) -> None:
         mpi = _mpi()
         if comm is None:
             comm = mpi.COMM_WORLD
         if not isinstance(comm, mpi.Intracomm) or comm.Is_inter():
             raise TypeError(f"expected an intra-communicator of mpi4py, got {type(comm).__name__}")
-        self.has_board = board
+        self.has_board, self.shares = board, share
         self.comm = comm.Dup()
         self._user_comm = comm.Dup()
         rank, size = self.comm.Get_rank(), self.comm.Get_size()
@@ -140,10 +147,15 @@ class MpiGroup(ProcessGroup):
         places: list[int | None] = [None] * size
         if board:
             self._board, first_seq, places = _open_board(mpi, self.comm, node)
-        node.Free()
+        self.arena: Arena | None = None
+        if share and local_size == size > 1:
+            self.arena = Arena(mpi, node)
+        else:
+            node.Free()
         guard = BoardGuard(rank, self._board, places, first_seq, check_mode())
         _open_guards.append(guard)
-        super().__init__(rank, size, local_rank, local_size, _engine, guard, timeout)
+        schedule = SharedSchedule(self.arena) if self.arena is not None else None
+        super().__init__(rank, size, local_rank, local_size, _engine, guard, timeout, schedule)
         self._board_guard = guard
 
     def ranks_of_this_node(self, mpi: Any) -> MPI.Intracomm:
@@ -152,7 +164,16 @@ class MpiGroup(ProcessGroup):
 
     def channel(self, seq: int) -> Channel:
         """The messages of collective number `seq`."""
-        return MpiChannel(self.comm, seq % MAX_TAG)
+        channel = MpiChannel(self.comm, seq)
+        if self.arena is not None:
+            self.arena.enter(seq, channel)
+        return channel
+
+    def allocate(self, count: int, dtype: Any) -> Array:
+        """Zeros that are reduced where they are, shared inside the node; all ranks call together."""
+        if self.arena is None:
+            return np.zeros(count, dtype)
+        return self.arena.allocate(count, dtype)
 
     def peer_channel(self, tag: int) -> Channel:
         """The messages that users send with `tag`, on a communicator of their own."""
@@ -164,7 +185,7 @@ class MpiGroup(ProcessGroup):
         part = whole.Incl(list(ranks))
         comm = self.comm.Create_group(part, self.subgroups % MAX_TAG)
         try:
-            return type(self)(comm, timeout, self.has_board)
+            return type(self)(comm, timeout, self.has_board, self.shares)
         finally:
             comm.Free()
             part.Free()
@@ -173,6 +194,9 @@ class MpiGroup(ProcessGroup):
     def release(self) -> None:
         """Nothing; the communicators and the board are given back."""
         global _launcher_board_used
+        if self.arena is not None:
+            self.arena.close()
+            self.arena.node.Free()
         self.comm.Free()
         self._user_comm.Free()
         _open_guards.remove(self._board_guard)
