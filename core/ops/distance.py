@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.dtype import result_type
+from core.ops.arrange import broadcast_shapes
 from core.ops.choice import clamp_min
 from core.ops.elementwise import minus, mul
 from core.ops.promotion import floating
 from core.ops.reduce import sum
-from core.ops.shape import unsqueeze
+from core.ops.shape import broadcast_to, unsqueeze
 from core.ops.vector_norm import vector_norm
 
 __all__ = "cdist cosine_similarity pairwise_distance".split()
@@ -29,6 +31,8 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
         raise RuntimeError(
             f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}"
         )
+    if x1.dtype is not x2.dtype:
+        raise RuntimeError(f"cdist expects one dtype, but found {x1.dtype} and {x2.dtype}")
     if p < 0:
         raise RuntimeError(f"cdist only supports non-negative p values, but got {p}")
     apart = minus(unsqueeze(x1, -2), unsqueeze(x2, -3))
@@ -46,7 +50,13 @@ def pairwise_distance(
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between x1 and x2 along a dim; lengths are at least `eps`."""
-    wanted = (x1 * 0 + x2 * 0).dtype if x1.dtype is not x2.dtype else x1.dtype
-    a, b = (x.to(floating(wanted)) for x in (x1, x2))
-    unit = [x / clamp_min(vector_norm(x, 2, dim, True), eps) for x in (a, b)]
-    return sum(mul(*unit), dim)
+    shape = broadcast_shapes(x1.shape, x2.shape)
+    want = floating(result_type([x1.array, x2.array]))
+    pair = [broadcast_to(x.to(want), shape) for x in (x1, x2)]
+    return sum(mul(*[x / _length(x, dim, eps) for x in pair]), dim)
+
+
+def _length(x: Any, dim: int, eps: float) -> Any:
+    """The 2-norm, at least `eps`; its gradient is the norm's, as in PyTorch."""
+    length = vector_norm(x, 2, dim, True)
+    return length + (clamp_min(length, eps) - length).detach()

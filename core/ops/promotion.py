@@ -34,6 +34,13 @@ def promote_float(arrays: list[Any], tensors: int) -> list[Any]:
     return cast_all(arrays, tensors, floating(common_dtype(arrays, tensors)))
 
 
+def float_first(arrays: list[Any], tensors: int) -> list[Any]:
+    """The first argument in a floating type, the default one for integers and bools."""
+    x = arrays[0]
+    want = floating(of(x.dtype)).numpy
+    return arrays if x.dtype == want else [x.astype(want), *arrays[1:]]
+
+
 def floating(d: dtype) -> dtype:
     """`d` if it is a floating type, else the default one."""
     return d if d.category == FLOAT else get_default_dtype()

@@ -61,10 +61,10 @@ def nanquantile(
 
 def _quantile(x: Any, q: Any, dim: Any, keepdim: bool, how: str, skip_nan: bool) -> Any:
     q = _checked(x, q, how)
-    ndim = len(x.shape)
-    axis = None if dim is None else axis_of(dim, ndim)
     if not size_of(x.shape, None):
         raise RuntimeError("quantile() input tensor must be non-empty")
+    ndim = len(x.shape)
+    axis = None if dim is None else axis_of(dim, ndim)
     rows, lead = _rows(x, axis)
     ordered = sort_along(rows, -1, False)[0]
     found = _at(ordered, _ranks(rows, q, skip_nan), how)  # (*lead, number of q)

@@ -14,7 +14,7 @@ from core.dtype import FLOAT, of, to_numpy
 from core.ops.choice import choose
 from core.ops.dims import axes_of, kept, size_of
 from core.ops.exponential import exp
-from core.ops.promotion import accumulates_in, promote_float
+from core.ops.promotion import accumulates_in, float_first
 from core.ops.scan import products_of_others
 from core.ops.shape import broadcast_array, reshape_array
 
@@ -153,7 +153,7 @@ prod.defvjp(
 # ---- logarithms of sums -----------------------------------------------------------------------
 
 
-@primitive(casts=promote_float)
+@primitive(casts=float_first)
 def logsumexp(x, dim, keepdim=False):
     """The logarithm of the sum of exponentials over `dim` (an int or several), without overflow."""
     axes = axes_of(dim, x.ndim)
@@ -198,7 +198,8 @@ def any(x, dim=None, keepdim=False):
 
 
 def _truth(set_: Any, name: str, x: Any, dim: Any, keepdim: bool) -> Any:
-    out = getattr(set_, name)(axis=axes_of(dim, x.ndim), keepdims=keepdim)
+    axes = () if dim == () else axes_of(dim, x.ndim)  # here, no dims are none, not all
+    out = getattr(set_, name)(axis=axes, keepdims=keepdim)
     return out.astype(x.dtype) if x.dtype == numpy.uint8 else out
 
 

@@ -12,7 +12,7 @@ from core.autograd.value import Value, wrap
 from core.backend import xp
 from core.ops import results
 from core.ops.dims import axis_of
-from core.ops.extreme import placed, taken
+from core.ops.extreme import placed, refuse_empty, taken
 from core.ops.gather import add_along
 from core.ops.promotion import is_half, same_device
 
@@ -83,6 +83,8 @@ def ranked(x, k, dim, keepdim):
     Raises: RuntimeError where there are not so many.
     """
     axis = axis_of(dim, x.ndim)
+    if x.ndim and not x.shape[axis]:
+        refuse_empty("kthvalue", x.shape, (axis,))
     if not 1 <= k <= (x.shape[axis] if x.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     index = order_of(x, axis)

@@ -178,7 +178,7 @@ def nanmedian_of_all(x):
 def _nan(x: Any) -> Any:
     if of(x.dtype).category == FLOAT:
         return xp(x).full((), math.nan, x.dtype)
-    return xp(x).full((), numpy.iinfo(x.dtype).min, x.dtype)
+    return xp(x).zeros((), x.dtype)
 
 
 @primitive(result=results.mode, name="mode")

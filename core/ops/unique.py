@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -25,8 +26,8 @@ def unique(
     With `return_inverse` also where each element went, with `return_counts` also how many.
     """
     x, module = input.array, xp(input.array)
-    if dim is not None and x.ndim:
-        axis = axis_of(dim, x.ndim)
+    if dim is not None:
+        axis = _axis(dim, x)
         rows = module.moveaxis(x, axis, 0)
         order = _row_order(module, rows)
         shape: tuple[int, ...] = (len(rows),)
@@ -49,8 +50,8 @@ def unique_consecutive(
     With `return_inverse` also where each element went, with `return_counts` also how many.
     """
     x, module = input.array, xp(input.array)
-    if dim is not None and x.ndim:
-        axis = axis_of(dim, x.ndim)
+    if dim is not None:
+        axis = _axis(dim, x)
         rows = module.moveaxis(x, axis, 0)
         shape: tuple[int, ...] = (len(rows),)
     else:
@@ -58,10 +59,16 @@ def unique_consecutive(
     return _returned(module, _runs(module, rows), axis, shape, return_inverse, return_counts)
 
 
+def _axis(dim: int, x: Any) -> int:
+    if not x.ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    return axis_of(dim, x.ndim)
+
+
 def _row_order(module: Any, rows: Any) -> Any:
     """The indices that sort slices by their first element, then their second, and so on."""
-    flat = rows.reshape(len(rows), -1)
-    if not flat.shape[1]:
+    flat = rows.reshape(len(rows), math.prod(rows.shape[1:]))
+    if not flat.size:
         return module.arange(len(rows))
     return module.lexsort(flat.T[::-1])
 
@@ -71,7 +78,7 @@ def _runs(module: Any, rows: Any) -> tuple[Any, Any, Any]:
     n = len(rows)
     fresh = module.ones(n, bool)
     differ = rows[1:] != rows[:-1]
-    fresh[1:] = differ.reshape(max(n - 1, 0), -1).any(1) if rows.ndim > 1 else differ
+    fresh[1:] = differ.any(tuple(range(1, rows.ndim)))
     run = module.cumsum(fresh) - 1
     starts = module.flatnonzero(fresh)
     ends = module.concatenate([starts[1:], module.asarray([n], dtype=starts.dtype)])

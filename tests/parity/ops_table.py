@@ -188,4 +188,3 @@ POINTWISE = [
     *BITWISE,
     *COMPARED,
 ]
-REDUCTIONS = [Row("sum", one(dims=True))]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.parity.ops_table import REDUCTIONS
+from tests.parity.reduce_table import REDUCTIONS
 from tests.parity.table import (
     hold,
     same_gradients,

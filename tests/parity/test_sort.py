@@ -1,0 +1,38 @@
+"""Sorting, distinct elements and places in a sequence agree with PyTorch in every form."""
+
+import pytest
+
+from tests.parity.reduce_table import SORTING
+from tests.parity.table import (
+    hold,
+    same_gradients,
+    same_inplace,
+    same_method,
+    same_out,
+    same_outcome,
+)
+
+
+@pytest.mark.parametrize("row", SORTING, ids=str)
+def test_values(row):
+    hold(row, same_outcome)
+
+
+@pytest.mark.parametrize("row", [row for row in SORTING if row.method], ids=str)
+def test_method(row):
+    hold(row, same_method)
+
+
+@pytest.mark.parametrize("row", [row for row in SORTING if row.inplace], ids=str)
+def test_in_place(row):
+    hold(row, same_inplace)
+
+
+@pytest.mark.parametrize("row", [row for row in SORTING if row.out], ids=str)
+def test_out(row):
+    hold(row, same_out)
+
+
+@pytest.mark.parametrize("row", [row for row in SORTING if row.grad], ids=str)
+def test_gradients(row):
+    hold(row, same_gradients)
