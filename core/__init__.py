@@ -2,8 +2,10 @@
 
 import warnings
 
-import core.methods  # noqa: F401 - gives Tensor its methods
+import core.methods  # gives Tensor its methods
+import core.optim.swa_utils  # noqa: F401 - core.optim stands above it
 from core import autograd as autograd
+from core import linalg as linalg
 from core import nn as nn
 from core import optim as optim
 from core.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
@@ -27,17 +29,19 @@ from core.dtype import float32 as float32
 from core.dtype import float64 as float64
 from core.dtype import get_default_dtype as get_default_dtype
 from core.dtype import half as half
+from core.dtype import iinfo as iinfo
 from core.dtype import int as int
 from core.dtype import int8 as int8
 from core.dtype import int16 as int16
 from core.dtype import int32 as int32
 from core.dtype import int64 as int64
-from core.dtype import iinfo as iinfo
 from core.dtype import long as long
 from core.dtype import promote_types as promote_types
 from core.dtype import set_default_dtype as set_default_dtype
 from core.dtype import short as short
 from core.dtype import uint8 as uint8
+from core.exchange import from_dlpack as from_dlpack
+from core.layout import *
 from core.ops.arrange import *
 from core.ops.bitwise import *
 from core.ops.cast import *
@@ -46,6 +50,7 @@ from core.ops.compare import *
 from core.ops.creation import *
 from core.ops.distance import *
 from core.ops.division import *
+from core.ops.einsum import *
 from core.ops.elementwise import *
 from core.ops.exponential import *
 from core.ops.extreme import *
@@ -53,25 +58,26 @@ from core.ops.gather import *
 from core.ops.index import *
 from core.ops.join import *
 from core.ops.linalg import *
+from core.ops.matrices import *
 from core.ops.masked import *
 from core.ops.movement import *
 from core.ops.pad import *
+from core.ops.product import *
 from core.ops.parts import *
 from core.ops.quantile import *
 from core.ops.reduce import *
 from core.ops.rounding import *
 from core.ops.scan import *
-from core.ops.sort import *
-from core.ops.statistics import *
 from core.ops.scatter import *
 from core.ops.scatter_reduce import *
 from core.ops.shape import *
+from core.ops.sort import *
+from core.ops.statistics import *
 from core.ops.strided import *
 from core.ops.triangle import *
 from core.ops.trigonometric import *
 from core.ops.unique import *
 from core.ops.vector_norm import *
-from core.exchange import from_dlpack as from_dlpack
 from core.printing import get_printoptions as get_printoptions
 from core.printing import printoptions as printoptions
 from core.printing import set_printoptions as set_printoptions
@@ -81,8 +87,11 @@ from core.random import initial_seed as initial_seed
 from core.random import manual_seed as manual_seed
 from core.random import seed as seed
 from core.random import set_rng_state as set_rng_state
-from core.size import Size as Size
 from core.recompute import checkpoint as checkpoint
+from core.serialization import CheckpointError as CheckpointError
+from core.serialization import load as load
+from core.serialization import save as save
+from core.size import Size as Size
 from core.tensor import Tensor as Tensor
 from core.testing import gradcheck as gradcheck
 from core.testing import gradgradcheck as gradgradcheck

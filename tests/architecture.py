@@ -51,6 +51,7 @@ ROWS = [
     ["ddp.lifecycle", "ddp.simulate", "ddp.absence", "ddp.weight", "ddp.scatter"],
     ["ddp.collectives", "ddp.consensus", "ddp.bucket", "ddp.shards", "ddp.sampler", "ddp.sync"],
     ["ddp.reducer", "ddp.functional", "ddp.sync_norm"],
+    ["ddp.join"],
     ["ddp.distributed", "ddp.data_parallel", "ddp.hooks", "ddp.checkpoint"],
     ["ddp"],
     ["launch.spawn", "launch.handshake", "launch.watchdog", "launch.ending", "launch.mpi"],

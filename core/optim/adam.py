@@ -35,8 +35,7 @@ def adam(
     module = xp(p)
     if shrink != 1:
         p *= shrink
-    if decay:
-        g = g + decay * p
+    g = g + decay * p if decay else g
     mean += (1 - beta1) * (g - mean)
     scratch = g * g
     scratch *= 1 - beta2

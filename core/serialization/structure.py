@@ -166,7 +166,7 @@ class Unpacker:
         return self.arrays[name]
 
     def _tensor(self, kind: Any, name: Any, about: dict[str, Any]) -> Any:
-        device = about.get("device", "cpu")
+        device = str(_device(about.get("device", "cpu")))
         first = self.made.get((name, device))
         if first is None:
             x = Tensor(0)
@@ -184,6 +184,13 @@ class Unpacker:
         return x
 
 
+def _device(text: Any) -> Device:
+    try:
+        return Device(text)
+    except (RuntimeError, TypeError) as error:
+        raise CheckpointError(f"it names no device ({error})") from None
+
+
 TENSORS = {"tensor": Tensor, "parameter": Parameter, "buffer": Buffer}
 READERS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "float": lambda u, v: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[v],
@@ -198,7 +205,7 @@ READERS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "complex": lambda u, v: complex(float(v[0]), float(v[1])),
     "slice": lambda u, v: slice(*map(u.unpack, v)),
     "dtype": lambda u, v: BY_NAME[v],
-    "device": lambda u, v: Device(v),
+    "device": lambda u, v: _device(v),
     "array": lambda u, v: u.array(v),
     "scalar": lambda u, v: u.array(v)[()],
 }

@@ -89,13 +89,16 @@ class CyclicLR(LRScheduler):
             self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.use_beta1 = check_momentum(optimizer)
-            self.base_momentums = per_group("base_momentum", optimizer, base_momentum)
-            self.max_momentums = per_group("max_momentum", optimizer, max_momentum)
-            if last_epoch == -1:
-                start_momenta(optimizer, self.base_momentums, self.max_momentums)
+            self._cycle_momenta(base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
+
+    def _cycle_momenta(self, base: Any, largest: Any, last_epoch: int) -> None:
+        self.use_beta1 = check_momentum(self.optimizer)
+        self.base_momentums = per_group("base_momentum", self.optimizer, base)
+        self.max_momentums = per_group("max_momentum", self.optimizer, largest)
+        if last_epoch == -1:
+            start_momenta(self.optimizer, self.base_momentums, self.max_momentums)
 
     def scale_fn(self, x: float) -> float:
         """The share of the full height in cycle, or at iteration, `x`."""
@@ -177,12 +180,15 @@ class OneCycleLR(LRScheduler):
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.use_beta1 = check_momentum(optimizer)
-            largest = per_group("max_momentum", optimizer, max_momentum)
-            base = per_group("base_momentum", optimizer, base_momentum)
-            if last_epoch == -1:
-                start_momenta(optimizer, base, largest)
+            self._cycle_momenta(base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
+
+    def _cycle_momenta(self, base: Any, largest: Any, last_epoch: int) -> None:
+        self.use_beta1 = check_momentum(self.optimizer)
+        highest = per_group("max_momentum", self.optimizer, largest)
+        lowest = per_group("base_momentum", self.optimizer, base)
+        if last_epoch == -1:
+            start_momenta(self.optimizer, lowest, highest)
 
     def get_lr(self) -> list[Any]:
         """The rates at this step; the momenta are set along with them.
