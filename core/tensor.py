@@ -15,6 +15,7 @@ from core.exchange import Exchange
 from core.layout import follows, strided
 from core.ops.creation import empty, host_array
 from core.ops.dims import axis_of
+from core.ops.parts import unbind
 from core.size import Size
 
 
@@ -25,6 +26,7 @@ class Tensor(Exchange):
     """
 
     __slots__ = ("__dict__",)
+    __module__ = "core"  # where it is imported from, and what printing its type says
     __array_priority__ = 1000
     __hash__ = object.__hash__
 
@@ -138,7 +140,7 @@ class Tensor(Exchange):
     def __iter__(self) -> Iterator[Any]:
         if not self.array.ndim:
             raise TypeError("iteration over a 0-d tensor")
-        return iter([self[i] for i in range(len(self))])
+        return iter(unbind(self))
 
     def __reversed__(self) -> Any:
         return self.flip(0) if self.array.ndim else self  # type: ignore[attr-defined]

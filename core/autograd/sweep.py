@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy
+
 from core.autograd.accumulate import (
     Session,
     accumulate,
@@ -149,7 +151,7 @@ class Sweep:
             if p is not None:
                 p = match(p, source, g)
                 before = gradients.get(source)
-                gradients[source] = p if before is None else before + p
+                gradients[source] = p if before is None else summed(before, p)
             if type(source) is not Node:
                 uses[source] -= 1
                 if not uses[source] and source in gradients:
@@ -157,13 +159,13 @@ class Sweep:
         return done
 
     def ends_at(self, source: Any) -> bool:
-        """Whether this sweep is part of a larger one, which goes on (and runs hooks) at `source`."""
+        """Whether this sweep is part of a larger one that goes on, with hooks, at `source`."""
         return self.stop and source in self.targets
 
     def add(self, source: Any, g: Any) -> None:
         """Add to the gradient gathered so far for a node or leaf."""
         before = self.gradients.get(source)
-        self.gradients[source] = g if before is None else before + g
+        self.gradients[source] = g if before is None else summed(before, g)
 
     def collect(self, pick: Node, g: Any) -> None:
         """Note the gradient of one output of a node with several."""
@@ -171,7 +173,8 @@ class Sweep:
         gs = self.gradients.get(node)
         if gs is None:
             gs = self.gradients[node] = [None] * len(node.shape)
-        gs[pick.saved] = g if gs[pick.saved] is None else gs[pick.saved] + g
+        before = gs[pick.saved]
+        gs[pick.saved] = g if before is None else summed(before, g)
 
     def final(self, leaf: Any) -> Any:
         """A leaf's whole gradient, after its hooks."""
@@ -210,6 +213,12 @@ class Sweep:
             if any(source in found for source in node.edges):
                 found[node] = None
         return [node for node in nodes if node in found]
+
+
+def summed(a: Any, b: Any) -> Any:
+    """The sum of two gradients; NumPy would make a scalar of arrays without dims."""
+    total = a + b
+    return total if type(total) is type(a) else numpy.asarray(total)
 
 
 def _number(node: Node) -> int:

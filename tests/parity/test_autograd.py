@@ -251,6 +251,15 @@ def mixed_dtypes(m):
     return x.grad, w.grad
 
 
+@program
+def a_number_used_twice(m):
+    x = m.tensor(3.0, requires_grad=True)
+    x.register_hook(lambda g: g * 2)
+    (x * x + x).backward()
+    (g,) = m.autograd.grad(x * x * x, x)
+    return x.grad, g
+
+
 # ---- leaves ----
 
 

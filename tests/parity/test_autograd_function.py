@@ -1,4 +1,4 @@
-"""Functions with their own backward: each program gives what it gives in PyTorch, or fails alike."""
+"""Functions with their own backward: each program gives what PyTorch gives, or fails alike."""
 
 import pytest
 

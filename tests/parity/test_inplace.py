@@ -1,4 +1,4 @@
-"""Writes in place, views, the graph: each program gives what it gives in PyTorch, or fails alike."""
+"""Writes in place, views and the graph: each program gives what PyTorch gives, or fails alike."""
 
 import pytest
 
