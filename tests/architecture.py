@@ -54,6 +54,7 @@ ROWS = [
     ["ddp.join"],
     ["ddp.distributed", "ddp.data_parallel", "ddp.hooks", "ddp.checkpoint"],
     ["ddp"],
+    ["launch.bandwidth", "launch.tiny_training"],
     ["launch.spawn", "launch.handshake", "launch.watchdog", "launch.ending", "launch.mpi"],
     ["launch.agreement", "launch.signals", "launch.as_torch", "launch.doctor"],
     ["launch.announce", "launch.hang"],
