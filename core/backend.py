@@ -13,7 +13,7 @@ from core import simulated
 
 
 class Device:
-    """A place for arrays: `cpu`, or `cuda:N`.
+    """A place for arrays: `cpu`, or `cuda:N`; as a context, where new tensors go.
 
     Example:
         >>> Device("cuda:1").index, Device("cuda", 1) == Device("cuda:1"), Device("cpu")
@@ -38,8 +38,17 @@ class Device:
             raise RuntimeError(
                 f"Expected one of cpu, cuda device type at start of device string: {type}"
             )
+        if index is not None and index < 0:
+            raise RuntimeError(f"Device index must not be negative: {index}")
         self.type: str = type
         self.index: int | None = index
+
+    def __enter__(self) -> Device:
+        _default.devices.append(self)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        _default.devices.pop()
 
     def __repr__(self) -> str:
         where = "" if self.index is None else f", index={self.index}"
@@ -59,6 +68,14 @@ class Device:
         return Device, (self.type, self.index)
 
 
+class _Default(threading.local):
+    """Where this thread's new tensors go unless a call says it."""
+
+    def __init__(self) -> None:
+        self.devices: list[Device] = []
+
+
+_default = _Default()
 CPU = Device("cpu")
 MODULE_OF: dict[type, Any] = {numpy.ndarray: numpy}  # array type -> array module
 _lock = threading.Lock()
@@ -123,12 +140,14 @@ def device_of(array: Any) -> Device:
 
 
 def resolve(device: Any) -> Device:
-    """The device meant by a Device, a string, an index or None (the CPU); `cuda` gets its index.
+    """The device meant by a Device, a string, an index or None (the default one).
 
     Raises: RuntimeError for a GPU that is not there.
     """
     if device is None:
-        return CPU
+        if not _default.devices:
+            return CPU
+        device = _default.devices[-1]
     found = device if type(device) is Device else Device(device)
     if found.type == "cpu":
         return CPU
@@ -160,6 +179,15 @@ class _Here:
 
     def __exit__(self, *_: Any) -> None:
         return None
+
+
+def elsewhere(arrays: Any) -> Device | None:
+    """The GPU of the first array that lies on one, unless that is the current one."""
+    for x in arrays:
+        if type(x) in MODULE_OF and type(x) is not numpy.ndarray:
+            there = device_of(x)
+            return None if cuda_module().cuda.Device().id == there.index else there
+    return None
 
 
 def to_host(array: Any) -> numpy.ndarray:

@@ -10,16 +10,17 @@ import numpy
 from core.autograd.differentiable import Differentiable
 from core.autograd.value import wrap
 from core.backend import (
+    Device,
     address,
     cuda_module,
     device_of,
     offset_of,
+    on,
     owner,
     resolve,
     strided,
     to_host,
 )
-from core.backend import Device
 from core.ops import cast
 
 __all__ = ["from_dlpack"]
@@ -223,7 +224,8 @@ def _copied(array: Any, memo: dict[int, Any]) -> Any:
         whole = array
     key = ("memory", id(whole))
     if key not in memo:
-        memo[key] = (whole.copy(order="K"), whole)  # type: ignore[index]
+        with on(device_of(whole)):
+            memo[key] = (whole.copy(order="K"), whole)  # type: ignore[index]
     copied = memo[key][0]  # type: ignore[index]
     return (
         copied if whole is array else strided(copied, array.shape, array.strides, offset_of(array))

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy
+
 from core.autograd.value import Value, leaf_of, wrap
-from core.backend import xp
+from core.backend import elsewhere, on, xp
 
 
 def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
@@ -15,6 +17,11 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
 
     An existing gradient grows in place, so gradients can be views of larger memory.
     """
+    if type(g) is not numpy.ndarray:
+        there = elsewhere((leaf.array,))
+        if there is not None:
+            with on(there):
+                return accumulate(leaf, g, create_graph)
     slot = leaf.leaf or leaf_of(leaf)
     before = slot.gradient
     if create_graph or isinstance(g, Value):

@@ -25,7 +25,7 @@ from core.autograd.value import (
     version_of,
     wrap,
 )
-from core.backend import MODULE_OF, xp
+from core.backend import MODULE_OF, elsewhere, on, xp
 from core.dtype import BY_NUMPY
 
 _new = object.__new__
@@ -233,6 +233,11 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
             bit += bit
         if not tensors:
             return op.forward(*arrays)
+        if type(arrays[0]) is not ndarray:  # work where the arrays are, as their memory does
+            there = elsewhere(arrays)
+            if there is not None:
+                with on(there):
+                    return run(args)
         if op.casts is not None:
             arrays = op.casts(arrays, tensors)
         if op.fast and mode.accelerated:

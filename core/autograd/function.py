@@ -13,7 +13,7 @@ from core.autograd.mode import mode, no_grad
 from core.autograd.op import face_of
 from core.autograd.product import modified
 from core.autograd.value import Node, Value, share, version_of, wrap
-from core.backend import xp
+from core.backend import device_of, on, xp
 
 
 class FunctionCtx:
@@ -289,7 +289,8 @@ def _incoming(node: Node, g: Any, materialize: bool) -> list[Any]:
     out = []
     for x, shape, dtype in zip(g, node.shape, node.dtype, strict=True):
         if x is None and materialize and shape is not None:
-            x = wrap(module.zeros(shape, dtype))
+            with on(device_of(like.array if isinstance(like, Value) else like)):
+                x = wrap(module.zeros(shape, dtype))
         out.append(x)
     return out
 

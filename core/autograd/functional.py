@@ -8,7 +8,7 @@ from typing import Any
 from core.autograd.gradients import grad
 from core.autograd.mode import enable_grad
 from core.autograd.value import Value, wrap
-from core.backend import xp
+from core.backend import device_of, on, xp
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -206,7 +206,12 @@ def _weights(v: Any, like: tuple[Any, ...], name: str) -> tuple[Any, ...]:
 
 
 def _zeros(x: Any) -> Any:
-    return wrap(xp(x.array).zeros(x.array.shape, x.array.dtype))
+    return _blank(x, x.array.shape)
+
+
+def _blank(like: Any, shape: tuple[int, ...]) -> Any:
+    with on(device_of(like.array)):
+        return wrap(xp(like.array).zeros(shape, like.array.dtype))
 
 
 def _gradients(outs: Any, xs: Any, gs: Any, graph: bool, strict: bool) -> tuple[Any, ...]:
@@ -244,7 +249,7 @@ def _rows(out: Any, xs: Any, graph: bool, strict: bool) -> list[Any]:
 
 def _stacked(parts: list[Any], like: Any) -> Any:
     """The parts below each other."""
-    out = wrap(xp(like.array).zeros((len(parts), *like.array.shape), like.array.dtype))
+    out = _blank(like, (len(parts), *like.array.shape))
     for i, part in enumerate(parts):
         out[i] = part
     return out

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.autograd import sweep
 from core.autograd.value import Value, wrap
-from core.backend import xp
+from core.backend import device_of, on, xp
 
 
 def backward(
@@ -76,7 +76,8 @@ def grad(
 
 def _answer(x: Any, g: Any, allow_unused: bool | None, materialize: bool) -> Any:
     if g is None and materialize:
-        return wrap(xp(x.array).zeros(x.array.shape, x.array.dtype))
+        with on(device_of(x.array)):
+            return wrap(xp(x.array).zeros(x.array.shape, x.array.dtype))
     if g is None and not allow_unused:
         raise RuntimeError(
             "One of the differentiated Tensors appears to not have been used in the graph. Set"
@@ -121,7 +122,8 @@ def _seed(i: int, root: Any, g: Any) -> Any:
                 "grad can be implicitly created only for scalar outputs, but got an output of"
                 f" shape {list(array.shape)}"
             )
-        return wrap(xp(array).ones(array.shape, array.dtype))
+        with on(device_of(array)):
+            return wrap(xp(array).ones(array.shape, array.dtype))
     if g.array.shape != array.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output[{i}] has a shape of {list(g.array.shape)} and"

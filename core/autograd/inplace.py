@@ -238,7 +238,7 @@ def write_out(result: Any, out: Any) -> Any:
         )
     if device_of(out.array) != device_of(result.array):
         raise RuntimeError(
-            f"Expected out tensor to be on {device_of(result.array)}, but got"
+            f"Expected out tensor to be on device {device_of(result.array)}, but got"
             f" {device_of(out.array)} instead"
         )
     if out.array.shape != result.array.shape:

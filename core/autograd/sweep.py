@@ -19,6 +19,7 @@ from core.autograd.dispatch import PICK
 from core.autograd.mode import mode
 from core.autograd.product import match, products, replays_with
 from core.autograd.value import Node, Value, refresh, wrap
+from core.backend import elsewhere, on
 
 
 def backward(
@@ -131,6 +132,11 @@ class Sweep:
 
     def pass_on(self, node: Node, g: Any) -> list[Any]:
         """Send a node's gradient along its edges; the leaves whose gradient became final."""
+        if type(g) is not numpy.ndarray and not self.graph:
+            there = elsewhere(g if type(g) is list else (g,))
+            if there is not None:
+                with on(there):
+                    return self.pass_on(node, g)
         done: list[Any] = []
         if g is None:
             parts: Sequence[Any] = [None] * len(node.edges)
