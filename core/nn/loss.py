@@ -84,11 +84,3 @@ class NLLLoss(WeightedLoss):
             ignore_index=self.ignore_index,
             reduction=self.reduction,
         )
-
-
-class MSELoss(Loss):
-    """The mean squared difference."""
-
-    def forward(self, input: Any, target: Any) -> Any:
-        """The loss."""
-        return F.mse_loss(input, target, reduction=self.reduction)

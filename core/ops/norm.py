@@ -7,10 +7,7 @@ from typing import Any
 from core.autograd.dispatch import primitive
 from core.autograd.value import Value
 from core.backend import xp
-from core.ops.choice import choose
 from core.ops.promotion import accumulates_in
-from core.ops.reduce import spread
-from core.ops.shape import reshape_array
 
 
 def moments(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
@@ -130,25 +127,3 @@ rms_scaled.defvjp(
     axes=None,
     eps=None,
 )
-
-
-@primitive(label="LinalgVectorNormBackward0")
-def length(x, axes, keepdim):
-    """The root of the sum of squares over axes; its gradient at zero is zero."""
-    wide = x.astype(accumulates_in(x.dtype), copy=False)
-    return xp(x).sqrt((wide * wide).sum(axes, keepdims=keepdim)).astype(x.dtype)
-
-
-length.defvjp(
-    x=lambda g, x, axes, keepdim, x_shape: (
-        x * spread(g * inverse(length(x, axes, True), keepdim, g), x_shape, axes, keepdim)
-    ),
-    axes=None,
-    keepdim=None,
-)
-
-
-def inverse(n: Any, keepdim: bool, like: Any) -> Any:
-    """1 / n, zero where n is; in the shape of `like`."""
-    out = (n > 0) * (1 / choose(n > 0, n, 1))
-    return out if keepdim else reshape_array(out, tuple(like.shape))

@@ -6,13 +6,14 @@ import math
 from typing import Any
 
 from core.autograd.dispatch import version_of
+from core.autograd.inplace import write_out
+from core.ops.choice import clamp_min
 from core.ops.dims import axis_of
-from core.ops.elementwise import abs
-from core.ops.norm import affine, length, rms_scaled, standardised
+from core.ops.norm import affine, rms_scaled, standardised
 from core.ops.pad import pad
 from core.ops.parts import slice_axis
-from core.ops.reduce import sum
 from core.ops.shape import reshape_array
+from core.ops.vector_norm import vector_norm
 
 __all__ = (
     "batch_norm group_norm instance_norm layer_norm local_response_norm normalize rms_norm"
@@ -193,16 +194,5 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     """The input divided by its p-norm along `dim`, or by `eps` where that is larger."""
     ndim = len(input.shape)
     axes = tuple(axis_of(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))
-    result = input / p_norm(input, p, axes, True).clamp(min=eps)
-    return result if out is None else out.copy_(result)
-
-
-def p_norm(x: Any, p: float, axes: Any, keepdim: bool) -> Any:
-    """(sum |x|**p) ** (1/p) over axes."""
-    if p == 2:
-        return length(x, axes, keepdim)
-    if p == 1:
-        return sum(abs(x), axes, keepdim)
-    if p == math.inf:
-        return abs(x).amax(axes, keepdim)
-    return sum(abs(x) ** p, axes, keepdim) ** (1 / p)
+    result = input / clamp_min(vector_norm(input, p, axes, True), eps)
+    return result if out is None else write_out(result, out)
