@@ -54,6 +54,7 @@ from core.ops.einsum import *
 from core.ops.elementwise import *
 from core.ops.exponential import *
 from core.ops.extreme import *
+from core.ops.gamma import *
 from core.ops.gather import *
 from core.ops.index import *
 from core.ops.join import *
@@ -68,10 +69,13 @@ from core.ops.quantile import *
 from core.ops.reduce import *
 from core.ops.rounding import *
 from core.ops.scan import *
+from core.ops.sampling import *
 from core.ops.scatter import *
 from core.ops.scatter_reduce import *
+from core.ops.sequences import *
 from core.ops.shape import *
 from core.ops.sort import *
+from core.ops.special import *
 from core.ops.statistics import *
 from core.ops.strided import *
 from core.ops.triangle import *

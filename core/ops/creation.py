@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy
 
-from core import random
 from core.autograd.dispatch import version_of
 from core.autograd.value import Value, wrap
-from core.backend import Device, device_of, is_array, module_of, on, resolve, to_device, to_host
+from core.backend import device_of, is_array, module_of, on, resolve, strided, to_device, to_host
 from core.dtype import get_default_dtype, of, to_numpy
 from core.ops.dims import flat
 
-__all__ = "tensor as_tensor from_numpy zeros ones empty full zeros_like ones_like empty_like full_like arange rand randn rand_like randn_like".split()
+__all__ = """
+tensor as_tensor asarray from_numpy scalar_tensor zeros ones empty full empty_strided zeros_like
+ones_like empty_like full_like
+""".split()
 
 
 def made(array: Any, requires_grad: bool = False) -> Any:
@@ -126,18 +127,59 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     return out if dtype is None and device is None else out.to(device=device, dtype=dtype)
 
 
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Any:
+    """`obj` as a tensor, sharing its memory unless `copy`, or where dtype and device ask for one.
+
+    Raises: ValueError where a copy is needed and `copy` is False.
+    """
+    if isinstance(obj, (bool, int, float, list, tuple)) and copy is False:
+        raise ValueError("can't alias arbitrary sequence into a tensor.")
+    out = as_tensor(obj, dtype, device)
+    shared = is_array(obj) or isinstance(obj, Value)
+    if shared and copy and out.array is (obj.array if isinstance(obj, Value) else obj):
+        out = wrap(out.array.copy())
+    if requires_grad:
+        out = made(out.array, True)
+    return out
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, **options: Any) -> Any:
+    """A zero-dim tensor of one number, of the default floating type unless `dtype` is given."""
+    return tensor(s, dtype=dtype or get_default_dtype(), device=device)
+
+
 # ---- from constants ---------------------------------------------------------------------------
 
 
-def _filled(maker: str, size: Any, out: Any, dtype: Any, device: Any, requires_grad: bool) -> Any:
-    where = resolve(device)
-    want = to_numpy(dtype) or get_default_dtype().numpy
+def checked(size: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes themselves.
+
+    Raises: RuntimeError for a negative one.
+    """
+    for n in size:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(size)}")
+    return size
+
+
+def _filled(maker: str, size: Any, options: dict[str, Any]) -> Any:
+    where = resolve(options.get("device"))
+    want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
+    shape = checked(flat(size or (options["size"],)))
     with on(where):
-        array = getattr(module_of(where), maker)(flat(size), want)
-    return _given(array, out, requires_grad)
+        array = getattr(module_of(where), maker)(shape, want)
+    return given(array, options.get("out"), options.get("requires_grad", False))
 
 
-def _given(array: Any, out: Any, requires_grad: bool) -> Any:
+def given(array: Any, out: Any, requires_grad: bool) -> Any:
+    """A leaf holding `array`, or `out` filled with it."""
     if out is None:
         return made(array, requires_grad)
     if out.array.shape != array.shape:
@@ -148,143 +190,139 @@ def _given(array: Any, out: Any, requires_grad: bool) -> Any:
     return out
 
 
-def zeros(
-    *size: Any,
-    out: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    **ignored: Any,
-) -> Any:
+OPTIONS = ("size", "out", "dtype", "device", "requires_grad", "layout", "pin_memory", "generator")
+OPTIONS += ("memory_format", "names")
+
+
+def check_options(name: str, options: dict[str, Any]) -> None:
+    """Raise TypeError for an option that creation functions do not have."""
+    for option in options:
+        if option not in OPTIONS:
+            raise TypeError(f"{name}() got an unexpected keyword argument {option!r}")
+
+
+def zeros(*size: Any, **options: Any) -> Any:
     """A tensor of zeros."""
-    return _filled("zeros", size, out, dtype, device, requires_grad)
+    check_options("zeros", options)
+    return _filled("zeros", size, options)
 
 
-def ones(
-    *size: Any,
-    out: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    **ignored: Any,
-) -> Any:
+def ones(*size: Any, **options: Any) -> Any:
     """A tensor of ones."""
-    return _filled("ones", size, out, dtype, device, requires_grad)
+    check_options("ones", options)
+    return _filled("ones", size, options)
 
 
-def empty(
-    *size: Any,
-    out: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    **ignored: Any,
-) -> Any:
+def empty(*size: Any, **options: Any) -> Any:
     """A tensor whose elements are whatever the memory held."""
-    return _filled("empty", size, out, dtype, device, requires_grad)
+    check_options("empty", options)
+    return _filled("empty", size, options)
 
 
-def full(
-    size: Any,
-    fill_value: Any,
-    *,
-    out: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    **ignored: Any,
-) -> Any:
-    """A tensor of one value."""
+def full(size: Any, fill_value: Any, **options: Any) -> Any:
+    """A tensor of one value.
+
+    Dtype: that of the value: bool, int64 or the default floating type.
+    Raises: TypeError unless `size` is a sequence.
+    """
+    check_options("full", options)
+    if isinstance(size, int):
+        raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
     value = fill_value.item() if isinstance(fill_value, Value) else fill_value
-    want = dtype or (None if isinstance(value, float) else of(host_array(value).dtype))
-    made_ = _filled("empty", (size,), out, want, device, requires_grad)
-    made_.array[...] = value
-    return made_
+    if options.get("dtype") is None and not isinstance(value, float):
+        options["dtype"] = of(host_array(value).dtype)
+    out = _filled("empty", (size,), options)
+    out.array[...] = value
+    return out
+
+
+def empty_strided(size: Any, stride: Any, **options: Any) -> Any:
+    """A tensor of the given sizes and strides whose elements are whatever the memory held."""
+    check_options("empty_strided", options)
+    size, stride = tuple(size), tuple(stride)
+    if len(size) != len(stride):
+        raise RuntimeError(
+            f"dimensionality of sizes ({len(size)}) must match dimensionality of strides"
+            f" ({len(stride)})"
+        )
+    count = 1 + sum((n - 1) * s for n, s in zip(size, stride)) if 0 not in size else 0
+    flat_ = _filled("empty", (count,), options | {"requires_grad": False})
+    step = flat_.array.itemsize
+    array = strided(flat_.array, size, tuple(s * step for s in stride), 0)
+    return made(array, options.get("requires_grad", False))
+
+
+# ---- like another -----------------------------------------------------------------------------
 
 
 def like(maker: Any) -> Any:
     """The `*_like` form of a creation function."""
 
     def function(
-        input: Any,
-        *args: Any,
-        dtype: Any = None,
-        device: Any = None,
-        requires_grad: bool = False,
-        **options: Any,
+        input: Any, *args: Any, dtype: Any = None, device: Any = None, **options: Any
     ) -> Any:
         options.pop("memory_format", None)
-        dtype = dtype or of(input.array.dtype)
-        device = device_of(input.array) if device is None else device
-        shape = tuple(input.array.shape)
-        return maker(shape, *args, dtype=dtype, device=device, requires_grad=requires_grad)
+        if not isinstance(input, Value):
+            raise TypeError(
+                f"{function.__name__}(): argument 'input' must be Tensor, not"
+                f" {type(input).__name__}"
+            )
+        array = input.array
+        dtype = dtype or of(array.dtype)
+        device = device_of(array) if device is None else device
+        out = maker(tuple(array.shape), *args, dtype=dtype, device=device, **options)
+        return out if array.flags.c_contiguous else _in_order_of(array, out)
 
     function.__name__ = function.__qualname__ = maker.__name__ + "_like"
     function.__doc__ = f"Like `{maker.__name__}`, with the shape, dtype and device of `input`."
     return function
 
 
+def _in_order_of(array: Any, out: Any) -> Any:
+    """`out` with its dims in memory in the order of those of `array`."""
+    order = sorted(range(array.ndim), key=lambda d: array.strides[d], reverse=True)
+    inverse = tuple(order.index(d) for d in range(array.ndim))
+    module = module_of(device_of(out.array))
+    out.array = module.ascontiguousarray(out.array.transpose(order)).transpose(inverse)
+    return out
+
+
 zeros_like, ones_like, empty_like, full_like = (like(f) for f in (zeros, ones, empty, full))
 
 
-# ---- from sequences ---------------------------------------------------------------------------
+# ---- new ones for a tensor --------------------------------------------------------------------
 
 
-def arange(
-    start: Any,
-    end: Any = None,
-    step: Any = 1,
+def _of_kind(maker: Any) -> Any:
+    def method(x: Any, *args: Any, dtype: Any = None, device: Any = None, **options: Any) -> Any:
+        dtype = dtype or of(x.array.dtype)
+        return maker(
+            *args, dtype=dtype, device=device_of(x.array) if device is None else device, **options
+        )
+
+    method.__name__ = method.__qualname__ = "new_" + maker.__name__
+    method.__doc__ = f"Like `{maker.__name__}`, with the dtype and device of this tensor."
+    return method
+
+
+new_zeros, new_ones, new_empty, new_full, new_empty_strided = (
+    _of_kind(f) for f in (zeros, ones, empty, full, empty_strided)
+)
+
+
+def new_tensor(
+    x: Any,
+    data: Any,
     *,
-    out: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    **ignored: Any,
 ) -> Any:
-    """Numbers from `start` (0 if only one is given) up to, without, `end`.
-
-    Raises: RuntimeError where the bounds do not fit the sign of `step`.
-    """
-    if end is None:
-        start, end = 0, start
-    start, end, step = (x.item() if isinstance(x, Value) else x for x in (start, end, step))
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if (end - start) * step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if dtype is None and not any(isinstance(x, float) for x in (start, end, step)):
-        dtype = numpy.int64
-    want = to_numpy(dtype) or get_default_dtype().numpy
-    count = math.ceil((end - start) / step)
-    wide = numpy.dtype("int64") if want.kind in "iub" else numpy.dtype("float64")
-    values = (start + step * numpy.arange(count)).astype(wide).astype(want)
-    return _given(to_device(values, resolve(device)), out, requires_grad)
-
-
-# ---- from random numbers ----------------------------------------------------------------------
-
-
-def _drawn(draw: Any, size: Any, options: dict[str, Any]) -> Any:
-    generator = options.pop("generator", None) or random.default_generator()
-    where: Device = resolve(options.pop("device", None))
-    want = to_numpy(options.pop("dtype", None)) or get_default_dtype().numpy
-    out, requires_grad = options.pop("out", None), options.pop("requires_grad", False)
-    with on(where):
-        array = draw(generator.reserve(), flat(size), want, module_of(where))
-    return _given(array, out, requires_grad)
-
-
-def rand(*size: Any, **options: Any) -> Any:
-    """Uniform random numbers from [0, 1)."""
-    return _drawn(
-        lambda key, shape, d, xp: random.uniform(key, shape, dtype=d, xp=xp), size, options
+    """A new leaf with a copy of `data`, with the dtype and device of this tensor."""
+    return tensor(
+        data,
+        dtype=dtype or of(x.array.dtype),
+        device=device_of(x.array) if device is None else device,
+        requires_grad=requires_grad,
     )
-
-
-def randn(*size: Any, **options: Any) -> Any:
-    """Normal random numbers of mean 0 and variance 1."""
-    return _drawn(
-        lambda key, shape, d, xp: random.normal(key, shape, dtype=d, xp=xp), size, options
-    )
-
-
-rand_like, randn_like = like(rand), like(randn)

@@ -1,4 +1,4 @@
-"""Products with a sum added, and products over chosen dims: addmm, outer, tensordot, kron, cross."""
+"""Products with a sum added, and over chosen dims: addmm, outer, tensordot, kron, cross."""
 
 from __future__ import annotations
 
@@ -174,6 +174,11 @@ def addr(
     return result if out is None else write_out(result, out)
 
 
+def _pair_promoted(arrays: list[Any], tensors: int) -> list[Any]:
+    a, b, axis = arrays
+    return [*promote([a, b], tensors), axis]
+
+
 # ---- outer products ---------------------------------------------------------------------------
 
 
@@ -204,7 +209,7 @@ def kron(input: Any, other: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
-@primitive(casts=promote, name="linalg_cross")
+@primitive(casts=_pair_promoted, name="linalg_cross")
 def cross_product(a, b, axis):
     """The cross products of vectors of three elements along an axis."""
     at = [(slice(None),) * axis + (i,) for i in range(3)]

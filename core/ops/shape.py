@@ -289,9 +289,9 @@ def stretched(have: tuple[int, ...], want: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(full)
 
 
-def broadcast_to(input: Any, size: Any) -> Any:
+def broadcast_to(input: Any, *size: Any, **named: Any) -> Any:
     """A view of `input` stretched to `size`, where -1 keeps a size."""
-    return expand(input, size)
+    return expand(input, *size, **named)
 
 
 def expand_as(input: Any, other: Any) -> Any:

@@ -1,0 +1,412 @@
+"""Linear algebra by PyTorch's names: what is checked, and returned, around the factorisations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from core.autograd.inplace import write_out
+from core.autograd.value import wrap
+from core.backend import xp
+from core.dtype import of
+from core.ops.arrange import broadcast_shapes
+from core.ops.choice import where
+from core.ops.decompose import (
+    SvdResult,
+    check_matrix,
+    check_square,
+    cholesky_factor,
+    determinant,
+    log_determinant,
+    mT,
+    orthogonal_triangular,
+    pseudo_inverse,
+    singular_values,
+    solution,
+    symmetric_eigen,
+)
+from core.ops.decompose import inverse as inverse_of
+from core.ops.linalg import matmul
+from core.ops.product import product_of
+from core.ops.results import result
+from core.ops.shape import reshape_array, unsqueeze
+from core.ops.triangle import lower, upper
+
+__all__ = """
+inverse det slogdet logdet cholesky cholesky_inverse cholesky_solve matrix_power pinverse svd qr
+matrix_exp
+""".split()
+
+
+def inv(A: Any, *, out: Any = None) -> Any:
+    """The inverse matrices.
+
+    Raises: LinAlgError where there is none; RuntimeError unless square and floating.
+    """
+    check_square("linalg.inv", A)
+    found = inverse_of(A)
+    return found if out is None else write_out(found, out)
+
+
+def inverse(input: Any, *, out: Any = None) -> Any:
+    """The inverse matrices: `inv`."""
+    return inv(input, out=out)
+
+
+def det(A: Any, *, out: Any = None) -> Any:
+    """The determinants.
+
+    Raises: RuntimeError unless square and floating.
+    """
+    check_square("linalg.det", A)
+    found = determinant(A)
+    return found if out is None else write_out(found, out)
+
+
+def slogdet(A: Any, *, out: Any = None) -> Any:
+    """The signs of the determinants and the logarithms of their sizes.
+
+    Raises: RuntimeError unless square and floating.
+    """
+    check_square("linalg.slogdet", A)
+    found = log_determinant(A)
+    return found if out is None else write_out(found, out)
+
+
+def logdet(input: Any) -> Any:
+    """The logarithms of the determinants; NaN where these are negative."""
+    check_square("logdet", input)
+    sign, size = log_determinant(input)
+    return where(sign == -1, math.nan, size)
+
+
+# ---- solutions --------------------------------------------------------------------------------
+
+
+def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
+    """The X with A @ X = B (X @ A = B without `left`); B may be a vector per matrix.
+
+    Raises: LinAlgError for a singular matrix; RuntimeError where shapes or dtypes do not fit.
+    """
+    check_square("linalg.solve", A)
+    _check_same_dtype("linalg.solve", A, B)
+    a, b = A.array.shape, B.array.shape
+    vector = len(b) == 1 or (len(b) == len(a) - 1 and b == a[:-1])
+    right = unsqueeze(B, -1) if vector else B
+    _check_rows("linalg.solve", a, right.array.shape, left)
+    if left:
+        found = solution(A, right)
+    elif vector:
+        raise RuntimeError(
+            "linalg.solve: Vector broadcasting of the left hand side needs left=True"
+        )
+    else:
+        found = mT(solution(mT(A), mT(right)))
+    if vector:
+        found = reshape_array(found, found.array.shape[:-1])
+    return found if out is None else write_out(found, out)
+
+
+def _check_same_dtype(name: str, a: Any, b: Any) -> None:
+    if a.array.dtype != b.array.dtype:
+        raise RuntimeError(
+            f"{name}: Expected A and B to have the same dtype, but found A of type"
+            f" {of(a.array.dtype).name} and B of type {of(b.array.dtype).name} instead"
+        )
+
+
+def _check_rows(name: str, a: tuple[int, ...], b: tuple[int, ...], left: bool) -> None:
+    if len(b) < 2:
+        raise RuntimeError(f"{name}: The input tensor B must have at least 2 dimensions.")
+    n = b[-2] if left else b[-1]
+    if a[-1] != n:
+        raise RuntimeError(
+            f"{name}: Incompatible shapes of A and B for the equation"
+            f" {'AX = B' if left else 'XA = B'} ({a[-2]}x{a[-1]} and {b[-2]}x{b[-1]})"
+        )
+    broadcast_shapes(a[:-2], b[:-2])
+
+
+def solve_triangular(
+    A: Any,
+    B: Any,
+    *,
+    upper: bool,
+    left: bool = True,
+    unitriangular: bool = False,
+    out: Any = None,
+) -> Any:
+    """The X with T @ X = B, where T is a triangle of A; X @ T = B without `left`.
+
+    Raises: LinAlgError for a singular triangle; RuntimeError where shapes or dtypes do not fit.
+    """
+    check_square("linalg.solve_triangular", A)
+    _check_same_dtype("linalg.solve_triangular", A, B)
+    _check_rows("linalg.solve_triangular", A.array.shape, B.array.shape, left)
+    triangle = _triangle(A, upper, int(unitriangular))
+    if unitriangular:
+        triangle = triangle + _eye_like(A)
+    found = solution(triangle, B) if left else mT(solution(mT(triangle), mT(B)))
+    return found if out is None else write_out(found, out)
+
+
+def _triangle(x: Any, above: bool, offset: int) -> Any:
+    return upper(x, offset) if above else lower(x, -offset)
+
+
+def _eye_like(x: Any) -> Any:
+    return wrap(xp(x.array).eye(x.array.shape[-1], dtype=x.array.dtype))
+
+
+LstsqResult = result("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
+
+
+def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
+    """The X of least |A @ X - B|, the squared residuals, the ranks and (none) singular values.
+
+    Raises: RuntimeError where shapes or dtypes do not fit.
+    """
+    check_matrix("torch.linalg.lstsq", A)
+    _check_same_dtype("torch.linalg.lstsq", A, B)
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError(
+            "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
+        )
+    vector = B.array.ndim == A.array.ndim - 1
+    right = unsqueeze(B, -1) if vector else B
+    m, n = A.array.shape[-2:]
+    if right.array.shape[-2] != m:
+        raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size(-2)")
+    rtol = rcond if rcond is not None else _eps(A) * max(m, n)
+    found = matmul(pseudo_inverse(A, rtol), right)
+    rank = matrix_rank(A.detach(), rtol=rtol)
+    empty = wrap(xp(A.array).empty(0, A.array.dtype))
+    residuals = empty
+    if m > n and driver != "gelsy" and bool((rank.array == n).all()):
+        difference = matmul(A, found) - right
+        residuals = (difference * difference).sum(-2)
+    if vector:
+        found = reshape_array(found, found.array.shape[:-1])
+    if driver == "gels":
+        rank = wrap(xp(A.array).empty(0, "int64"))
+    return LstsqResult(found, residuals, rank, empty)
+
+
+def _eps(x: Any) -> float:
+    return float(xp(x.array).finfo(x.array.dtype).eps)
+
+
+def pinv(
+    A: Any,
+    rcond: Any = None,
+    hermitian: bool = False,
+    *,
+    atol: Any = None,
+    rtol: Any = None,
+    out: Any = None,
+) -> Any:
+    """The Moore-Penrose inverses; singular values below rtol times the largest count as zero.
+
+    Raises: RuntimeError unless matrices of a floating type.
+    """
+    check_matrix("linalg.pinv", A)
+    chosen = rcond if rcond is not None else rtol
+    if chosen is None:
+        chosen = 0.0 if atol else _eps(A) * max(A.array.shape[-2:])
+    if atol:
+        largest = float(singular_values(A.detach(), False)[1].array.max())
+        chosen = max(float(chosen), float(atol) / (largest or 1.0))
+    found = pseudo_inverse(A, float(chosen))
+    return found if out is None else write_out(found, out)
+
+
+def pinverse(input: Any, rcond: float = 1e-15) -> Any:
+    """The Moore-Penrose inverses."""
+    return pinv(input, rcond)
+
+
+# ---- factorisations ---------------------------------------------------------------------------
+
+
+def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """The lower triangular L with L @ L.T = input, or with `upper` its transpose.
+
+    Raises: LinAlgError unless positive definite; RuntimeError unless square and floating.
+    """
+    check_square("linalg.cholesky", input)
+    found = cholesky_factor(mT(input) if upper else input)
+    found = mT(found) if upper else found
+    return found if out is None else write_out(found, out)
+
+
+def cholesky_inverse(L: Any, upper: bool = False) -> Any:
+    """The inverse of the matrix whose Cholesky factor is given."""
+    factor = mT(L) if upper else L
+    half = inverse_of(lower(factor, 0))
+    return matmul(mT(half), half)
+
+
+def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
+    """The X with A @ X = B, where the Cholesky factor of A is given."""
+    factor = lower(mT(L) if upper else L, 0)
+    return solution(mT(factor), solution(factor, B))
+
+
+def qr(A: Any, mode: Any = "reduced", *, out: Any = None) -> Any:
+    """The factors Q, R; `mode` is reduced, complete or r.
+
+    Raises: RuntimeError for another mode, or unless matrices of a floating type.
+    """
+    check_matrix("linalg.qr", A)
+    mode = {True: "reduced", False: "complete"}.get(mode, mode)
+    if mode not in ("reduced", "complete", "r"):
+        raise RuntimeError(
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r',"
+            " or 'complete'"
+        )
+    found = orthogonal_triangular(A, mode)
+    return found if out is None else write_out(found, out)
+
+
+def svd_full(A: Any, full_matrices: bool = True, *, driver: Any = None, out: Any = None) -> Any:
+    """The factors U, S, Vh with A = U @ diag(S) @ Vh.
+
+    Raises: RuntimeError unless matrices of a floating type.
+    """
+    check_matrix("linalg.svd", A)
+    found = singular_values(A, bool(full_matrices))
+    return found if out is None else write_out(found, out)
+
+
+OldSvdResult = result("svd", "U", "S", "V")
+
+
+def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
+    """The factors U, S, V with input = U @ diag(S) @ V.T."""
+    u, s, vh = SvdResult(*svd_full(input, not some))
+    return OldSvdResult(u, s, mT(vh)) if compute_uv else OldSvdResult(u * 0, s, mT(vh) * 0)
+
+
+def svdvals(A: Any, *, driver: Any = None, out: Any = None) -> Any:
+    """The singular values, largest first."""
+    check_matrix("linalg.svdvals", A)
+    found = singular_values(A, False)[1]
+    return found if out is None else write_out(found, out)
+
+
+def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
+    """The eigenvalues, ascending, and eigenvectors of symmetric matrices; one half is read.
+
+    Raises: RuntimeError unless square and floating, or for a half other than L and U.
+    """
+    check_square("linalg.eigh", A)
+    if UPLO.upper() not in ("L", "U"):
+        raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
+    found = symmetric_eigen(A, UPLO.upper())
+    return found if out is None else write_out(found, out)
+
+
+def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
+    """The eigenvalues, ascending, of symmetric matrices; one half is read."""
+    found = eigh(A, UPLO)[0]
+    return found if out is None else write_out(found, out)
+
+
+# ---- powers and ranks -------------------------------------------------------------------------
+
+
+def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
+    """The product of `n` copies of the matrices; of their inverses for negative `n`.
+
+    Raises: RuntimeError unless square.
+    """
+    if input.array.ndim < 2:
+        raise RuntimeError(
+            "linalg.matrix_power: The input tensor A must have at least 2 dimensions."
+        )
+    if input.array.shape[-1] != input.array.shape[-2]:
+        check_square("linalg.matrix_power", input)
+    if n == 0:
+        found = wrap(xp(input.array).broadcast_to(_eye_like(input).array, input.array.shape).copy())
+    else:
+        found = _power(input if n > 0 else inv(input), abs(n))
+    return found if out is None else write_out(found, out)
+
+
+def _power(x: Any, n: int) -> Any:
+    out = None
+    while n:
+        if n & 1:
+            out = x if out is None else matmul(out, x)
+        n >>= 1
+        if n:
+            x = matmul(x, x)
+    return out
+
+
+def matrix_exp(A: Any) -> Any:
+    """The matrix exponentials: a Taylor polynomial of the halved matrices, squared as often.
+
+    Raises: RuntimeError unless square and floating.
+    """
+    check_square("linalg.matrix_exp", A)
+    size = float(xp(A.array).abs(A.array).sum(-1).max()) if A.array.size else 0.0
+    halvings = max(0, math.ceil(math.log2(size / 0.5))) if size > 0.5 else 0
+    x = A * (0.5**halvings)
+    out = term = x * 0 + _eye_like(A)
+    for k in range(1, 19):  # 0.5**19 / 19! is below the precision of float64
+        term = matmul(term, x) * (1.0 / k)
+        out = out + term
+    for _ in range(halvings):
+        out = matmul(out, out)
+    return out
+
+
+def matrix_rank(
+    A: Any,
+    tol: Any = None,
+    hermitian: bool = False,
+    *,
+    atol: Any = None,
+    rtol: Any = None,
+    out: Any = None,
+) -> Any:
+    """How many singular values exceed the larger of atol and rtol times the largest of them."""
+    check_matrix("linalg.matrix_rank", A)
+    module, array = xp(A.array), A.array
+    values = module.linalg.svd(array, False, False)
+    absolute = _number(tol if tol is not None else atol, 0.0)
+    relative = _number(rtol, 0.0 if absolute else _eps(A) * max(array.shape[-2:]))
+    if not values.shape[-1]:
+        found = wrap(module.zeros(array.shape[:-2], "int64"))
+    else:
+        limit = module.maximum(absolute, relative * values.max(-1, keepdims=True))
+        found = wrap(module.asarray((values > limit).sum(-1)))
+    return found if out is None else write_out(found, out)
+
+
+def _number(x: Any, default: float) -> float:
+    return default if x is None else float(x)
+
+
+def multi_dot(tensors: Any, *, out: Any = None) -> Any:
+    """The product of matrices in the cheapest order; the first and last may be vectors.
+
+    Raises: RuntimeError for fewer than two, or other numbers of dims.
+    """
+    xs = list(tensors)
+    if len(xs) < 2:
+        raise RuntimeError("multi_dot(): expected at least 2 tensors but got " + str(len(xs)))
+    first, last = xs[0].array.ndim == 1, xs[-1].array.ndim == 1
+    if first:
+        xs[0] = unsqueeze(xs[0], 0)
+    if last:
+        xs[-1] = unsqueeze(xs[-1], -1)
+    for i, x in enumerate(xs):
+        if x.array.ndim != 2:
+            raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.array.ndim}D")
+    found = product_of(xs)
+    shape = found.array.shape
+    if first or last:
+        found = reshape_array(found, shape[int(first) : 2 - int(last)])
+    return found if out is None else write_out(found, out)

@@ -1,0 +1,207 @@
+"""New tensors from rules: ranges, grids, identity, indices of triangles, products and choices."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy
+
+from core.autograd.value import Value, wrap
+from core.backend import resolve, to_device, xp
+from core.dtype import get_default_dtype, to_numpy
+from core.ops.creation import check_options, checked, given
+from core.ops.gather import index_select
+from core.ops.join import stack
+from core.ops.shape import broadcast_array, reshape_array, transpose
+
+__all__ = """
+arange range linspace logspace eye tril_indices triu_indices meshgrid cartesian_prod combinations
+""".split()
+
+
+def _number(x: Any) -> Any:
+    return x.item() if isinstance(x, Value) else x
+
+
+def _placed(values: Any, options: dict[str, Any]) -> Any:
+    where = resolve(options.get("device"))
+    requires_grad = options.get("requires_grad", False)
+    return given(to_device(values, where), options.get("out"), requires_grad)
+
+
+# ---- along a line -----------------------------------------------------------------------------
+
+
+def arange(start: Any = 0, end: Any = None, step: Any = 1, **options: Any) -> Any:
+    """Numbers from `start` (0 if only one is given) up to, without, `end`.
+
+    Raises: RuntimeError where the bounds do not fit the sign of `step`.
+    """
+    check_options("arange", options)
+    if end is None:
+        start, end = 0, start
+    start, end, step = map(_number, (start, end, step))
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not math.isfinite(start) or not math.isfinite(end):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    whole = not any(isinstance(x, float) for x in (start, end, step))
+    want = to_numpy(options.get("dtype"))
+    if want is None:
+        want = numpy.dtype("int64") if whole else get_default_dtype().numpy
+    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    steps = numpy.arange(count, dtype=numpy.int64 if whole else numpy.float64)
+    return _placed((start + step * steps).astype(want), options)
+
+
+def range(start: Any = 0, end: Any = None, step: Any = 1, **options: Any) -> Any:
+    """Numbers from `start` up to and with `end`: the old form of `arange`."""
+    if end is None:
+        raise TypeError("range() missing 1 required positional arguments: 'end'")
+    start, end, step = map(_number, (start, end, step))
+    count = math.floor((end - start) / step) + 1
+    want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
+    return _placed((start + step * numpy.arange(count)).astype(want), options)
+
+
+def linspace(start: Any, end: Any, steps: int, **options: Any) -> Any:
+    """So many numbers from `start` to `end`, both included, evenly spaced.
+
+    Raises: RuntimeError for a negative number of steps.
+    """
+    check_options("linspace", options)
+    want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
+    return _placed(_line(_number(start), _number(end), steps).astype(want), options)
+
+
+def _line(start: Any, end: Any, steps: int) -> numpy.ndarray:
+    """Both halves are counted from their own end, so that the line is symmetric."""
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    count = numpy.arange(steps)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    return numpy.where(count < steps / 2, start + step * count, end - step * (steps - 1 - count))
+
+
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: Any) -> Any:
+    """So many numbers from base**start to base**end, evenly spaced in the exponent.
+
+    Raises: RuntimeError for a negative number of steps.
+    """
+    check_options("logspace", options)
+    want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
+    values = numpy.power(float(base), _line(_number(start), _number(end), steps))
+    return _placed(values.astype(want), options)
+
+
+# ---- matrices ---------------------------------------------------------------------------------
+
+
+def eye(n: int, m: int | None = None, **options: Any) -> Any:
+    """A matrix with ones on the diagonal and zeros elsewhere.
+
+    Raises: RuntimeError for a negative size.
+    """
+    check_options("eye", options)
+    m = n if m is None else m
+    for size in (n, m):
+        if size < 0:
+            raise RuntimeError(f"n must be greater or equal to 0, got {size}")
+    want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
+    return _placed(numpy.eye(n, m, dtype=want), options)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, **options: Any) -> Any:
+    """The rows and columns of the elements on and below a diagonal, row by row.
+
+    Shape: -> (2, n).
+    """
+    return _indices("tril_indices", numpy.tri(*checked((row, col)), offset, dtype=bool), options)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, **options: Any) -> Any:
+    """The rows and columns of the elements on and above a diagonal, row by row.
+
+    Shape: -> (2, n).
+    """
+    below = numpy.tri(*checked((row, col)), offset - 1, dtype=bool)
+    return _indices("triu_indices", ~below, options)
+
+
+def _indices(name: str, mask: numpy.ndarray, options: dict[str, Any]) -> Any:
+    check_options(name, options)
+    want = to_numpy(options.get("dtype")) or numpy.dtype("int64")
+    return _placed(numpy.stack(mask.nonzero()).astype(want), options)
+
+
+# ---- products and choices ---------------------------------------------------------------------
+
+
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
+    """The coordinates of a grid, one tensor per axis, as views; "xy" swaps the first two dims.
+
+    Raises: RuntimeError for other tensors than vectors and scalars, or another indexing.
+    """
+    xs = list(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Value) else [*tensors]
+    if not xs:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
+    for x in xs:
+        if x.array.ndim > 1:
+            raise RuntimeError(
+                f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got:"
+                f" {x.array.ndim}D"
+            )
+        if x.array.dtype != xs[0].array.dtype:
+            raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
+    swapped = indexing == "xy" and len(xs) > 1
+    if swapped:
+        xs[:2] = xs[1::-1]
+    shape = tuple(x.array.size for x in xs)
+    out = []
+    for i, x in enumerate(xs):
+        line = reshape_array(x, tuple(n if d == i else 1 for d, n in enumerate(shape)))
+        out.append(broadcast_array(line, shape))
+    if swapped:
+        out = [transpose(x, 0, 1) for x in out]
+        out[:2] = out[1::-1]
+    return tuple(out)
+
+
+def cartesian_prod(*tensors: Any) -> Any:
+    """All tuples with one element of each vector, as rows.
+
+    Raises: RuntimeError for other tensors than vectors.
+    """
+    for x in tensors:
+        if x.array.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(x.array.shape)}")
+    if len(tensors) == 1:
+        return tensors[0]
+    grids = meshgrid(*tensors, indexing="ij")
+    return stack([reshape_array(x, (x.array.size,)) for x in grids], 1)
+
+
+def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
+    """All choices of `r` elements of a vector, as rows.
+
+    Raises: RuntimeError unless `input` is a vector and `r` not negative.
+    """
+    if input.array.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.array.shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    if r == 0:
+        return wrap(xp(input.array).empty(0, input.array.dtype))
+    n = input.array.size
+    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = numpy.array(list(pick(numpy.arange(n), r)), numpy.int64).reshape(-1, r)
+    places = wrap(xp(input.array).asarray(rows.reshape(-1)))
+    return reshape_array(index_select(input, 0, places), rows.shape)
