@@ -182,7 +182,8 @@ OPERATORS: dict[str, Any] = {
     "__lshift__": bitwise.bitwise_left_shift, "__rshift__": bitwise.bitwise_right_shift,
     "__rlshift__": _reversed(bitwise.bitwise_left_shift),
     "__rrshift__": _reversed(bitwise.bitwise_right_shift),
-    "where": choice.where_method, "polygamma": gamma.polygamma_method, "__getitem__": index.getitem, "__setitem__": index.setitem,
+    "where": choice.where_method, "polygamma": gamma.polygamma_method,
+    "__getitem__": index.getitem, "__setitem__": index.setitem,
 }  # fmt: skip
 IN_PLACE_OPERATORS: dict[str, Any] = {
     "__iadd__": elementwise.plus, "__isub__": elementwise.minus, "__imul__": elementwise.mul,

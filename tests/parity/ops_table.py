@@ -179,7 +179,21 @@ COMPARED = [
         method=False,
     ),
 ]
+SPECIAL = [
+    *[smooth(name) for name in "erf erfc".split()],
+    smooth("digamma", grad_values=("plain",)),
+    smooth("lgamma", grad_values=("plain",)),
+    smooth("erfinv", -0.95, 0.95),
+    Row("i0", one(), inplace=True, out=True),
+    Row(
+        "polygamma",
+        call(one_of(0, 1, 2, 3, -1), array(low=0.5, values=("plain", "grid"))),
+        method=False,
+    ),
+    Row("mvlgamma", call(array(FLOATS, low=2.0, values=("plain",)), one_of(1, 3))),
+]
 POINTWISE = [
+    *SPECIAL,
     *ARITHMETIC,
     *EXPONENTIAL,
     *TRIGONOMETRIC,

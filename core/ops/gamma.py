@@ -1,0 +1,135 @@
+"""The logarithm of the gamma function and its derivatives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from core.autograd.dispatch import primitive, unary
+from core.autograd.inplace import write_out
+from core.backend import xp
+from core.ops.elementwise import plus
+from core.ops.promotion import promote_float
+from core.ops.special import in_float64
+
+__all__ = "lgamma digamma polygamma mvlgamma".split()
+
+# Bernoulli's numbers of even order, from the second on; exact fractions, rounded once.
+BERNOULLI = (
+    1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798,
+    -174611 / 330,
+)  # fmt: skip
+ENOUGH = 10  # from here on the asymptotic series below are right to the last digit
+
+
+@unary
+@primitive(casts=promote_float)
+@in_float64
+def lgamma(x):
+    """Elementwise logarithm of the absolute value of the gamma function."""
+    module = xp(x)
+    a = module.where(x < 0.5, 1 - x, x)
+    out = _log_gamma(module, a)
+    fraction = x - module.floor(x)
+    mirrored = math.log(math.pi) - module.log(module.sin(math.pi * fraction)) - out
+    out = module.where(x < 0.5, mirrored, out)
+    pole = (x <= 0) & (fraction == 0)
+    return module.where(pole | module.isinf(x), math.inf, out)
+
+
+def _log_gamma(module: Any, a: Any) -> Any:
+    """Stirling's series, after as many steps up as it needs."""
+    low = a < ENOUGH
+    product = module.where(low, a, 1)
+    for k in range(1, ENOUGH):
+        product = product * module.where(low, a + k, 1)
+    z = module.where(low, a + ENOUGH, a)
+    series, power = 0.0, 1 / z
+    for k, b in enumerate(BERNOULLI, 1):
+        series = series + b / (2 * k * (2 * k - 1)) * power
+        power = power / (z * z)
+    big = (z - 0.5) * module.log(z) - z + 0.5 * math.log(2 * math.pi)
+    return big + series - module.log(product)
+
+
+@unary
+@primitive(casts=promote_float)
+@in_float64
+def digamma(x):
+    """Elementwise derivative of lgamma; NaN at the poles but zero."""
+    module = xp(x)
+    mirror = x < 0.5
+    z = module.where(mirror, 1 - x, x)
+    steps = 0.0
+    for _ in range(ENOUGH):
+        low = z < ENOUGH
+        steps = steps + module.where(low, 1 / z, 0)
+        z = module.where(low, z + 1, z)
+    out = module.log(z) - 0.5 / z - steps
+    power = 1 / (z * z)
+    for k, b in enumerate(BERNOULLI, 1):
+        out = out - b / (2 * k) * power
+        power = power / (z * z)
+    fraction = x - module.rint(x)
+    out = module.where(mirror, out - math.pi / module.tan(math.pi * fraction), out)
+    out = module.where((x < 0) & (fraction == 0), math.nan, out)
+    return module.where(x == 0, -module.copysign(math.inf, x), out)
+
+
+@primitive(casts=promote_float, name="polygamma")
+@in_float64
+def derivative_of_digamma(x, n):
+    """Elementwise derivative of digamma of order `n`."""
+    sign = 1 if n % 2 else -1
+    return sign * math.factorial(int(n)) * _zeta(xp(x), int(n) + 1, x)
+
+
+def _zeta(module: Any, s: int, q: Any) -> Any:
+    """The sum of (q + k) ** -s over all k >= 0, by Euler's and Maclaurin's formula."""
+    lowest = float(q.min()) if q.size else 0.0
+    count = ENOUGH + (math.ceil(-lowest) if -10_000 < lowest < 0 else 0)
+    total = 0.0
+    for k in range(count):
+        total = total + (q + k) ** -float(s)
+    z = q + count
+    total = total + z ** (1.0 - s) / (s - 1) + 0.5 * z ** -float(s)
+    factor = float(s)
+    for j, b in enumerate(BERNOULLI, 1):
+        total = total + b / math.factorial(2 * j) * factor * z ** -float(s + 2 * j - 1)
+        factor *= (s + 2 * j - 1) * (s + 2 * j)
+    return total
+
+
+lgamma.defvjp(x=lambda g, x: g * digamma(x))
+digamma.defvjp(x=lambda g, x: g * derivative_of_digamma(x, 1))
+derivative_of_digamma.defvjp(x=lambda g, x, n: g * derivative_of_digamma(x, n + 1), n=None)
+
+
+def polygamma(n: int, input: Any, *, out: Any = None) -> Any:
+    """The derivative of digamma of order `n`, elementwise.
+
+    Raises: RuntimeError for a negative order.
+    """
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    result = digamma(input) if n == 0 else derivative_of_digamma(input, n)
+    return result if out is None else write_out(result, out)
+
+
+def polygamma_method(input: Any, n: int) -> Any:
+    """The derivative of digamma of order `n`, elementwise."""
+    return polygamma(n, input)
+
+
+def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
+    """The logarithm of the multivariate gamma function of dimension `p`, elementwise.
+
+    Raises: RuntimeError for p < 1.
+    """
+    if p < 1:
+        raise RuntimeError("p has to be greater than or equal to 1")
+    result = lgamma(input)
+    for i in range(1, p):
+        result = plus(result, lgamma(input - i / 2))
+    result = result + p * (p - 1) / 4 * math.log(math.pi)
+    return result if out is None else write_out(result, out)
