@@ -10,6 +10,15 @@ torch = pytest.importorskip("torch", reason="the oracle: pip install unison-ddp[
 import core  # noqa: E402 - after the skip
 
 
+class Table(dict):
+    """Programs by name; calling it with a function, as a decorator, adds one."""
+
+    def __call__(self, function):
+        assert function.__name__ not in self
+        self[function.__name__] = function
+        return function
+
+
 def plain(value):
     """A result without its library: numbers, shapes and dtypes."""
     if isinstance(value, (core.Tensor, torch.Tensor)):
