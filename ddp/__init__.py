@@ -44,6 +44,7 @@ from ddp.consensus import (
 from ddp.data_parallel import DataParallel, data_parallel, parallel_apply, replicate
 from ddp.distributed import DistributedDataParallel
 from ddp.group import ProcessGroup, ReduceOp, Work
+from ddp.join import Join, stop_together, uneven
 from ddp.lifecycle import (
     destroy_process_group,
     get_backend,
@@ -71,6 +72,7 @@ __all__ = [
     "DeadlockError",
     "DistributedDataParallel",
     "DistributedSampler",
+    "Join",
     "P2POp",
     "ProcessGroup",
     "RankFailedError",
@@ -124,5 +126,7 @@ __all__ = [
     "scatter_object_list",
     "send",
     "simulate",
+    "stop_together",
     "sync_buffers",
+    "uneven",
 ]

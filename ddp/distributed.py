@@ -10,6 +10,7 @@ from core import nn
 from core.autograd.mode import is_grad_enabled
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
+from ddp.join import Company, Join
 from ddp.reducer import Reducer, ShardedReducer
 from ddp.shards import Lanes, check_shards, check_whole_batch
 
@@ -49,6 +50,8 @@ class DistributedDataParallel(nn.Module):
         self.broadcast_buffers = broadcast_buffers
         self.lanes: Lanes | None = None
         self.reducer: Reducer
+        self.company: Company | None = None  # while ranks may run out of data
+        self.last_input: Any = None
         if self.process_group.size > 1:
             compare_modules(module, self.process_group)
             self.broadcast_state()
@@ -68,7 +71,10 @@ class DistributedDataParallel(nn.Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """The module's output; under logical shards computed shard after shard."""
-        if self.lanes is None or not is_grad_enabled() or not self.module.training:
+        plain = not is_grad_enabled() or not self.module.training
+        if self.company is not None and not plain:
+            return self.company.forward(inputs, kwargs)
+        if self.lanes is None or plain:
             return self.module(*inputs, **kwargs)
         group = self.process_group
         return self.lanes.run(inputs, kwargs, group.rank, group.size)
@@ -81,7 +87,20 @@ class DistributedDataParallel(nn.Module):
     def _after_backward(self) -> None:
         buffers = list(self.module.buffers()) if self.broadcast_buffers else []
         if buffers and self.process_group.size > 1:
-            broadcast_all(buffers, self.process_group, 0)
+            root = 0 if self.company is None else self.company.join.root
+            broadcast_all(buffers, self.process_group, root)
+
+    def join(
+        self,
+        divide_by_initial_world_size: bool = True,
+        enable: bool = True,
+        throw_on_early_termination: bool = False,
+    ) -> Join:
+        """A context in which ranks may run out of batches (see `Join`).
+
+        `divide_by_initial_world_size` is accepted and not needed: samples are what is counted.
+        """
+        return Join([self], enable, throw_on_early_termination)
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:

@@ -6,14 +6,17 @@ differ by rank need no flag.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy
 
 from core.autograd.accumulate import queue_callback
 from core.autograd.value import RemovableHandle, leaf_of, wrap
+from ddp.absence import is_absent
 from ddp.bucket import Bucket, make_buckets
+from ddp.call import CollectiveError
 from ddp.group import ProcessGroup, ReduceOp, Work
 from ddp.reduction import is_narrow_float, tree_sum
 from ddp.weight import current_weight
@@ -25,6 +28,15 @@ class Weights:
     def __init__(self) -> None:
         self.total: float | None = None
         self.plain = False
+        self.share: float | None = None  # of a loss that says none, where ranks may run out
+
+    def begin(self) -> None:
+        """Note the weight of the backward that begins in this thread."""
+        weight = current_weight()
+        if weight is None and self.share is not None:
+            self.total = self.share
+        else:
+            self.note(weight)
 
     def note(self, weight: float | None) -> None:
         """Add the weight of one backward.
@@ -75,6 +87,7 @@ class Reducer:
         self.entered = False  # a backward is under way, synced or not
         self.running = False  # buckets are on their way
         self.launched = 0
+        self.steps = 0
         self.works: list[Work | None] = []
         self.kept: dict[int, Any] = {}
         self.weights = Weights()
@@ -111,7 +124,7 @@ class Reducer:
         if not self.entered:
             self.entered = True
             queue_callback(self.finish)
-            self.weights.note(current_weight())
+            self.weights.begin()
         if self.weights.total is not None and not slot.local and slot.gradient is slot.reduced:
             raise RuntimeError(
                 f"rank {self.group.rank}: {self.names[i]} has a gradient that was reduced before,"
@@ -145,7 +158,24 @@ class Reducer:
             for i in bucket.positions:
                 self._gather(i, lane[i], flats[bucket.index].views[i])
         self.launched += 1
-        self.works.append(self.send(bucket))
+        if is_absent():
+            bucket.array[...] = 0
+        with self.located():
+            self.works.append(self.send(bucket))
+
+    @contextlib.contextmanager
+    def located(self) -> Iterator[None]:
+        """A context whose collectives, if they fail, say in which step this rank was."""
+        try:
+            yield
+        except CollectiveError as error:
+            step = self.steps + 1
+            error.args = (
+                f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop (backward"
+                f" {step} of this model). Where a rank may run out of data before the others, say"
+                " what to do: ddp.uneven(batches, 'stop') or ddp.uneven(batches, 'join', model)",
+            )
+            raise
 
     def send(self, bucket: Bucket) -> Work | None:
         """The started average of a bucket, in place."""
@@ -178,11 +208,13 @@ class Reducer:
         try:
             for bucket in self.buckets[self.launched :]:
                 self._launch(bucket)
-            used = self._used_anywhere()
-            for work in self.works:
-                if work is not None:
-                    work.wait()
-            scale = self.weights.scale(self.group)
+            with self.located():
+                used = self._used_anywhere()
+                for work in self.works:
+                    if work is not None:
+                        work.wait()
+                scale = self.weights.scale(self.group)
+            self.steps += 1
             for i in range(len(self.parameters)):
                 self.settle(i, bool(used[i]), scale)
             if self.at_end is not None:
@@ -192,7 +224,7 @@ class Reducer:
 
     def _used_anywhere(self) -> Any:
         used = numpy.zeros(len(self.parameters), numpy.uint8)
-        for lane in self.lanes:
+        for lane in self.lanes if not is_absent() else ():
             used |= numpy.array([leaf_of(leaf).local for leaf in lane], numpy.uint8)
         if self.group.size > 1:
             self.group.all_reduce(used, ReduceOp.MAX)

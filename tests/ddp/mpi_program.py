@@ -177,6 +177,21 @@ def end_early():
         os.write(1, b"told\n")
 
 
+def run_out():
+    """Rank 1 ends its loop after two steps; the others learn it and in which step they wait."""
+    import ddp
+    from core import nn, ones
+
+    group = lifecycle.init_process_group()
+    model = ddp.DistributedDataParallel(nn.Linear(2, 1))
+    try:
+        for _ in range(2 if group.rank == 1 else 4):
+            model(ones(1, 2)).sum().backward()
+    except RankFailedError as error:
+        assert "rank 1 has ended" in str(error) and "waits in step 3" in str(error)
+        os.write(1, b"told\n")
+
+
 def two_against_four():
     """Two elements against four: Open MPI's own all_reduce damages the heap here."""
     group = MpiGroup()
