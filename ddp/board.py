@@ -111,6 +111,14 @@ class Board:
                 return rank
         return None
 
+    def all_posted(self) -> bool:
+        """Whether the records of all ranks equal the one last posted here."""
+        words, key = self._words, self._key
+        for place in range(_RING + self._seq % SLOTS, self.size * _WORDS, _WORDS):
+            if words[place] != key:
+                return False
+        return True
+
     def leave(self) -> None:
         """Say that this rank has left its collective and computes."""
         self._words[self._start + _STATE] = State.COMPUTING

@@ -45,6 +45,9 @@ class BoardLike(Protocol):
     def fingerprint_at(self, rank: int, seq: int) -> int | None:
         """What `rank` posted for `seq`, None if it has not."""
 
+    def all_posted(self) -> bool:
+        """Whether every rank of the board has posted what this one last did."""
+
     def state(self, rank: int) -> State:
         """The state in `read(rank)`."""
 
@@ -121,6 +124,16 @@ class BoardGuard:
         if self._board is not None:
             yield from self._agree_by_board(seq, call)
         self._unsettled.pop(seq, None)
+
+    def agreed(self, seq: int) -> bool:
+        """Whether all ranks are seen to have posted the call last posted here; then it is settled.
+
+        Only where the board reaches every rank; `agree` finds out what is wrong where this stays False.
+        """
+        if self._messages or self._board is None or not self._board.all_posted():
+            return False
+        self._unsettled.pop(seq, None)
+        return True
 
     def wait_patiently(self) -> None:
         """Nothing; the call just posted has no deadline, and says so to those who watch."""

@@ -104,6 +104,17 @@ def reduce_arrays(arrays: Sequence[Array], op: ReduceOp) -> Array:
         return out.astype(dtype, copy=False)
 
 
+def reduce_into(out: Array, arrays: Sequence[Array], op: ReduceOp) -> None:
+    """Nothing; `out` holds what `reduce_arrays` gives, without an array in between where it can."""
+    if len(arrays) != 2 or is_narrow_float(out.dtype):
+        out[...] = reduce_arrays(arrays, op)
+        return
+    with np.errstate(all="ignore"):
+        _COMBINE[op](arrays[0], arrays[1], out=out)
+        if op is ReduceOp.AVG:
+            np.divide(out, dtype_scalar(out, 2), out=out)
+
+
 def dtype_scalar(like: Array, value: float) -> Any:
     """The number `value` in the dtype of the array `like`."""
     return like.dtype.type(value)

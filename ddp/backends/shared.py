@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ddp.reduction import Array, ReduceOp, reduce_arrays
+from ddp.reduction import Array, ReduceOp, reduce_arrays, reduce_into
 from ddp.schedule import Channel, Schedule, slices
 from ddp.work import Steps
 
@@ -46,6 +46,8 @@ class Arena:
         self.inputs = [part[start:][:PIECE_BYTES] for part in parts]
         self.results = [part[start + PIECE_BYTES :][:PIECE_BYTES] for part in parts]
         self.step = 0
+        self.flips = 0
+        self._views: dict[Any, list[Array]] = {}
         self._fence = threading.Lock()
         self._open: dict[int, weakref.ref[Any]] = {}
         self._steps[self.rank][0] = 0
@@ -77,6 +79,26 @@ class Arena:
             if 0 <= start < parts[self.rank].nbytes:
                 return [part[start : start + flat.nbytes].view(flat.dtype) for part in parts]
         return None
+
+    def put_small(self, flat: Array) -> list[Array]:
+        """Every rank's next small area, as arrays like `flat`, which is copied into this rank's.
+
+        The areas alternate: a rank writes one again only after all ranks have come one collective
+        further, so nobody still reads it.
+        """
+        self.flips ^= 1
+        key = (self.flips, flat.size, flat.dtype)
+        areas = self._views.get(key)
+        if areas is None:
+            areas = [area[: flat.nbytes].view(flat.dtype) for area in self.small[self.flips]]
+            if len(self._views) < 1024:
+                self._views[key] = areas
+        areas[self.rank][...] = flat
+        return areas
+
+    def idle(self) -> bool:
+        """Whether no earlier collective of this group is under way on this rank."""
+        return self._oldest() is None
 
     # ---- steps and turns ----
 
@@ -113,6 +135,7 @@ class Arena:
         self._steps = []
         self.small = self.inputs = self.results = []
         self.arrays = []
+        self._views = {}
         for window in self.windows:
             window.Free()
         self.windows = []
@@ -123,7 +146,6 @@ class SharedSchedule(Schedule):
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
-        self.flips = 0
 
     def all_reduce(self, channel: Channel, flat: Array, op: ReduceOp) -> Steps:
         """The reduction of all ranks' `flat`: `flat` itself where that lies in shared memory."""
@@ -143,10 +165,8 @@ class SharedSchedule(Schedule):
 
     def _reduce_small(self, flat: Array, op: ReduceOp) -> Steps:
         """Every rank reads all inputs; the areas alternate, so none is written while it is read."""
-        arena, n = self.arena, flat.nbytes
-        self.flips ^= 1
-        areas = [area[:n].view(flat.dtype) for area in arena.small[self.flips]]
-        areas[arena.rank][...] = flat
+        arena = self.arena
+        areas = arena.put_small(flat)
         yield arena.done()
         out = reduce_arrays(areas, op)
         return out.copy() if len(areas) == 1 else out
@@ -167,16 +187,22 @@ class SharedSchedule(Schedule):
 
     def _reduce_in_place(self, every: Sequence[Array], op: ReduceOp) -> Steps:
         """Every rank reduces its slice of all arrays and writes it into all of them."""
-        arena = self.arena
-        yield arena.done()
-        cut = slices(every[0].size, arena.size)[arena.rank]
+        yield self.arena.done()
+        self.reduce_mine(every, op)
+        yield self.arena.done()
+
+    def reduce_mine(self, every: Sequence[Array], op: ReduceOp) -> None:
+        """Reduce this rank's slice of all ranks' arrays and write it into all of them."""
+        rank = self.arena.rank
+        cut = slices(every[0].size, self.arena.size)[rank]
         step = PIECE_BYTES // (4 * every[0].itemsize)
         for start in range(cut.start, cut.stop, step):
             piece = slice(start, min(start + step, cut.stop))
-            total = reduce_arrays([array[piece] for array in every], op)
-            for array in every:
-                array[piece] = total
-        yield arena.done()
+            mine = every[rank][piece]
+            reduce_into(mine, [array[piece] for array in every], op)
+            for other, array in enumerate(every):
+                if other != rank:
+                    array[piece] = mine
 
     def broadcast(self, channel: Channel, flat: Array, root: int) -> Steps:
         """None; `flat` holds what the root's held."""
