@@ -202,12 +202,12 @@ def i1_over(x):
 i0.defvjp(x=lambda g, x: g * i1(x))
 i1.defvjp(x=lambda g, x: g * (i0(x) - i1_over(x)))
 # x**2 (f / x)' = x f' - f, and f' = i0 - f / x.
-i1_over.defvjp(x=lambda g, x: g * _slope_over(x))
+i1_over.defvjp(x=lambda g, x: g * slope_over(x))
 
 
 @primitive(casts=float_first)
 @in_float64
-def _slope_over(x):
+def slope_over(x):
     """The derivative of i1(x) / x: I(2, x) / x, as I(2) = I(0) - 2 I(1) / x; zero at zero."""
     module = xp(x)
     safe = module.where(module.abs(x) < 1e-3, 1, x)
