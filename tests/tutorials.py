@@ -40,8 +40,7 @@ FIRST = {
         import torch
         t = torch.rand(2, 4, 3, 5)
         a = t.numpy()
-        pytorch_reshape = t.view([6, 5, 4])
-        numpy_reshape = a.reshape([6, 5, 4])
+        pytorch_reshape, numpy_reshape = t.view([6, 5, 4]), a.reshape([6, 5, 4])
         print(pytorch_reshape.shape, (pytorch_reshape.numpy() == numpy_reshape).all())
         """,
 }

@@ -188,10 +188,8 @@ class Plan:
     def name(self, node: Node) -> str:
         """PyTorch's name for a node of this op."""
         label = self.op.label
-        if isinstance(label, str):
-            return label
         known = node.extra.label if node.extra is not None else None
-        return known or label(node)
+        return known or (label if isinstance(label, str) else label(node))
 
     def next_functions(self, node: Node) -> tuple[tuple[Any, int], ...]:
         """The nodes that gradients go to, with the index of the output they belong to."""

@@ -141,6 +141,13 @@ def extra_of(node: Node) -> Extra:
     return node.extra
 
 
+def called(x: Any, label: str) -> Any:
+    """`x`, a new result whose node is to bear PyTorch's name of the function as a whole."""
+    if x.node is not None:
+        extra_of(x.node).label = label
+    return x
+
+
 class AccumulateGrad:
     """What stands at the end of the graph where a leaf gathers its gradient."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import xp
 from core.ops.loss import log_softmax_axis, pick_rows, softmax_nll, squared_difference
 from core.ops.reduce import mean, sum
@@ -13,16 +13,20 @@ from core.ops.shape import permute, reshape_array
 __all__ = "cross_entropy nll_loss mse_loss".split()
 
 
-def reduced(x: Any, reduction: str) -> Any:
+def reduced(x: Any, reduction: str, label: str | None = None) -> Any:
     """The elements of a loss as they are ("none"), their mean or their sum.
+
+    The node of the result bears `label`, PyTorch's name of the loss as a whole.
 
     Raises: ValueError for another reduction.
     """
     if reduction == "mean":
-        return mean(x)
-    if reduction == "sum":
-        return sum(x)
-    return x if check_reduction(reduction) else x
+        x = mean(x)
+    elif reduction == "sum":
+        x = sum(x)
+    else:
+        check_reduction(reduction)
+    return x if label is None else called(x, label)
 
 
 def check_reduction(reduction: str) -> bool:
@@ -144,7 +148,7 @@ def cross_entropy(
     if label_smoothing:
         return _smoothed(x, target, weight, classes, reduction, label_smoothing)
     if reduction == "none":
-        return _each(log_softmax_axis(x, 1), classes, target)
+        return called(_each(log_softmax_axis(x, 1), classes, target), "NllLossBackward0")
     return softmax_nll(x, classes.target, classes.scale(reduction, x.array.dtype))
 
 
@@ -216,7 +220,8 @@ def nll_loss(
     _check_classes(input, target, weight)
     x = _as_rows(input)
     classes = Classes(target, weight, ignore_index, x.shape[1])
-    return _total(_each(x, classes, target), classes, reduction)
+    loss = _total(_each(x, classes, target), classes, reduction)
+    return called(loss, "NllLossBackward0")
 
 
 def mse_loss(
@@ -229,4 +234,4 @@ def mse_loss(
 ) -> Any:
     """The squared differences, averaged, summed or as they are."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    return reduced(squared_difference(input, target), reduction)
+    return reduced(squared_difference(input, target), reduction, "MseLossBackward0")

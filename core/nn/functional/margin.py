@@ -45,7 +45,8 @@ def soft_margin_loss(
 ) -> Any:
     """log(1 + exp(-target * input)) for targets 1 and -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    return reduced(softplus_at(-target * input, 1, float("inf")), reduction)
+    loss = softplus_at(-target * input, 1, float("inf"))
+    return reduced(loss, reduction, "SoftMarginLossBackward0")
 
 
 def multilabel_soft_margin_loss(

@@ -53,7 +53,7 @@ def smooth_l1_loss(
     d = abs(input - target)
     if beta:
         d = choose(d < beta, d * d * (0.5 / beta), d - 0.5 * beta)
-    return reduced(d, reduction)
+    return reduced(d, reduction, "SmoothL1LossBackward0")
 
 
 def huber_loss(
@@ -64,7 +64,7 @@ def huber_loss(
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     d = abs(input - target)
     loss = choose(d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
-    return reduced(weighed(loss, weight), reduction)
+    return reduced(weighed(loss, weight), reduction, "HuberLossBackward0")
 
 
 def _check_same(name: str, input: Any, target: Any) -> None:
@@ -92,7 +92,8 @@ def binary_cross_entropy(
     if x.size and not (bool((x >= 0).all()) and bool((x <= 1).all())):
         raise RuntimeError("all elements of input should be between 0 and 1")
     reduction = legacy_reduction(size_average, reduce, reduction)
-    return reduced(weighed(binary_entropy(input, target), weight), reduction)
+    loss = weighed(binary_entropy(input, target), weight)
+    return reduced(loss, reduction, "BinaryCrossEntropyBackward0")
 
 
 def binary_cross_entropy_with_logits(
@@ -111,7 +112,8 @@ def binary_cross_entropy_with_logits(
         loss = logit_entropy(input, target)
     else:
         loss = (1 - target) * input - ((pos_weight - 1) * target + 1) * log_sigmoid(input)
-    return reduced(weighed(loss, weight), reduction)
+    loss = weighed(loss, weight)
+    return reduced(loss, reduction, "BinaryCrossEntropyWithLogitsBackward0")
 
 
 def kl_div(
