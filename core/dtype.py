@@ -25,7 +25,9 @@ class dtype:  # noqa: N801 - PyTorch's name
 
     is_complex = False
 
-    def __init__(self, name: str, array_dtype: Any, category: int, order: int) -> None:
+    def __init__(
+        self, name: str, array_dtype: Any, category: builtins.int, order: builtins.int
+    ) -> None:
         self.name = name
         self.numpy = numpy.dtype(array_dtype)
         self.category = category

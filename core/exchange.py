@@ -96,7 +96,7 @@ class Exchange(Differentiable):
             )
         return self.array
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return numpy.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
@@ -217,7 +217,7 @@ def restored(
     return out
 
 
-def _copied(array: Any, memo: dict[int, Any]) -> Any:
+def _copied(array: Any, memo: dict[Any, Any]) -> Any:
     """`array` copied together with its memory, which several tensors in one deepcopy may share."""
     whole = owner(array)
     if whole is array or not whole.flags.forc:
@@ -225,8 +225,8 @@ def _copied(array: Any, memo: dict[int, Any]) -> Any:
     key = ("memory", id(whole))
     if key not in memo:
         with on(device_of(whole)):
-            memo[key] = (whole.copy(order="K"), whole)  # type: ignore[index]
-    copied = memo[key][0]  # type: ignore[index]
+            memo[key] = (whole.copy(order="K"), whole)
+    copied = memo[key][0]
     return (
         copied if whole is array else strided(copied, array.shape, array.strides, offset_of(array))
     )

@@ -193,6 +193,13 @@ IN_PLACE_OPERATORS: dict[str, Any] = {
     "__ixor__": bitwise.bitwise_xor, "__ilshift__": bitwise.bitwise_left_shift,
     "__irshift__": bitwise.bitwise_right_shift,
 }  # fmt: skip
+PROPERTIES: dict[str, Any] = {
+    "T": arrange.mirrored,
+    "mT": arrange.matrix_transposed,
+    "mH": arrange.matrix_transposed,
+    "H": arrange.hermitian,
+    "real": arrange.real,
+}
 
 
 def install() -> None:
@@ -206,11 +213,8 @@ def install() -> None:
         setattr(Tensor, name, function)
     for name, function in IN_PLACE_OPERATORS.items():
         setattr(Tensor, name, in_place(function))
-    Tensor.T = property(arrange.mirrored)
-    Tensor.mT = property(arrange.matrix_transposed)
-    Tensor.mH = property(arrange.matrix_transposed)
-    Tensor.H = property(arrange.hermitian)
-    Tensor.real = property(arrange.real)
+    for name, function in PROPERTIES.items():
+        setattr(Tensor, name, property(function))
 
 
 install()

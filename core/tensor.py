@@ -151,14 +151,15 @@ class Tensor(Exchange):
                 "Tensor.__contains__ only supports Tensor or scalar, but you passed in a"
                 f" {type(element)}."
             )
-        return bool((self == element).array.any())
+        equal: Any = self == element
+        return bool(equal.array.any())
 
     def __repr__(self, *, tensor_contents: str | None = None) -> str:
         return printing.tensor_text(self, tensor_contents)
 
     def as_subclass(self, cls: type) -> Any:
         """The same memory and place in the graph, as an instance of a subclass."""
-        out = object.__new__(cls)
+        out: Any = object.__new__(cls)
         for name in ("array", "node", "needs_grad", "version", "base", "leaf"):
             setattr(out, name, getattr(self, name))
         return out

@@ -213,7 +213,7 @@ def _leaf_difference(a: Any, b: Any, tolerance: Any, equal_nan: bool, checks: An
     if stride and a.stride() != b.stride():
         return f"The values for attribute 'stride()' do not match: {a.stride()} != {b.stride()}."
     x, y = to_host(a.array), to_host(b.array)
-    return _values_differ(x, y, tolerance, equal_nan, "Tensor-likes")
+    return _values_differ(x, y, tolerance, equal_nan, "Tensor-likes" if x.ndim else "Scalars")
 
 
 def _values_differ(x: Any, y: Any, tolerance: Any, equal_nan: bool, what: str) -> str | None:
@@ -221,9 +221,9 @@ def _values_differ(x: Any, y: Any, tolerance: Any, equal_nan: bool, what: str) -
     if rtol is None:
         known = [_TOLERANCES.get(v.dtype.name, (0.0, 0.0)) for v in (x, y)]
         rtol, atol = max(k[0] for k in known), max(k[1] for k in known)
-    wide = [v.astype(numpy.float64 if v.dtype.kind in "fV" else object) for v in (x, y)]
+    wide: Any = [v.astype(numpy.float64 if v.dtype.kind in "fV" else object) for v in (x, y)]
     if all(v.dtype != object for v in wide):
-        close = numpy.isclose(*wide, rtol=rtol, atol=atol, equal_nan=equal_nan)
+        close = numpy.isclose(wide[0], wide[1], rtol, atol, equal_nan=equal_nan)
     else:
         gap = numpy.abs(wide[0].astype(float) - wide[1].astype(float))
         close = (wide[0] == wide[1]) | (gap <= atol + rtol * numpy.abs(wide[1].astype(float)))
@@ -234,9 +234,8 @@ def _values_differ(x: Any, y: Any, tolerance: Any, equal_nan: bool, what: str) -
 
 
 def _report(x: Any, y: Any, close: Any, tolerance: tuple[float, float], what: str) -> str:
-    gap = numpy.abs(x - y)
-    gap[close] = 0
-    ratio = gap / numpy.abs(y)
+    gap = numpy.asarray(numpy.where(close, 0, numpy.abs(x - y)))
+    ratio = numpy.asarray(gap / numpy.abs(y))
     equal = not any(tolerance)
     allowed = ["", ""] if equal else [f" (up to {t} allowed)" for t in reversed(tolerance)]
     lines = [f"{what} are not {'equal' if equal else 'close'}!", ""]

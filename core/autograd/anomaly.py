@@ -116,7 +116,7 @@ def _refuse_nan(node: Node, parts: list[Any]) -> None:
 def _tell(node: Node) -> None:
     known = node.extra is not None and node.extra.trace
     where = (
-        f"Traceback of forward call that caused the error:\n{node.extra.trace}"  # type: ignore
+        f"Traceback of forward call that caused the error:\n{node.extra.trace}"
         if known
         else "No forward pass information available. Enable detect anomaly during forward pass for"
         " more information."

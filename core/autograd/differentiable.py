@@ -199,7 +199,7 @@ class Differentiable(Value):
     def retains_grad(self) -> bool:
         """Whether a non-leaf keeps its gradient."""
         extra = None if self.node is None else self.node.extra
-        hooks = (extra and extra.hooks) or {}
+        hooks: dict[int, Any] = (extra and extra.hooks) or {}
         return any(type(hook) is _Keeper and hook.x() is self for hook in hooks.values())
 
 

@@ -181,7 +181,7 @@ def _scalar(out: Any) -> Any:
             "The Tensor returned by the function given should contain a single element, but it has"
             f" {out.array.size}"
         )
-    return out.reshape(()) if out.array.ndim else out
+    return out.reshape(()) if out.array.ndim else out  # type: ignore[attr-defined]
 
 
 def _weights(v: Any, like: tuple[Any, ...], name: str) -> tuple[Any, ...]:

@@ -129,4 +129,4 @@ def _seed(i: int, root: Any, g: Any) -> Any:
             f"Mismatch in shape: grad_output[{i}] has a shape of {list(g.array.shape)} and"
             f" output[{i}] has a shape of {list(array.shape)}."
         )
-    return g if g.array.dtype == array.dtype else g.to(root.dtype)
+    return g if g.array.dtype == array.dtype else g.to(root.dtype)  # type: ignore[attr-defined]

@@ -160,6 +160,8 @@ class set_grad_enabled(_Decorator):  # noqa: N801 - PyTorch's name
 class inference_mode(_Decorator):  # noqa: N801 - PyTorch's name
     """A context, or decorator, like `no_grad` whose results can never be recorded later."""
 
+    inference: bool
+
     def __new__(cls, mode: Any = True) -> Any:
         self = super().__new__(cls)
         self.inference = True if callable(mode) else bool(mode)

@@ -139,7 +139,7 @@ def check_versions(node: Node, positions: Any, saved: Any) -> None:
 
 
 def _check_out(node: Node) -> None:
-    shared = node.extra.out_version  # type: ignore[union-attr]
+    shared = node.extra.out_version
     if shared is not None and shared[0][0] != shared[1]:
         raise modified(node.saved[-1], node, shared[0][0], shared[1])
 
@@ -174,7 +174,7 @@ def match(p: Any, source: Any, g: Any) -> Any:
     if p.shape != shape:
         p = unbroadcast(p, shape)
     if isinstance(p, Value):
-        return p if p.array.dtype == like.dtype else p.to(of(like.dtype))
+        return p if p.array.dtype == like.dtype else p.to(of(like.dtype))  # type: ignore[attr-defined]
     if p.dtype is not like.dtype and p.dtype != like.dtype:
         return p.astype(like.dtype)
     return p.copy() if leaf and p is g else p

@@ -79,7 +79,8 @@ class Node:
         self.edges = edges
         self.shape = shape
         self.dtype = dtype
-        self.versions = self.extra = None
+        self.versions: list[int] | None = None
+        self.extra: Any = None
 
     def __call__(self, g: Any) -> Any:
         return self.plan.products(self, g, False)
