@@ -151,7 +151,7 @@ class MpiGroup(ProcessGroup):
             self._board, first_seq, places = _open_board(mpi, self.comm, node)
         self.arena: Arena | None = None
         if share and local_size == size > 1:
-            self.arena = Arena(mpi, node)
+            self.arena = Arena(node)
         else:
             node.Free()
         guard = BoardGuard(rank, self._board, places, first_seq, check_mode())

@@ -1,13 +1,18 @@
-"""Collectives inside one node: every rank writes and reads one shared window, no messages at all.
+"""Collectives inside one node: every rank writes and reads the same memory, no messages at all.
 
-Each rank owns a segment of the window: a word that counts the steps it has taken, two areas for small
-arrays, and one for pieces of large ones. Arrays made by `Arena.allocate` lie in windows of their own
-and are reduced where they are. Sums have the order of `ddp.reduction`, so the bits are those of every
+Each rank owns a part of it: a word that counts the steps it has taken, two areas for small
+arrays, and one for pieces of large ones. Arrays made by `Arena.allocate` lie in shared
+memory of their own and are reduced where they are. Sums have the order of `ddp.reduction`, so the bits are those of every
 other backend.
 """
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+import os
+import secrets
+import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -28,15 +33,14 @@ _WORD = 8
 
 
 class Arena:
-    """The shared windows of the ranks of one node, and this rank's place in them.
+    """The shared memory of the ranks of one node, and this rank's place in them.
 
     `node` is a communicator of exactly the ranks of the group, in their order.
     """
 
-    def __init__(self, mpi: Any, node: Any) -> None:
-        self.mpi, self.node = mpi, node
+    def __init__(self, node: Any) -> None:
+        self.node = node
         self.rank, self.size = node.Get_rank(), node.Get_size()
-        self.windows: list[Any] = []
         self.arrays: list[list[Array]] = []  # of each allocation, every rank's memory as bytes
         parts = self._window(_HEADER_BYTES + 2 * SMALL_BYTES + 2 * PIECE_BYTES)
         self._steps = [memoryview(part[:_WORD]).cast("Q") for part in parts]
@@ -54,12 +58,11 @@ class Arena:
         node.Barrier()
 
     def _window(self, count: int) -> list[Array]:
-        """Every rank's part of a new window of `count` bytes per rank."""
+        """Every rank's part of new shared memory, of `count` bytes per rank."""
         count = -(-count // 4096) * 4096
-        window = self.mpi.Win.Allocate_shared(count, 1, comm=self.node)
-        self.windows.append(window)
-        parts = [window.Shared_query(rank)[0] for rank in range(self.size)]
-        return [np.frombuffer(part, np.uint8) for part in parts]
+        memory = shared_memory(self.node, count * self.size)
+        whole = np.frombuffer(memory, np.uint8)
+        return [whole[count * rank : count * (rank + 1)] for rank in range(self.size)]
 
     def allocate(self, count: int, dtype: Any) -> Array:
         """Zeros in shared memory; all ranks call this together, with the same arguments."""
@@ -131,14 +134,46 @@ class Arena:
         return None
 
     def close(self) -> None:
-        """Give the windows back; all ranks call this together."""
+        """Let go of the memory, which ends with the last array that lies in it."""
         self._steps = []
         self.small = self.inputs = self.results = []
         self.arrays = []
         self._views = {}
-        for window in self.windows:
-            window.Free()
-        self.windows = []
+
+
+def shared_memory(node: Any, count: int) -> mmap.mmap:
+    """`count` zero bytes that all ranks of `node` share; no file of theirs stays behind.
+
+    Raises: OSError, on every rank, where one of them cannot have it.
+    """
+    rank, problem, memory = node.Get_rank(), "", None
+    name = node.bcast(secrets.token_hex(8) if rank == 0 else None)
+    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+    path = os.path.join(folder, f"unison-{name}")
+    for first in (True, False):
+        if (rank == 0) == first and not problem:
+            try:
+                memory = _mapped(path, count, first)
+            except OSError as error:
+                problem = f"rank {rank} of this node cannot share {count} bytes in {path}: {error}"
+        problem = next((text for text in node.allgather(problem) if text), "")
+    if rank == 0:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    if problem or memory is None:
+        raise OSError(problem)
+    return memory
+
+
+def _mapped(path: str, count: int, create: bool) -> mmap.mmap:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if create else 0), 0o600)
+    try:
+        if create:
+            os.posix_fallocate(fd, 0, count)  # a full /dev/shm is an error here, not a crash later
+        return mmap.mmap(fd, count)
+    finally:
+        os.close(fd)
 
 
 class SharedSchedule(Schedule):
