@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.adapt import adaptable
 from core.dtype import result_type
 from core.ops.arrange import broadcast_shapes
 from core.ops.choice import clamp_min
@@ -16,6 +17,7 @@ from core.ops.vector_norm import vector_norm
 __all__ = "cdist cosine_similarity pairwise_distance".split()
 
 
+@adaptable
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Any:
     """The p-norm distance between each row of x1 and each row of x2.
 
@@ -48,6 +50,7 @@ def pairwise_distance(
     return vector_norm(minus(x1, x2) + eps, p, -1, keepdim)
 
 
+@adaptable
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between x1 and x2 along a dim; lengths are at least `eps`."""
     shape = broadcast_shapes(x1.shape, x2.shape)

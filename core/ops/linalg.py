@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.adapt import adaptable, adapted
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.mode import mode
 from core.backend import xp
 from core.dtype import of
 from core.ops.promotion import accumulates_in, same_device
@@ -122,6 +124,8 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
         raise TypeError(
             f"matmul(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}"
         )
+    if mode.fast is None and mode.watchers:
+        input, other = adapted("matmul", (input, other))
     a, b = input.array.shape, other.array.shape
     check_matmul(input, other, a, b)
     result = _matmul(input, other, a, b)
@@ -166,6 +170,7 @@ def check_matmul(x: Any, other: Any, a: tuple[int, ...], b: tuple[int, ...]) -> 
         check_inner(a, b)
 
 
+@adaptable
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The product of two matrices.
 
@@ -179,6 +184,7 @@ def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
+@adaptable
 def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The products of two batches of matrices, one by one.
 
@@ -197,6 +203,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
+@adaptable
 def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     """The product of a matrix and a vector.
 

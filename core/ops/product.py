@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.adapt import adaptable
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.backend import xp
@@ -70,6 +71,7 @@ def _check_sum(x: Any, shape: tuple[int, ...], y: Any, beta: Any, alpha: Any) ->
         )
 
 
+@adaptable
 def addmm(
     input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Any:
@@ -98,6 +100,7 @@ def _check_batches(name: str, x: Any, y: Any) -> None:
         )
 
 
+@adaptable
 def baddbmm(
     input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Any:
@@ -112,6 +115,7 @@ def baddbmm(
     return result if out is None else write_out(result, out)
 
 
+@adaptable
 def addbmm(
     input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Any:

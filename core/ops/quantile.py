@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy
 
+from core.autograd.adapt import adaptable
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
-from core.autograd.value import Value, wrap
+from core.autograd.value import wrap
 from core.backend import xp
 from core.dtype import FLOAT, of
 from core.ops.choice import choose, clamp
@@ -28,6 +29,7 @@ __all__ = "quantile nanquantile histc bincount".split()
 INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
+@adaptable
 def quantile(
     input: Any,
     q: Any,
@@ -45,6 +47,7 @@ def quantile(
     return result if out is None else write_out(result, out)
 
 
+@adaptable
 def nanquantile(
     input: Any,
     q: Any,
@@ -84,7 +87,7 @@ def _checked(x: Any, q: Any, how: str) -> Any:
             "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest,"
             f" but got {how}"
         )
-    if not isinstance(q, Value):
+    if not hasattr(q, "array"):
         if not 0 <= q <= 1:
             raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q}")
         return wrap(xp(x.array).asarray(q, x.array.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core import random
+from core.autograd.adapt import adaptable
 from core.autograd.value import wrap
 from core.backend import device_of, on, xp
 from core.dtype import to_numpy
@@ -157,6 +158,7 @@ def mish(input: Any, inplace: bool = False) -> Any:
     return written(input, activation.mish(input), inplace)
 
 
+@adaptable
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """Elementwise log(1 + exp(beta * input)) / beta; input above the threshold."""
     return activation.softplus_at(input, beta, threshold)
@@ -215,16 +217,19 @@ def _normalised(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
     return reshape_array(op(reshape_array(input, (1,)), 0), ())
 
 
+@adaptable
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """Exponentials along `dim`, divided by their sum."""
     return _normalised(softmax_axis, input, dim, dtype)
 
 
+@adaptable
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """The logarithm of softmax along `dim`."""
     return _normalised(log_softmax_axis, input, dim, dtype)
 
 
+@adaptable
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """The softmax of -input along `dim`."""
     return _normalised(softmax_axis, -input, dim, dtype)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.adapt import adaptable
 from core.autograd.value import wrap
 from core.backend import to_host, xp
 from core.nn.functional.loss import reduced
@@ -33,6 +34,7 @@ def _extended(targets: Any, sizes: numpy.ndarray, blank: int) -> numpy.ndarray:
     return out
 
 
+@adaptable
 def ctc_loss(
     log_probs: Any,
     targets: Any,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.adapt import adaptable
 from core.ops.conv import conv_input, convolution
 from core.ops.shape import reshape_array
 
@@ -104,6 +105,7 @@ def _check_fits(size: Any, kernel: Any, pads: Any, stride: Any, dilation: Any) -
         )
 
 
+@adaptable
 def conv1d(
     input: Any,
     weight: Any,
@@ -120,6 +122,7 @@ def conv1d(
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@adaptable
 def conv2d(
     input: Any,
     weight: Any,
@@ -136,6 +139,7 @@ def conv2d(
     return _conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@adaptable
 def conv3d(
     input: Any,
     weight: Any,
@@ -182,6 +186,7 @@ def _transposed(
     return out if batched else out.squeeze(0)
 
 
+@adaptable
 def conv_transpose1d(
     input: Any,
     weight: Any,
@@ -196,6 +201,7 @@ def conv_transpose1d(
     return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@adaptable
 def conv_transpose2d(
     input: Any,
     weight: Any,
@@ -210,6 +216,7 @@ def conv_transpose2d(
     return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@adaptable
 def conv_transpose3d(
     input: Any,
     weight: Any,

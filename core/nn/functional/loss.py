@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.adapt import adaptable
 from core.autograd.value import called, wrap
 from core.backend import xp
 from core.ops.loss import log_softmax_axis, pick_rows, softmax_nll, squared_difference
@@ -121,6 +122,7 @@ class Classes:
         return each / each.sum() if mean_ else each
 
 
+@adaptable
 def cross_entropy(
     input: Any,
     target: Any,
@@ -202,6 +204,7 @@ def _soft_targets(input: Any, target: Any, weight: Any, reduction: str, smoothin
     return total / rows if reduction == "mean" else total
 
 
+@adaptable
 def nll_loss(
     input: Any,
     target: Any,
@@ -224,6 +227,7 @@ def nll_loss(
     return called(loss, "NllLossBackward0")
 
 
+@adaptable
 def mse_loss(
     input: Any,
     target: Any,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.adapt import adaptable
 from core.autograd.value import wrap
 from core.backend import xp
 from core.nn.functional.loss import legacy_reduction, reduced
@@ -22,6 +23,7 @@ __all__ = (
 ).split()
 
 
+@adaptable
 def hinge_embedding_loss(
     input: Any,
     target: Any,
@@ -36,6 +38,7 @@ def hinge_embedding_loss(
     return reduced(far + choose(target != -1, input, 0), reduction)
 
 
+@adaptable
 def soft_margin_loss(
     input: Any,
     target: Any,
@@ -63,6 +66,7 @@ def multilabel_soft_margin_loss(
     return reduced(mean(weighed(loss, weight), -1), reduction)
 
 
+@adaptable
 def cosine_embedding_loss(
     input1: Any,
     input2: Any,
@@ -81,6 +85,7 @@ def cosine_embedding_loss(
     return reduced(near + choose(target == -1, clamp_min(cosine - margin, 0), 0), reduction)
 
 
+@adaptable
 def margin_ranking_loss(
     input1: Any,
     input2: Any,
@@ -95,6 +100,7 @@ def margin_ranking_loss(
     return reduced(clamp_min(-target * (input1 - input2) + margin, 0), reduction)
 
 
+@adaptable
 def triplet_margin_loss(
     anchor: Any,
     positive: Any,
@@ -146,6 +152,7 @@ def _triplet(
     return reduced(clamp_min(near - far + margin, 0), reduction)
 
 
+@adaptable
 def multi_margin_loss(
     input: Any,
     target: Any,
@@ -175,6 +182,7 @@ def multi_margin_loss(
     return reduced(loss.squeeze(0) if one else loss, reduction)
 
 
+@adaptable
 def multilabel_margin_loss(
     input: Any,
     target: Any,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.adapt import adaptable
 from core.autograd.dispatch import version_of
 from core.autograd.inplace import write_out
 from core.ops.choice import clamp_min
@@ -108,6 +109,7 @@ def instance_norm(
     return scaled(out, _per_channel(weight, ndim), _per_channel(bias, ndim))
 
 
+@adaptable
 def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -152,6 +154,7 @@ def _last_axes(input: Any, normalized_shape: Any, weight: Any) -> tuple[int, ...
     return tuple(range(len(have) - len(want), len(have)))
 
 
+@adaptable
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -190,6 +193,7 @@ def local_response_norm(
     return input / (total * (alpha / size) + k) ** beta
 
 
+@adaptable
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Any:
     """The input divided by its p-norm along `dim`, or by `eps` where that is larger."""
     ndim = len(input.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.adapt import adaptable
 from core.autograd.value import wrap
 from core.nn.functional.loss import legacy_reduction, reduced
 from core.ops.activation import log_sigmoid
@@ -25,6 +26,7 @@ def weighed(x: Any, weight: Any) -> Any:
     return x if weight is None else x * weight
 
 
+@adaptable
 def l1_loss(
     input: Any,
     target: Any,
@@ -38,6 +40,7 @@ def l1_loss(
     return reduced(weighed(abs(input - target), weight), reduction)
 
 
+@adaptable
 def smooth_l1_loss(
     input: Any,
     target: Any,
@@ -56,6 +59,7 @@ def smooth_l1_loss(
     return reduced(d, reduction, "SmoothL1LossBackward0")
 
 
+@adaptable
 def huber_loss(
     input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
@@ -75,6 +79,7 @@ def _check_same(name: str, input: Any, target: Any) -> None:
         )
 
 
+@adaptable
 def binary_cross_entropy(
     input: Any,
     target: Any,
@@ -96,6 +101,7 @@ def binary_cross_entropy(
     return reduced(loss, reduction, "BinaryCrossEntropyBackward0")
 
 
+@adaptable
 def binary_cross_entropy_with_logits(
     input: Any,
     target: Any,
@@ -116,6 +122,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss, reduction, "BinaryCrossEntropyWithLogitsBackward0")
 
 
+@adaptable
 def kl_div(
     input: Any,
     target: Any,
@@ -138,6 +145,7 @@ def kl_div(
     return reduced(loss, reduction)
 
 
+@adaptable
 def poisson_nll_loss(
     input: Any,
     target: Any,
