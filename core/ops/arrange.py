@@ -70,7 +70,7 @@ def matrix_transposed(input: Any) -> Any:
 
 def adjoint(input: Any) -> Any:
     """A view with the last two dims swapped, as all numbers are real."""
-    return matrix_transposed(input)
+    return matrix_transposed(input) if input.array.ndim else transpose(input, 0, 0)
 
 
 def hermitian(input: Any) -> Any:

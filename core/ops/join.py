@@ -6,8 +6,11 @@ import builtins
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.inplace import write_out
 from core.backend import xp
+from core.dtype import can_cast, of
 from core.ops.arrange import atleast_1d, atleast_2d, atleast_3d
+from core.ops.cast import cast
 from core.ops.dims import axis_of
 from core.ops.parts import item_at, slice_axis
 from core.ops.promotion import cast_all, common_dtype
@@ -52,12 +55,21 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
         if not shape:
             raise RuntimeError(f"zero-dimensional tensor (at position {n}) cannot be concatenated")
     first = next((shape for shape in shapes if shape != (0,)), (0,))
-    axis = axis_of(dim, len(first))
+    # Empty vectors are left out, and where nothing is left any dim will do.
+    axis = axis_of(dim, len(first)) if first != (0,) else 0
     if builtins.any(shape != first for shape in shapes):
         xs = _fitting(xs, first, axis)
     if out is None:
         return joined_arrays(axis, *xs)
-    return joined_arrays(axis, *xs, out=out)
+    return write_out(joined_arrays(axis, *_cast_for(out, xs)), out)
+
+
+def _cast_for(out: Any, xs: list[Any]) -> list[Any]:
+    """The tensors in the dtype of `out`, where their common one can be cast to it."""
+    common = common_dtype([x.array for x in xs], (1 << len(xs)) - 1)
+    if not can_cast(common, of(out.array.dtype)):
+        return xs
+    return [cast(x, out.array.dtype) for x in xs]
 
 
 def _check_tensors(name: str, xs: list[Any]) -> None:
@@ -136,7 +148,7 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     axis = axis_of(dim, len(first) + 1)
     if out is None:
         return stacked_arrays(axis, *xs)
-    return stacked_arrays(axis, *xs, out=out)
+    return write_out(stacked_arrays(axis, *_cast_for(out, xs)), out)
 
 
 def hstack(tensors: Any, *, out: Any = None) -> Any:

@@ -44,6 +44,8 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
         raise RuntimeError(
             f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(places)}"
         )
+    if not input.array.size:
+        return input.clone()
     return roll_axes(input, moves, tuple(axis_of(d, input.array.ndim) for d in places))
 
 
@@ -164,6 +166,8 @@ def repeat_interleave(
     x = input if dim is not None else reshape_array(input, (input.array.size,))
     axis = axis_of(dim or 0, x.array.ndim)
     if isinstance(repeats, int):
+        if not x.array.ndim:
+            raise IndexError("repeat_interleave: a 0-dim tensor has no dimension to repeat along")
         return _each_repeated(x, repeats, axis)
     counts = _counts(repeats.array)
     n = x.array.shape[axis]

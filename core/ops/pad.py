@@ -65,7 +65,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
 def _constant(x: Any, pairs: list[tuple[int, int]], value: Any) -> Any:
     full = ((0, 0),) * (x.array.ndim - len(pairs)) + tuple(reversed(pairs))
     for n, (before, after) in zip(x.array.shape, full):
-        if n + before + after < 0:
+        if n + min(before, 0) + min(after, 0) < 0:
             raise RuntimeError(
                 f"The input size {n}, plus negative padding {before} and {after}, resulted in a"
                 " negative output size, which is invalid."
@@ -91,7 +91,7 @@ def _check(mode: str, before: int, after: int, shape: tuple[int, ...], axis: int
         )
     if mode == "circular" and max(before, after) > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
-    if not n or n + before + after < 0:
+    if (not n and mode != "circular") or n + before + after < 0:
         raise RuntimeError(
             f"Expected a non-empty result of padding ({before}, {after}) at dimension {axis} of"
             f" input {list(shape)}"

@@ -25,10 +25,28 @@ def _keyed(name: str, label: str) -> Any:
     def view_at(x, key):
         """The part of `x` at a key of ints, slices, None and Ellipsis."""
         out = x[key]
-        return out if type(out) is type(x) else x[(*key, ...)]
+        if type(out) is not type(x):
+            return x[(*key, ...)]
+        return _with_steps(x, key, out) if None in key else out
 
     view_at.defvjp(x=lambda g, key, x_shape: in_zeros(g, key, x_shape), key=None)
     return view_at
+
+
+def _with_steps(x: Any, key: tuple[Any, ...], out: Any) -> Any:
+    """`out`, which is x[key], with PyTorch's strides along the new axes, where NumPy's are zero."""
+    strides = list(out.strides)
+    axis = place = 0
+    for part in key:
+        if part is None:
+            strides[place] = x.strides[axis] * x.shape[axis] if axis < x.ndim else x.itemsize
+            place += 1
+        elif part is Ellipsis:
+            skipped = x.ndim - sum(p is not None and p is not Ellipsis for p in key)
+            axis, place = axis + skipped, place + skipped
+        else:
+            axis, place = axis + 1, place + (not isinstance(part, int))
+    return backend.strided(x, out.shape, tuple(strides), backend.offset_of(out))
 
 
 item_at = _keyed("select", "SelectBackward0")
@@ -196,7 +214,7 @@ stacked.defvjp(axis=None, xs=lambda g, i, axis: item_at(g, (slice(None),) * axis
 def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     """Views of `input` at each index of a dim, without that dim."""
     if not input.array.ndim:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     return unbind_axis(input, axis_of(dim, input.array.ndim))
 
 

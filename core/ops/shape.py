@@ -24,6 +24,15 @@ def reshape_array(x, shape):
 reshape_array.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
 
 
+@primitive(view=True, label="ReshapeAliasBackward0")
+def alias_in_shape(x, shape):
+    """A view of `x`, which has gaps or another order in memory, in another shape."""
+    return x.reshape(shape)
+
+
+alias_in_shape.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
+
+
 @primitive(label="UnsafeViewBackward0")
 def copied_in_shape(x, shape):
     """A copy of `x` in another shape."""
@@ -45,9 +54,9 @@ def reshape(input: Any, *shape: Any, **named: Any) -> Any:
 def in_shape(x: Any, shape: tuple[int, ...]) -> Any:
     """The tensor `x` in a shape of as many elements: a view where possible, else a copy."""
     array = x.array
-    if array.flags.c_contiguous or not x.needs_grad or _viewable(array, shape):
+    if array.flags.c_contiguous:
         return reshape_array(x, shape)
-    return copied_in_shape(x, shape)
+    return alias_in_shape(x, shape) if _viewable(array, shape) else copied_in_shape(x, shape)
 
 
 def _viewable(array: Any, shape: tuple[int, ...]) -> bool:

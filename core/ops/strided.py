@@ -19,19 +19,23 @@ __all__ = ["as_strided"]
 
 
 @primitive(view=True, name="as_strided")
-def strided_array(x, size, stride, offset):
-    """A view of the memory of `x`: sizes, strides and offset in elements from the memory's start."""
+def strided_array(x, size, stride, offset, source):
+    """A view of the memory of `x`: sizes, strides, and offset from its start, in elements.
+
+    `source` is the geometry of `x` itself, which the gradient is read by.
+    """
     step = x.itemsize
     return backend.strided(x, size, tuple(s * step for s in stride), offset * step)
 
 
 strided_array.defvjp(
-    x=lambda g, x, size, stride, offset: through_memory(
-        g, (size, stride, offset), geometry(x), overlaps(x)
+    x=lambda g, size, stride, offset, source: through_memory(
+        g, (size, stride, offset), source, overlaps(source, g)
     ),
     size=None,
     stride=None,
     offset=None,
+    source=None,
 )
 
 
@@ -43,13 +47,14 @@ def geometry(x: Any) -> tuple[Any, Any, int]:
     return array.shape, steps, backend.offset_of(array) // step
 
 
-def overlaps(x: Any) -> Any:
-    """How often each element's place is used by `x`; None where always once."""
-    shape, steps, _ = geometry(x)
+def overlaps(source: Any, like: Any) -> Any:
+    """How often each element's place is used by a geometry; None where always once."""
+    shape, steps, _ = source
     if all(n < 2 or step for n, step in zip(shape, steps)):
         return None
-    places = _places(xp(getattr(x, "array", x)), shape, steps, 0)
-    return xp(places).bincount(places.reshape(-1))[places]
+    module = xp(getattr(like, "array", like))
+    places = _places(module, shape, steps, 0)
+    return module.bincount(places.reshape(-1))[places]
 
 
 @primitive(label="AsStridedBackward0")
@@ -101,11 +106,12 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         raise RuntimeError(
             f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
         )
-    start = geometry(input)[2] if storage_offset is None else storage_offset
+    source = geometry(input)
+    start = source[2] if storage_offset is None else storage_offset
     if start < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {start}")
     _check_bounds(array, size, stride, start)
-    return strided_array(input, size, stride, start)
+    return strided_array(input, size, stride, start, source)
 
 
 def _check_bounds(array: Any, size: Any, stride: Any, start: int) -> None:
