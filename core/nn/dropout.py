@@ -29,3 +29,43 @@ class Dropout(_Dropout):
     def forward(self, input: Any) -> Any:
         """The input with a fresh mask; itself in evaluation."""
         return F.dropout(input, self.p, self.training, self.inplace)
+
+
+class Dropout1d(_Dropout):
+    """Whole channels of sequences zero with probability p."""
+
+    def forward(self, input: Any) -> Any:
+        """The input with a fresh mask; itself in evaluation."""
+        return F.dropout1d(input, self.p, self.training, self.inplace)
+
+
+class Dropout2d(_Dropout):
+    """Whole channels of images zero with probability p."""
+
+    def forward(self, input: Any) -> Any:
+        """The input with a fresh mask; itself in evaluation."""
+        return F.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """Whole channels of volumes zero with probability p."""
+
+    def forward(self, input: Any) -> Any:
+        """The input with a fresh mask; itself in evaluation."""
+        return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout that keeps mean and variance behind a selu."""
+
+    def forward(self, input: Any) -> Any:
+        """The input with a fresh mask; itself in evaluation."""
+        return F.alpha_dropout(input, self.p, self.training, self.inplace)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """AlphaDropout of whole channels."""
+
+    def forward(self, input: Any) -> Any:
+        """The input with a fresh mask; itself in evaluation."""
+        return F.feature_alpha_dropout(input, self.p, self.training, self.inplace)

@@ -170,3 +170,63 @@ LOSSES = [
     case("PairwiseDistance", x=TWO),
     case("PairwiseDistance", 1.0, keepdim=True, x=TWO),
 ]
+
+POOLS = [
+    case("MaxPool1d", 2, x=((2, 3, 7),)),
+    case("MaxPool2d", 3, 2, 1, x=((2, 3, 7, 6),)),
+    case("MaxPool2d", (2, 3), 2, dilation=2, ceil_mode=True, x=((3, 9, 8),)),
+    case("MaxPool2d", 2, return_indices=True, x=((2, 3, 7, 6),)),
+    case("MaxPool3d", 2, x=((2, 3, 4, 5, 4),)),
+    case("AvgPool1d", 3, 2, 1, x=((2, 3, 7),)),
+    case("AvgPool2d", 2, x=((2, 3, 7, 6),)),
+    case("AvgPool2d", 3, 2, 1, ceil_mode=True, x=((2, 3, 8, 7),)),
+    case("AvgPool2d", 3, 2, 1, True, False, x=((2, 3, 8, 7),)),
+    case("AvgPool2d", 3, 2, 1, divisor_override=5, x=((3, 8, 7),)),
+    case("AvgPool3d", 2, 1, 1, x=((2, 3, 4, 5, 4),)),
+    case("LPPool1d", 2.0, 3, x=((2, 3, 7),)),
+    case("LPPool2d", 2.0, 3, stride=2, ceil_mode=True, x=((2, 3, 8, 7),)),
+    case("AdaptiveAvgPool1d", 3, x=((2, 3, 7),)),
+    case("AdaptiveAvgPool2d", 1, x=((2, 3, 7, 6),)),
+    case("AdaptiveAvgPool2d", (3, None), x=((3, 7, 6),)),
+    case("AdaptiveAvgPool3d", (2, 3, 2), x=((2, 3, 4, 5, 4),)),
+    case("AdaptiveMaxPool1d", 3, x=((2, 3, 7),)),
+    case("AdaptiveMaxPool2d", (3, 2), True, x=((2, 3, 7, 6),)),
+    case("AdaptiveMaxPool3d", (2, 3, 2), x=((2, 3, 4, 5, 4),)),
+]
+
+SHAPES = [
+    case("Flatten", x=((2, 3, 4),)),
+    case("Flatten", 0, 1, x=((2, 3, 4),)),
+    case("Unflatten", 1, (2, 2)),
+    case("PixelShuffle", 2, x=((2, 8, 3, 4),)),
+    case("PixelUnshuffle", 2, x=((2, 3, 4, 6),)),
+    case("ChannelShuffle", 2, x=((2, 6, 3),)),
+    case("Unfold", (2, 3), dilation=1, padding=1, stride=2, x=((2, 3, 7, 6),)),
+    case("Fold", (5, 6), 2, padding=1, stride=2, x=((2, 12, 12),)),
+    case("Upsample", scale_factor=2, x=((2, 3, 4, 5),)),
+    case("Upsample", size=(7, 3), mode="bilinear", x=((2, 3, 4, 5),)),
+    case("Upsample", scale_factor=1.5, mode="bilinear", align_corners=True, x=((2, 3, 4, 5),)),
+    case("Upsample", size=(7, 3), mode="bicubic", x=((2, 3, 4, 5),)),
+    case("Upsample", size=7, mode="linear", x=((2, 3, 4),)),
+    case("Upsample", scale_factor=(2, 1, 1.5), mode="trilinear", x=((2, 3, 4, 5, 4),)),
+    case("Upsample", size=(3, 2), mode="area", x=((2, 3, 4, 5),)),
+    case("Upsample", size=(7, 3), mode="nearest-exact", x=((2, 3, 4, 5),)),
+    case("UpsamplingNearest2d", scale_factor=3, x=((2, 3, 4, 5),)),
+    case("UpsamplingBilinear2d", size=(7, 3), x=((2, 3, 4, 5),)),
+    case("Bilinear", 4, 3, 5, x=((2, 4), (2, 3))),
+    *(
+        case(f"{kind}Pad{n}d", 1, *extra, x=((2, 3, 4, 5, 4)[: n + 2],))
+        for kind, extra in (
+            ("Constant", (2.5,)),
+            ("Zero", ()),
+            ("Reflection", ()),
+            ("Replication", ()),
+            ("Circular", ()),
+        )
+        for n in (1, 2, 3)
+    ),
+    case("ReflectionPad2d", (1, 2, 0, 3), x=((2, 3, 4, 5),)),
+    case("Dropout", 0.0),
+    case("Dropout2d", 0.0, x=((2, 3, 4, 5),)),
+    case("AlphaDropout", 0.0),
+]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from core import random
+from core.autograd.value import wrap
+from core.backend import device_of, on, xp
+from core.ops.creation import ones
 from core.ops.dropout import dropped
 
-__all__ = "dropout".split()
+__all__ = "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout".split()
 
 
 def checked(p: float) -> float:
@@ -29,4 +34,59 @@ def _spread(input: Any, p: float, training: bool, inplace: bool, shape: Any) -> 
         return input
     if not inplace:
         return dropped(input, p, shape)
-    return input.mul_(dropped(input.new_ones(shape), p, shape))
+    kept = dropped(ones(shape, dtype=input.dtype, device=input.device), p, shape)
+    return input.mul_(kept)
+
+
+def _by_channel(n: int) -> Any:
+    def channels(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+        checked(p)
+        ndim = len(input.shape)
+        if ndim not in (n + 1, n + 2):
+            raise RuntimeError(
+                f"dropout{n}d: Expected {n + 1}D or {n + 2}D input, but received a {ndim}D input."
+            )
+        lead = 1 if ndim == n + 1 else 2
+        if n == 1 and ndim == 3:
+            lead = 2
+        shape = (*input.shape[:lead], *(1,) * (ndim - lead))
+        return _spread(input, p, training, inplace, shape)
+
+    channels.__name__ = channels.__qualname__ = f"dropout{n}d"
+    channels.__doc__ = "Whole channels zero with probability `p`, else divided by 1 - p."
+    return channels
+
+
+dropout1d, dropout2d, dropout3d = (_by_channel(n) for n in (1, 2, 3))
+
+_FLOOR = -1.7580993408473766  # what selu tends to on the left
+
+
+def _alpha(input: Any, p: float, training: bool, inplace: bool, shape: Any) -> Any:
+    """Elements set to the floor of selu, then scaled so that mean 0 and variance 1 stay."""
+    if not training or checked(p) == 0.0:
+        return input
+    scale = 1 / math.sqrt((_FLOOR**2 * p + 1) * (1 - p)) if p < 1 else 0.0
+    x = input.array
+    with on(device_of(x)):
+        kept = random.bernoulli(random.default_generator().reserve(), shape, 1 - p, xp(x))
+    factor = wrap((kept * scale).astype(x.dtype))
+    shift = wrap((~kept * (scale * _FLOOR) - scale * p * _FLOOR).astype(x.dtype))
+    out = input * factor + shift
+    return input.copy_(out) if inplace else out
+
+
+def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
+    """Dropout that keeps mean and variance behind a selu.
+
+    Source: Klambauer, Unterthiner, Mayr & Hochreiter (2017).
+    """
+    return _alpha(input, p, training, inplace, tuple(input.shape))
+
+
+def feature_alpha_dropout(
+    input: Any, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Any:
+    """`alpha_dropout` of whole channels."""
+    shape = (*input.shape[:2], *(1,) * (len(input.shape) - 2))
+    return _alpha(input, p, training, inplace, shape)

@@ -6,8 +6,9 @@ from typing import Any
 
 from core.ops.linalg import linear as affine
 from core.ops.pad import pad
+from core.ops.shape import reshape_array
 
-__all__ = "linear pad".split()
+__all__ = "bilinear linear pad".split()
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
@@ -23,3 +24,21 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
             f" {weight.shape[-1]}x{weight.shape[0]})"
         )
     return affine(input, weight, bias)
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+    """input1 @ weight[k] @ input2 + bias[k] for each k.
+
+    Shape: (..., I), (..., J), (O, I, J), (O,) -> (..., O).
+    """
+    lead = tuple(input1.shape[:-1])
+    outs, left, right = weight.shape
+    if tuple(input2.shape[:-1]) != lead:
+        raise RuntimeError(
+            f"bilinear(): input batch dimensions do not match: got {list(lead)} and"
+            f" {list(input2.shape[:-1])}"
+        )
+    a, b = reshape_array(input1, (-1, left, 1)), reshape_array(input2, (-1, 1, right))
+    pairs = reshape_array(a * b, (-1, left * right))
+    out = affine(pairs, reshape_array(weight, (outs, left * right)), bias)
+    return reshape_array(out, (*lead, outs))

@@ -1,0 +1,292 @@
+"""Pooling by means and powers, to a given size, by random regions, and undone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from core import random
+from core.autograd.value import wrap
+from core.backend import device_of, module_of, to_host, xp
+from core.nn.functional.convolution import each_dim
+from core.nn.functional.pooling import check_dims, check_padding, frame
+from core.ops.choice import relu
+from core.ops.elementwise import abs, sign
+from core.ops.fold import sum_windows
+from core.ops.gather import gather
+from core.ops.join import cat
+from core.ops.linalg import matmul
+from core.ops.scatter import scatter
+from core.ops.shape import reshape_array, transpose
+
+__all__ = (
+    "avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d lp_pool3d adaptive_avg_pool1d"
+    " adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d"
+    " adaptive_max_pool3d fractional_max_pool2d fractional_max_pool3d max_unpool1d max_unpool2d"
+    " max_unpool3d"
+).split()
+
+
+def per_dim(name: str, n: int, function: Any, doc: str) -> Any:
+    """`function` for inputs of `n` dims, under its public name."""
+
+    def pool(input: Any, *args: Any, **kwargs: Any) -> Any:
+        check_dims(input, n, name)
+        batched = len(input.shape) == n + 2
+        out = function(n, input if batched else input.unsqueeze(0), *args, **kwargs)
+        if batched:
+            return out
+        return tuple(x.squeeze(0) for x in out) if isinstance(out, tuple) else out.squeeze(0)
+
+    pool.__name__ = pool.__qualname__ = name
+    pool.__doc__ = doc
+    return pool
+
+
+# ---- means ------------------------------------------------------------------------------------
+
+
+def _avg_pool(
+    n: int,
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    stride = kernel if stride is None or stride == () else each_dim(stride, n, "stride")
+    pads = each_dim(padding, n, "padding")
+    check_padding(kernel, pads)
+    if divisor_override == 0:
+        raise RuntimeError("divisor must be not zero")
+    size = tuple(x.shape[2:])
+    both = frame(size, kernel, stride, pads, (1,) * n, ceil_mode)
+    total = sum_windows(x, kernel, stride, both)
+    if divisor_override is not None:
+        return total / divisor_override
+    if both == ((0, 0),) * n or (count_include_pad and not ceil_mode):
+        return total / math.prod(kernel)
+    counts = _counts(size, tuple(total.shape[2:]), (kernel, stride, pads), count_include_pad)
+    return total / wrap(xp(x.array).asarray(counts.astype(to_host(x.array[:0]).dtype)))
+
+
+def _counts(size: Any, out: Any, how: Any, with_padding: bool) -> numpy.ndarray:
+    """How many elements each window's mean is over."""
+    counts = numpy.ones(())
+    for n, count, k, s, p in zip(size, out, *how, strict=True):
+        start = numpy.arange(count) * s - p
+        end = numpy.minimum(start + k, n + p)
+        if not with_padding:
+            start, end = numpy.maximum(start, 0), numpy.minimum(end, n)
+        counts = counts[..., None] * (end - start)
+    return counts
+
+
+def _lp_pool(
+    n: int,
+    x: Any,
+    norm_type: float,
+    kernel_size: Any,
+    stride: Any = None,
+    ceil_mode: bool = False,
+) -> Any:
+    mean = _avg_pool(n, x**norm_type, kernel_size, stride, 0, ceil_mode)
+    count = math.prod(each_dim(kernel_size, n, "kernel_size"))
+    return (sign(mean) * relu(abs(mean)) * count) ** (1.0 / norm_type)
+
+
+# ---- to a size --------------------------------------------------------------------------------
+
+
+def _sizes(n: int, x: Any, output_size: Any) -> tuple[int, ...]:
+    wanted = (
+        (output_size,) * n if output_size is None or isinstance(output_size, int) else output_size
+    )
+    return tuple(
+        have if want is None else int(want) for want, have in zip(wanted, x.shape[2:], strict=True)
+    )
+
+
+def _bounds(n: int, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Where each of `count` regions of `n` elements starts and ends; they may overlap."""
+    i = numpy.arange(count)
+    return i * n // count, -(-(i + 1) * n // count)
+
+
+def adaptive_mean(x: Any, sizes: tuple[int, ...]) -> Any:
+    """The mean of each region, one dim after the other."""
+    ndim = len(x.shape)
+    for axis, count in enumerate(sizes, ndim - len(sizes)):
+        n = x.shape[axis]
+        if n == count:
+            continue
+        start, end = _bounds(n, count)
+        places = numpy.arange(n)[:, None]
+        inside = (places >= start) & (places < end)
+        shares = (inside / (end - start)).astype(to_host(x.array[:0]).dtype)
+        weights = wrap(xp(x.array).asarray(shares))
+        x = transpose(matmul(transpose(x, axis, ndim - 1), weights), axis, ndim - 1)
+    return x
+
+
+def _adaptive_avg_pool(n: int, x: Any, output_size: Any) -> Any:
+    return adaptive_mean(x, _sizes(n, x, output_size))
+
+
+def _largest_in(x: Any, regions: list[tuple[numpy.ndarray, numpy.ndarray]]) -> tuple[Any, Any]:
+    """The largest element of each region of the last dims, and their flat places."""
+    module = xp(x.array)
+    n = len(regions)
+    size = tuple(x.shape[2:])
+    flat = numpy.zeros((1,) * (2 * n), numpy.int64)
+    for axis, (start, end) in enumerate(regions):
+        width = int((end - start).max(initial=1))
+        # A shorter region repeats its last element, which changes no maximum.
+        line = numpy.minimum(start[:, None] + numpy.arange(width), end[:, None] - 1)
+        shape = [1] * (2 * n)
+        shape[axis], shape[n + axis] = line.shape
+        flat = flat + line.reshape(shape) * math.prod(size[axis + 1 :])
+    count = math.prod(flat.shape[:n])
+    places = module.asarray(flat.reshape(count, -1))
+    rows = x.array.reshape(*x.shape[:2], -1)
+    best = rows[:, :, places].argmax(-1)
+    where = wrap(places[module.arange(count), best])
+    out = gather(reshape_array(x, rows.shape), 2, where)
+    shape = (*x.shape[:2], *flat.shape[:n])
+    return reshape_array(out, shape), reshape_array(where, shape)
+
+
+def _adaptive_max_pool(n: int, x: Any, output_size: Any, return_indices: bool = False) -> Any:
+    sizes = _sizes(n, x, output_size)
+    found = _largest_in(x, [_bounds(have, want) for have, want in zip(x.shape[2:], sizes)])
+    return found if return_indices else found[0]
+
+
+def _fractional_max_pool(
+    n: int,
+    x: Any,
+    kernel_size: Any,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Any = None,
+) -> Any:
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    size = tuple(x.shape[2:])
+    if output_size is None and output_ratio is None:
+        raise ValueError("fractional_max_pool requires specifying either an output_size or a ratio")
+    if output_size is None:
+        ratios = (output_ratio,) * n if isinstance(output_ratio, float) else output_ratio
+        sizes = tuple(int(have * ratio) for have, ratio in zip(size, ratios, strict=True))
+    else:
+        sizes = each_dim(output_size, n, "output_size")
+    if _random_samples is None:
+        key = random.default_generator().reserve()
+        samples = random.uniform(key, (*x.shape[:2], n), "float64")
+    else:
+        samples = to_host(_random_samples.array).astype("float64")
+    # PyTorch draws for the last dim first.
+    samples = samples[..., ::-1]
+    outs = [
+        [
+            _largest_in(
+                x[b : b + 1, c : c + 1],
+                [_regions(*row) for row in zip(samples[b, c], size, sizes, kernel, strict=True)],
+            )
+            for c in range(x.shape[1])
+        ]
+        for b in range(x.shape[0])
+    ]
+    found = tuple(_grid([[pair[i] for pair in row] for row in outs]) for i in range(2))
+    return found if return_indices else found[0]
+
+
+def _regions(u: float, size: int, count: int, k: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Regions of k elements at random distances; the last one ends at the end.
+
+    Source: Graham (2014).
+    """
+    start = numpy.zeros(count, numpy.int64)
+    if count > 1:
+        alpha = (size - k) / (count - 1)
+        i = numpy.arange(count)
+        start = ((i + u) * alpha).astype(numpy.int64) - int(u * alpha)
+    start[-1] = size - k
+    return start, start + k
+
+
+def _grid(rows: list[list[Any]]) -> Any:
+    return cat([cat(row, 1) for row in rows], 0)
+
+
+# ---- undone -----------------------------------------------------------------------------------
+
+
+def _max_unpool(
+    n: int,
+    x: Any,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
+) -> Any:
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    stride = kernel if stride is None else each_dim(stride, n, "stride")
+    pads = each_dim(padding, n, "padding")
+    if output_size is None:
+        shapes = zip(x.shape[2:], kernel, stride, pads, strict=True)
+        size = tuple((have - 1) * s + k - 2 * p for have, k, s, p in shapes)
+    else:
+        size = tuple(output_size)[-n:]
+    rows = (*x.shape[:2], -1)
+    module = module_of(device_of(x.array))
+    zeros = wrap(module.zeros((*x.shape[:2], math.prod(size)), x.array.dtype))
+    out = scatter(zeros, 2, reshape_array(indices, rows), reshape_array(x, rows))
+    return reshape_array(out, (*x.shape[:2], *size))
+
+
+_DOCS = {
+    "avg_pool": (_avg_pool, "The mean of each window."),
+    "lp_pool": (_lp_pool, "The p-norm of each window."),
+    "adaptive_avg_pool": (_adaptive_avg_pool, "The means of regions, as many as asked for."),
+    "adaptive_max_pool": (_adaptive_max_pool, "The largest elements of so many regions."),
+    "fractional_max_pool": (_fractional_max_pool, "The largest elements of random regions."),
+    "max_unpool": (_max_unpool, "Zeros with the elements where max pooling found them."),
+}
+
+
+def _public(name: str) -> Any:
+    kind, n = name[:-2], int(name[-2])
+    return per_dim(name, n, *_DOCS[kind])
+
+
+avg_pool1d, avg_pool2d, avg_pool3d = (_public(f"avg_pool{n}d") for n in (1, 2, 3))
+lp_pool1d, lp_pool2d, lp_pool3d = (_public(f"lp_pool{n}d") for n in (1, 2, 3))
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (
+    _public(f"adaptive_avg_pool{n}d") for n in (1, 2, 3)
+)
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
+    _public(f"adaptive_max_pool{n}d") for n in (1, 2, 3)
+)
+fractional_max_pool2d, fractional_max_pool3d = (_public(f"fractional_max_pool{n}d") for n in (2, 3))
+
+
+def _unpooling(n: int) -> Any:
+    pool = _public(f"max_unpool{n}d")
+
+    def unpool(input: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
+        batched = len(input.shape) == n + 2
+        return pool(input, indices if batched else indices.unsqueeze(0), *args, **kwargs)
+
+    unpool.__name__ = unpool.__qualname__ = pool.__name__
+    unpool.__doc__ = pool.__doc__
+    return unpool
+
+
+max_unpool1d, max_unpool2d, max_unpool3d = (_unpooling(n) for n in (1, 2, 3))
