@@ -128,8 +128,6 @@ def clamp(x, min=None, max=None):
     """
     if min is None and max is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
-    if x.dtype.kind == "b":
-        raise NotImplementedError("clamp is not implemented for core.bool")
     module = xp(x)
     if min is not None:
         x = module.maximum(x, min)
@@ -187,7 +185,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     """`x` with NaN and infinities replaced by numbers, by 0 and the extreme ones unless given."""
     if of(x.dtype).category != FLOAT:
         return x.copy()
-    limits = finfo(of(x.dtype))
+    limits: Any = finfo(of(x.dtype))
     high = float(limits.max) if posinf is None else posinf
     low = float(limits.min) if neginf is None else neginf
     module, kind = xp(x), x.dtype.type
@@ -213,4 +211,4 @@ heaviside.defvjp(x=None, values=None)
 for _call, _ufunc in (
     (maximum, numpy.maximum), (minimum, numpy.minimum), (fmax, numpy.fmax), (fmin, numpy.fmin),
 ):  # fmt: skip
-    _call.op.direct = _ufunc  # type: ignore[attr-defined]
+    _call.op.direct = _ufunc

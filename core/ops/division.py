@@ -106,7 +106,7 @@ fmod.defvjp(
 
 
 def _kind(a: Any, b: Any) -> str:
-    return getattr(a, "dtype", getattr(b, "dtype", None)).kind
+    return (a if hasattr(a, "dtype") else b).dtype.kind
 
 
 def _refuse_zero(a: Any, b: Any) -> None:
@@ -115,15 +115,22 @@ def _refuse_zero(a: Any, b: Any) -> None:
         raise RuntimeError("ZeroDivisionError")
 
 
+def _refuse_bools(a: Any, b: Any) -> None:
+    if _kind(a, b) == "b":
+        raise NotImplementedError("divisors and multiples are not implemented for core.bool")
+
+
 @primitive(casts=promote_integral)
 def gcd(a, b):
     """Elementwise greatest common divisor of whole numbers."""
+    _refuse_bools(a, b)
     return xp(a).gcd(a, b)
 
 
 @primitive(casts=promote_integral)
 def lcm(a, b):
     """Elementwise least common multiple of whole numbers."""
+    _refuse_bools(a, b)
     return xp(a).lcm(a, b)
 
 

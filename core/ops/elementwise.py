@@ -69,12 +69,16 @@ minus.defvjp(
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """Elementwise sum input + alpha * other."""
-    return plus(input, other if alpha == 1 and alpha is not True else _times(input, other, alpha), out=out)
+    return plus(
+        input, other if alpha == 1 and alpha is not True else _times(input, other, alpha), out=out
+    )
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """Elementwise difference input - alpha * other."""
-    return minus(input, other if alpha == 1 and alpha is not True else _times(input, other, alpha), out=out)
+    return minus(
+        input, other if alpha == 1 and alpha is not True else _times(input, other, alpha), out=out
+    )
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
@@ -162,7 +166,7 @@ def pow(a, b):
 
     Raises: RuntimeError for whole numbers to a negative Python number.
     """
-    kind = getattr(a, "dtype", getattr(b, "dtype", None)).kind
+    kind = (a if hasattr(a, "dtype") else b).dtype.kind
     if kind in "iu" and hasattr(b, "dtype"):
         return _whole_power(a, b)
     return xp(a).float_power(a, b).astype(a.dtype) if kind == "b" else a**b
@@ -336,7 +340,7 @@ addcdiv.defvjp(
 subtract, multiply, negative, absolute = sub, mul, neg, abs
 
 for _call, _fast in (
-    (plus, operator.add), (pow, operator.pow), (minus, operator.sub), (mul, operator.mul), (neg, operator.neg),
-    (abs, numpy.abs), (reciprocal, numpy.reciprocal), (square, numpy.square),
+    (plus, operator.add), (pow, operator.pow), (minus, operator.sub), (mul, operator.mul),
+    (neg, operator.neg), (abs, numpy.abs), (reciprocal, numpy.reciprocal), (square, numpy.square),
 ):  # fmt: skip
-    _call.op.direct = _fast  # type: ignore[attr-defined]
+    _call.op.direct = _fast

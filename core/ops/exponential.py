@@ -194,4 +194,4 @@ for _call, _ufunc in (
     (log2, numpy.log2), (log10, numpy.log10), (log1p, numpy.log1p), (sqrt, numpy.sqrt),
     (logaddexp, numpy.logaddexp), (logaddexp2, numpy.logaddexp2),
 ):  # fmt: skip
-    _call.op.direct = _ufunc  # type: ignore[attr-defined]
+    _call.op.direct = _ufunc

@@ -181,7 +181,7 @@ def searchsorted(
     if side == "left" and right:
         raise RuntimeError("side and right can't be set to opposites, got side of left while right")
     lead = tuple(sorted_sequence.shape)[:-1]
-    have = tuple(values.shape) if isinstance(values, Value) else ()
+    have = tuple(values.array.shape) if isinstance(values, Value) else ()
     if lead and have[:-1] != lead:
         raise RuntimeError(
             "boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries"

@@ -212,4 +212,4 @@ for _call, _ufunc in (
     (tanh, numpy.tanh), (asinh, numpy.arcsinh), (acosh, numpy.arccosh), (atanh, numpy.arctanh),
     (atan2, numpy.arctan2), (hypot, numpy.hypot),
 ):  # fmt: skip
-    _call.op.direct = _ufunc  # type: ignore[attr-defined]
+    _call.op.direct = _ufunc

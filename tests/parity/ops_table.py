@@ -60,7 +60,7 @@ ARITHMETIC = [
     Row("absolute", one(), inplace=True, out=True),
     Row("sign", one(), inplace=True, out=True),
     Row("sgn", one(), inplace=True, out=True),
-    constant("signbit", one(), out=True),
+    constant("signbit", one((*WIDE, *WHOLE)), out=True),
     Row("ldexp", two(scalars=False), out=True),
     Row("lerp", same_shape(FLOATS, 3), inplace=True, out=True),
     Row("lerp", same_shape(FLOATS, 2, 0.25), inplace=True, out=True),
@@ -75,8 +75,8 @@ ARITHMETIC = [
         out=True,
         grad_values=("plain",),
     ),
-    constant("gcd", two(WHOLE, scalars=False), inplace=True, out=True),
-    constant("lcm", two(WHOLE, scalars=False, low=-9, high=9, values=("plain",)), out=True),
+    constant("gcd", two(INTEGERS, scalars=False), inplace=True, out=True),
+    constant("lcm", two(INTEGERS, scalars=False, low=-9, high=9, values=("plain",)), out=True),
 ]
 EXPONENTIAL = [
     *[smooth(name) for name in "exp exp2 expm1 sigmoid".split()],

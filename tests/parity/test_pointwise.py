@@ -2,6 +2,18 @@
 
 import pytest
 
+from core.ops import (
+    bitwise,
+    choice,
+    compare,
+    division,
+    elementwise,
+    exponential,
+    gamma,
+    rounding,
+    special,
+    trigonometric,
+)
 from tests.parity.ops_table import POINTWISE
 from tests.parity.table import (
     hold,
@@ -36,3 +48,24 @@ def test_out(row):
 @pytest.mark.parametrize("row", [row for row in POINTWISE if row.grad], ids=str)
 def test_gradients(row):
     hold(row, same_gradients)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        bitwise,
+        choice,
+        compare,
+        division,
+        elementwise,
+        exponential,
+        gamma,
+        rounding,
+        special,
+        trigonometric,
+    ],
+    ids=lambda m: m.__name__,
+)
+def test_every_public_op_has_a_row(family):
+    have = [row.name for row in POINTWISE]
+    assert [name for name in family.__all__ if name not in have] == []

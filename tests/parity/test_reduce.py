@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.ops import distance, extreme, quantile, reduce, scan, statistics, vector_norm
 from tests.parity.reduce_table import REDUCTIONS
 from tests.parity.table import (
     hold,
@@ -36,3 +37,13 @@ def test_out(row):
 @pytest.mark.parametrize("row", [row for row in REDUCTIONS if row.grad], ids=str)
 def test_gradients(row):
     hold(row, same_gradients)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [distance, extreme, quantile, reduce, scan, statistics, vector_norm],
+    ids=lambda m: m.__name__,
+)
+def test_every_public_op_has_a_row(family):
+    have = [row.name for row in REDUCTIONS]
+    assert [name for name in family.__all__ if name not in have] == []

@@ -41,8 +41,8 @@ class Row:
     """An op, arguments of it, its definition on float64 arrays, and how it meets other inputs.
 
     `slopes` are the positions of the arguments that have a gradient; `halves` says whether float16
-    and bfloat16 go in; `empty` whether an input without elements does; `orders` how many derivatives
-    there are.
+    and bfloat16 go in; `empty` whether an input without elements does; `orders` how many
+    derivatives there are.
     """
 
     call: Callable[..., Any]
