@@ -58,8 +58,10 @@ from ddp.lifecycle import (
     is_initialized,
     new_group,
 )
-from ddp.sampler import DistributedSampler
+from ddp.loader import DataLoader, GlobalBatches
+from ddp.sampler import DistributedSampler, DistributedWeightedSampler
 from ddp.simulate import simulate
+from ddp.stop import should_stop
 from ddp.sync import check_sync, sync_buffers
 from ddp.sync_norm import SyncBatchNorm, convert_sync_batchnorm
 from ddp.weight import backward
@@ -68,10 +70,13 @@ __all__ = [
     "CollectiveError",
     "CollectiveMismatchError",
     "CollectiveTimeoutError",
+    "DataLoader",
     "DataParallel",
     "DeadlockError",
     "DistributedDataParallel",
     "DistributedSampler",
+    "DistributedWeightedSampler",
+    "GlobalBatches",
     "Join",
     "P2POp",
     "ProcessGroup",
@@ -125,6 +130,7 @@ __all__ = [
     "scatter",
     "scatter_object_list",
     "send",
+    "should_stop",
     "simulate",
     "stop_together",
     "sync_buffers",

@@ -251,7 +251,12 @@ class BatchSampler(Sampler[list[int]]):
 
 
 def state_of(sampler: Any) -> dict[str, Any] | None:
-    """The state of a sampler; None if it has none, as plain iterables have."""
+    """The state of a sampler's order; None if it has none, as plain iterables have.
+
+    A sampler that counts what it gave out has `order_state`, without that count: the loader counts.
+    """
+    if hasattr(sampler, "order_state"):
+        return sampler.order_state()
     return sampler.state_dict() if hasattr(sampler, "state_dict") else None
 
 
@@ -262,6 +267,9 @@ def restore(sampler: Any, state: dict[str, Any] | None) -> None:
     """
     if state is None:
         return
-    if not hasattr(sampler, "load_state_dict"):
+    if hasattr(sampler, "load_order_state"):
+        sampler.load_order_state(state)
+    elif hasattr(sampler, "load_state_dict"):
+        sampler.load_state_dict(state)
+    else:
         raise ValueError(f"a {type(sampler).__name__} cannot take the saved state of a sampler")
-    sampler.load_state_dict(state)

@@ -1,0 +1,203 @@
+"""DataLoader by the global batch: a script says how many samples a step has, whatever the ranks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from core.data.dataset import Dataset, IterableDataset, batch_getter
+from core.data.loader import DataLoader as LocalLoader
+from core.data.sampler import Sampler
+from core.data.worker import get_worker_info
+from core.random import Generator, default_generator
+from ddp.current_group import current_group
+from ddp.join import stop_together
+from ddp.sampler import DistributedSampler, padded
+
+# Above the streams of logical shards, below those of workers that read a stream of samples.
+_SAMPLE_STREAMS = 2**62
+
+
+class Sample(NamedTuple):
+    """An index, the number that the sample has in the epoch of all ranks, and the epoch's seed."""
+
+    index: int
+    place: int
+    seed: int
+
+
+class GlobalBatches(Sampler[list[Any]]):
+    """This rank's part of each global batch: batch[rank::size] of the order that all ranks share.
+
+    So a run on logical shards sees the same samples in each shard on any number of ranks, and an
+    epoch goes on, on any number of ranks, after the global batch where it was left.
+    """
+
+    def __init__(self, order: DistributedSampler, batch_size: int, multiple: int) -> None:
+        self.order, self.batch_size, self.multiple = order, batch_size, multiple
+        self.rank, self.size = order.rank, order.num_replicas
+
+    def __len__(self) -> int:
+        source: Any = self.order.dataset if self.order.sampler is None else self.order.sampler
+        full, rest = divmod(len(source), self.batch_size)
+        if self.order.drop_last or not rest:
+            return full
+        return full + (self.order.pad or rest > self.rank)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        # As `DistributedSampler` does; only the order is wanted, not one rank's share of it.
+        iter(self.order)
+        seed = self.order.seed + self.order.epoch
+        return self._parts(self.order.order(), seed)
+
+    def _parts(self, order: list[int], seed: int) -> Iterator[list[Any]]:
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            if len(batch) < self.batch_size:
+                if self.order.drop_last:
+                    return
+                if self.order.pad:
+                    batch = padded(batch, order, self.multiple)
+            mine = [
+                Sample(batch[i], start + i, seed) for i in range(self.rank, len(batch), self.size)
+            ]
+            if mine:
+                yield mine
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch's order; how many batches were taken is known by the loader."""
+        return {**self.order.order_state(), "batch_size": self.batch_size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Make the next iteration that of the epoch in which `state` was taken.
+
+        Raises: ValueError for another global batch size.
+        """
+        if state["batch_size"] != self.batch_size:
+            raise ValueError(
+                f"the state was saved with global batches of {state['batch_size']} samples, and"
+                f" cannot be continued with {self.batch_size}"
+            )
+        self.order.load_state_dict({**state, "start": 0})
+
+
+class PlacedSamples(Dataset[Any]):
+    """A dataset whose random numbers for a sample depend on its place in the epoch alone.
+
+    So they differ between ranks, and are the same on any number of ranks and of workers.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, sample: Sample) -> Any:
+        generator = default_generator()
+        before = generator.get_state()
+        generator.manual_seed(sample.seed)
+        generator.stream = _SAMPLE_STREAMS + sample.place
+        try:
+            return self.dataset[sample.index]
+        finally:
+            generator.set_state(before)
+
+
+class PlacedBatches(PlacedSamples):
+    """The same for a dataset that makes whole batches, and so draws nothing for a sample."""
+
+    def __getbatch__(self, samples: list[Sample]) -> Any:
+        getter = batch_getter(self.dataset)
+        assert getter is not None
+        return getter([sample.index for sample in samples])
+
+
+class StreamPart(IterableDataset[Any]):
+    """The samples of a stream that fall to this rank and this worker.
+
+    A stream with a method `set_part(rank, world, worker, workers)` is told, and gives what it
+    thinks fit; of any other one every (world * workers)-th sample is taken.
+    """
+
+    def __init__(self, dataset: Any, rank: int, world: int) -> None:
+        self.dataset, self.rank, self.world = dataset, rank, world
+
+    def __len__(self) -> int:
+        return len(range(self.rank, len(self.dataset), self.world))
+
+    def __iter__(self) -> Iterator[Any]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        if hasattr(self.dataset, "set_part"):
+            self.dataset.set_part(self.rank, self.world, worker, workers)
+            return iter(self.dataset)
+        first = self.rank * workers + worker
+        return itertools.islice(iter(self.dataset), first, None, self.world * workers)
+
+
+class DataLoader(LocalLoader):
+    """This rank's parts of the global batches of a dataset: `batch_size` counts all ranks' samples.
+
+    Arguments are those of `core.data.DataLoader`; `sampler` gives the order of all ranks together.
+    With `pad` (the default when shuffling) the last batch is filled up with samples of the first,
+    so that ranks, or shards, have equally many. `uneven="stop"` ends the epoch where the first rank
+    has no more batches.
+    Raises: ValueError for a batch that does not divide into the ranks or shards.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        sampler: Iterable[int] | None = None,
+        *,
+        drop_last: bool = False,
+        pad: bool | None = None,
+        seed: int = 0,
+        uneven: str = "error",
+        **options: Any,
+    ) -> None:
+        group = current_group()
+        rank, world = (group.rank, group.size) if group else (0, 1)
+        parts = (group.shards if group else None) or world
+        if batch_size % parts:
+            what = "logical shards" if parts != world else "ranks"
+            raise ValueError(
+                f"rank {rank}: a global batch of {batch_size} does not divide into {parts} {what}"
+            )
+        if uneven not in ("error", "stop"):
+            raise ValueError(f"uneven: expected 'error' or 'stop', got {uneven!r}")
+        self.global_batch_size, self.uneven, self.rank = batch_size, uneven, rank
+        # Random numbers that belong to no sample differ between ranks.
+        generator = Generator().manual_seed(seed)
+        generator.stream = rank + 1
+        options.setdefault("generator", generator)
+        if isinstance(dataset, IterableDataset):
+            part, local = StreamPart(dataset, rank, world), batch_size // world
+            super().__init__(part, local, drop_last=drop_last, **options)
+            return
+        order = DistributedSampler(
+            dataset, world, rank, shuffle, seed, drop_last, pad, sampler=sampler
+        )
+        batches = GlobalBatches(order, batch_size, parts)
+        kind = PlacedSamples if batch_getter(dataset) is None else PlacedBatches
+        super().__init__(kind(dataset), batch_sampler=batches, **options)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of `epoch`."""
+        if isinstance(self.batch_sampler, GlobalBatches):
+            self.batch_sampler.order.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = super().__iter__()
+        return stop_together(batches) if self.uneven == "stop" else batches
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Make the next epoch the rest of the one that `state`, of any rank, was taken in."""
+        key = state["key"]
+        if key is not None:
+            state = {**state, "key": [key[0], self.rank + 1, key[2]]}
+        super().load_state_dict(state)
