@@ -149,12 +149,14 @@ class Stateful:
         self, name: str, x: Any, given: Any, prefix: str, assign: bool, errors: list[str]
     ) -> None:
         key = prefix + name
+        if getattr(x, "is_lazy", False) and isinstance(given, Value):
+            x.materialize(tuple(given.array.shape))
         if not isinstance(given, Value):
             errors.append(
                 f'While copying the parameter named "{key}", expected Tensor or Tensor-like object'
                 f" from checkpoint but received {type(given)}"
             )
-        elif not getattr(x, "is_lazy", False) and given.array.shape != x.array.shape:
+        elif given.array.shape != x.array.shape:
             errors.append(
                 f"size mismatch for {key}: copying a param with shape {_size(given)} from"
                 f" checkpoint, the shape in current model is {_size(x)}."

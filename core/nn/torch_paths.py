@@ -1,0 +1,57 @@
+"""PyTorch's import paths for what stands in files named after what they hold: `nn.utils`, ..."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+from core.nn import clip, fusion, hooks, packing, parametrize, stateless, vectors, weight_norms
+
+
+def _module(name: str, doc: str, **members: Any) -> types.ModuleType:
+    module = types.ModuleType(name, doc)
+    module.__dict__.update(members)
+    module.__dict__["__all__"] = list(members)
+    sys.modules[name] = module
+    return module
+
+
+def _public(module: types.ModuleType) -> dict[str, Any]:
+    """What a file defines itself."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    }
+
+
+_ROOT = "core.nn.utils"
+rnn = _module(f"{_ROOT}.rnn", "Sequences of different lengths.", **_public(packing))
+utils = _module(
+    _ROOT,
+    "What PyTorch keeps in torch.nn.utils.",
+    rnn=rnn,
+    parametrize=_module(
+        f"{_ROOT}.parametrize", "Parameters computed from others.", **_public(parametrize)
+    ),
+    parametrizations=_module(
+        f"{_ROOT}.parametrizations",
+        "Ways to compute a parameter.",
+        weight_norm=weight_norms.weight_norm,
+        spectral_norm=weight_norms.spectral_norm,
+    ),
+    stateless=_module(f"{_ROOT}.stateless", "Calls with other parameters.", **_public(stateless)),
+    fusion=fusion,
+    weight_norm=weight_norms.weight_norm_by_hook,
+    remove_weight_norm=weight_norms.remove_weight_norm,
+    spectral_norm=weight_norms.spectral_norm,
+    **_public(clip),
+    **_public(vectors),
+    **_public(fusion),
+)
+modules = _module(
+    "core.nn.modules",
+    "What PyTorch keeps in torch.nn.modules.",
+    module=_module("core.nn.modules.module", "Hooks of all modules.", **_public(hooks)),
+)
