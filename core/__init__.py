@@ -1,0 +1,116 @@
+"""Tensors, autograd, layers, optimizers and data on NumPy and CuPy, with PyTorch's names."""
+
+import warnings
+
+import core.methods  # gives Tensor its methods
+import core.optim.swa_utils  # noqa: F401 - core.optim stands above it
+from core import amp as amp
+from core import autograd as autograd
+from core import linalg as linalg
+from core import nn as nn
+from core import optim as optim
+from core.amp import autocast as autocast
+from core.amp.casting import clear_autocast_cache as clear_autocast_cache
+from core.amp.casting import get_autocast_dtype as get_autocast_dtype
+from core.amp.casting import is_autocast_cache_enabled as is_autocast_cache_enabled
+from core.amp.casting import is_autocast_enabled as is_autocast_enabled
+from core.amp.casting import set_autocast_cache_enabled as set_autocast_cache_enabled
+from core.amp.casting import set_autocast_dtype as set_autocast_dtype
+from core.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
+from core.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
+from core.autograd.mode import enable_grad as enable_grad
+from core.autograd.mode import inference_mode as inference_mode
+from core.autograd.mode import is_grad_enabled as is_grad_enabled
+from core.autograd.mode import is_inference_mode_enabled as is_inference_mode_enabled
+from core.autograd.mode import no_grad as no_grad
+from core.autograd.mode import set_grad_enabled as set_grad_enabled
+from core.backend import Device as device
+from core.dtype import bfloat16 as bfloat16
+from core.dtype import bool as bool
+from core.dtype import can_cast as can_cast
+from core.dtype import double as double
+from core.dtype import dtype as dtype
+from core.dtype import finfo as finfo
+from core.dtype import float as float
+from core.dtype import float16 as float16
+from core.dtype import float32 as float32
+from core.dtype import float64 as float64
+from core.dtype import get_default_dtype as get_default_dtype
+from core.dtype import half as half
+from core.dtype import iinfo as iinfo
+from core.dtype import int as int
+from core.dtype import int8 as int8
+from core.dtype import int16 as int16
+from core.dtype import int32 as int32
+from core.dtype import int64 as int64
+from core.dtype import long as long
+from core.dtype import promote_types as promote_types
+from core.dtype import set_default_dtype as set_default_dtype
+from core.dtype import short as short
+from core.dtype import uint8 as uint8
+from core.exchange import from_dlpack as from_dlpack
+from core.layout import *
+from core.ops.arrange import *
+from core.ops.bitwise import *
+from core.ops.cast import *
+from core.ops.choice import *
+from core.ops.compare import *
+from core.ops.creation import *
+from core.ops.distance import *
+from core.ops.division import *
+from core.ops.einsum import *
+from core.ops.elementwise import *
+from core.ops.exponential import *
+from core.ops.extreme import *
+from core.ops.gamma import *
+from core.ops.gather import *
+from core.ops.index import *
+from core.ops.join import *
+from core.ops.linalg import *
+from core.ops.masked import *
+from core.ops.matrices import *
+from core.ops.movement import *
+from core.ops.pad import *
+from core.ops.parts import *
+from core.ops.product import *
+from core.ops.quantile import *
+from core.ops.reduce import *
+from core.ops.rounding import *
+from core.ops.sampling import *
+from core.ops.scan import *
+from core.ops.scatter import *
+from core.ops.scatter_reduce import *
+from core.ops.sequences import *
+from core.ops.shape import *
+from core.ops.sort import *
+from core.ops.special import *
+from core.ops.statistics import *
+from core.ops.strided import *
+from core.ops.triangle import *
+from core.ops.trigonometric import *
+from core.ops.unique import *
+from core.ops.vector_norm import *
+from core.printing import get_printoptions as get_printoptions
+from core.printing import printoptions as printoptions
+from core.printing import set_printoptions as set_printoptions
+from core.random import Generator as Generator
+from core.random import get_rng_state as get_rng_state
+from core.random import initial_seed as initial_seed
+from core.random import manual_seed as manual_seed
+from core.random import seed as seed
+from core.random import set_rng_state as set_rng_state
+from core.recompute import checkpoint as checkpoint
+from core.serialization import CheckpointError as CheckpointError
+from core.serialization import load as load
+from core.serialization import save as save
+from core.size import Size as Size
+from core.tensor import Tensor as Tensor
+from core.testing import gradcheck as gradcheck
+from core.testing import gradgradcheck as gradgradcheck
+from core.types import *
+
+autograd.gradcheck = gradcheck
+autograd.gradgradcheck = gradgradcheck
+
+# Division by zero and overflow give inf and nan in silence, as in PyTorch; only our own modules' warnings go.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"core\.")
