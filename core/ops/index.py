@@ -165,7 +165,7 @@ def setitem(x: Any, key: Any, v: Any) -> None:
     if not (mode.recording and (x.needs_grad or value.needs_grad)):
         _write(x, taken, value.array)
         return
-    part = x if taken.trivial else viewed(x, taken)
+    part = x if taken.trivial and taken.arrays else viewed(x, taken)
     if taken.arrays:
         before = wrap(part.array.copy(), part.node)
         before.needs_grad = part.needs_grad

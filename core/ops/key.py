@@ -15,7 +15,7 @@ FULL = slice(None)
 class Key:
     """A key taken apart: `view` is of ints, slices, None and Ellipsis, `arrays` index its result.
 
-    `arrays` is empty where the key makes a view; else it has one entry per leading axis of the view,
+    """A key taken apart: `view` is of ints, slices, None and ..., `arrays` index its result.
     an array of ints or bools, or a full slice.
     """
 
@@ -37,7 +37,7 @@ def parsed(key: Any, x: Any) -> Key:
     Raises: IndexError, TypeError or ValueError as PyTorch.
     """
     array = x.array
-    parts = [_part(part, array) for part in (key if isinstance(key, tuple) else (key,))]
+    parts = [_part(part, array) for part in (key if _is_several(key) else (key,))]
     used = sum(_axes(part) for part in parts)
     _check_count(used, array.ndim)
     view: list[Any] = []
@@ -48,6 +48,14 @@ def parsed(key: Any, x: Any) -> Key:
     while arrays and not _is_array(arrays[-1]):
         arrays.pop()
     return Key(tuple(view), tuple(arrays))
+
+
+def _is_several(key: Any) -> bool:
+    """Whether a key stands for several: a tuple, or a short list of more than numbers."""
+    if isinstance(key, tuple):
+        return True
+    nested = (slice, Value, list, tuple, range, numpy.ndarray, type(None), type(Ellipsis))
+    return isinstance(key, list) and len(key) < 32 and any(isinstance(k, nested) for k in key)
 
 
 def _is_array(part: Any) -> bool:
@@ -124,6 +132,8 @@ def _part(part: Any, array: Any) -> Any:
         return int(part)
     if isinstance(part, Value):
         return _moved(part.array, array)
+    if isinstance(part, str):
+        raise TypeError(f"new(): invalid data type 'str' for an index: {part!r}")
     if isinstance(part, (list, tuple, range)):
         part = _listed(part)
     if isinstance(part, numpy.ndarray) or _is_array(part):

@@ -8,11 +8,12 @@ from core.autograd.dispatch import primitive
 from core.autograd.value import Value, wrap
 from core.backend import xp
 from core.dtype import of
+from core.ops.arrange import broadcast_shapes
 from core.ops.gather import at_mask, check_mask, flat_places
 from core.ops.parts import in_zeros
 from core.ops.positions import add_at, take_flat
 from core.ops.promotion import number, same_device
-from core.ops.shape import reshape_array
+from core.ops.shape import broadcast_array, reshape_array
 
 __all__ = "masked_fill masked_scatter put".split()
 
@@ -84,14 +85,15 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
             "masked_scatter: expected self and source to have same dtypes but got"
             f" {of(input.array.dtype).name} and {of(source.array.dtype).name}"
         )
-    full = xp(mask.array).broadcast_to(mask.array, input.array.shape)
+    shape = broadcast_shapes(input.array.shape, mask.array.shape)
+    full = xp(mask.array).broadcast_to(mask.array, shape)
     count = int(full.sum())
     if source.array.size < count:
         raise RuntimeError(
             f"masked_scatter: expected the source to have at least {count} elements, got"
             f" {source.array.size}"
         )
-    return put_mask(input, wrap(full), source)
+    return put_mask(broadcast_array(input, shape), wrap(full), source)
 
 
 # ---- in the flat order ------------------------------------------------------------------------
