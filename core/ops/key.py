@@ -13,10 +13,10 @@ FULL = slice(None)
 
 
 class Key:
-    """A key taken apart: `view` is of ints, slices, None and Ellipsis, `arrays` index its result.
+    """A key taken apart: `view` is of ints, slices, None and ..., `arrays` index what it makes.
 
-    """A key taken apart: `view` is of ints, slices, None and ..., `arrays` index its result.
-    an array of ints or bools, or a full slice.
+    `arrays` is empty where the key makes a view; else it has one entry per leading axis of the
+    view, an array of ints or bools, or a full slice.
     """
 
     __slots__ = ("arrays", "view")
