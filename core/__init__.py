@@ -82,6 +82,7 @@ from core.ops.scatter import *
 from core.ops.scatter_reduce import *
 from core.ops.sequences import *
 from core.ops.shape import *
+from core.ops.softmax import *
 from core.ops.sort import *
 from core.ops.special import *
 from core.ops.statistics import *

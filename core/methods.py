@@ -35,6 +35,7 @@ from core.ops import (
     scatter,
     scatter_reduce,
     shape,
+    softmax,
     sort,
     special,
     statistics,
@@ -57,6 +58,7 @@ def _reversed(op: Any) -> Any:
 # Per family: the methods that are its functions of that name, and those with a form `name_` that
 # writes into the tensor itself.
 FAMILIES: tuple[tuple[Any, str, str], ...] = (
+    (softmax, "softmax log_softmax", ""),
     (
         elementwise,
         "add sub rsub mul pow neg abs sign sgn square reciprocal positive signbit float_power ldexp"

@@ -8,13 +8,12 @@ from core import random
 from core.autograd.adapt import adaptable
 from core.autograd.value import wrap
 from core.backend import device_of, on, xp
-from core.dtype import to_numpy
 from core.ops import activation, choice, exponential, trigonometric
-from core.ops.cast import cast
 from core.ops.dims import axis_of
 from core.ops.loss import log_softmax_axis, softmax_axis
 from core.ops.parts import slice_axis
 from core.ops.shape import reshape_array
+from core.ops.softmax import along
 
 __all__ = (
     "celu celu_ elu elu_ gelu glu gumbel_softmax hardshrink hardsigmoid hardswish hardtanh"
@@ -205,34 +204,21 @@ def glu(input: Any, dim: int = -1) -> Any:
     return first * exponential.sigmoid(second)
 
 
-def _normalised(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
-    if dtype is not None:
-        input = cast(input, to_numpy(dtype))
-    ndim = len(input.shape)
-    if dim is None:  # PyTorch's old rule for a missing dim
-        dim = 0 if ndim in (0, 1, 3) else 1
-    axis = axis_of(dim, ndim)
-    if ndim:
-        return op(input, axis)
-    return reshape_array(op(reshape_array(input, (1,)), 0), ())
-
-
-@adaptable
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """Exponentials along `dim`, divided by their sum."""
-    return _normalised(softmax_axis, input, dim, dtype)
+    return along(softmax_axis, input, dim, dtype)
 
 
 @adaptable
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """The logarithm of softmax along `dim`."""
-    return _normalised(log_softmax_axis, input, dim, dtype)
+    return along(log_softmax_axis, input, dim, dtype)
 
 
 @adaptable
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """The softmax of -input along `dim`."""
-    return _normalised(softmax_axis, -input, dim, dtype)
+    return along(softmax_axis, -input, dim, dtype)
 
 
 def gumbel_softmax(

@@ -111,7 +111,7 @@ def _antialiased(x: Any, axis: int, mode: str, want: int, scale: Any, align: boo
     if align:
         step = (have - 1) / (want - 1) if want > 1 else 0.0
     width = max(step, 1.0)
-    centre = (numpy.arange(want) + 0.5) * step if not align else numpy.arange(want) * step + 0.5
+    centre = (numpy.arange(want) + 0.5) * step
     d = numpy.abs((numpy.arange(have)[:, None] + 0.5 - centre) / width)
     if mode == "bicubic":
         # Anti-aliasing takes the other usual cubic, with -1/2.

@@ -1,0 +1,36 @@
+"""Softmax and its logarithm along a dim."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.dtype import to_numpy
+from core.ops.cast import cast
+from core.ops.dims import axis_of
+from core.ops.loss import log_softmax_axis, softmax_axis
+from core.ops.shape import reshape_array
+
+__all__ = "softmax log_softmax".split()
+
+
+def along(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
+    """`op` along a dim, after a cast where a dtype is given."""
+    if dtype is not None:
+        input = cast(input, to_numpy(dtype))
+    ndim = len(input.shape)
+    if dim is None:  # PyTorch's old rule for a missing dim
+        dim = 0 if ndim in (0, 1, 3) else 1
+    axis = axis_of(dim, ndim)
+    if ndim:
+        return op(input, axis)
+    return reshape_array(op(reshape_array(input, (1,)), 0), ())
+
+
+def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """Exponentials along `dim`, divided by their sum."""
+    return along(softmax_axis, input, dim, dtype)
+
+
+def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """The logarithm of softmax along `dim`."""
+    return along(log_softmax_axis, input, dim, dtype)
