@@ -114,4 +114,4 @@ autograd.gradcheck = gradcheck
 autograd.gradgradcheck = gradgradcheck
 
 # Division by zero and overflow give inf and nan in silence, as in PyTorch; only our own modules' warnings go.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"core\.")
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(core|ddp)\.")
