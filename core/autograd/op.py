@@ -34,7 +34,8 @@ class Op:
         self.label = traits.get("label") or _camel(self.name) + "Backward0"
         self.variadic = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
         self.params = [p.name for p in parameters]
-        self.defaults = [p.default for p in parameters]
+        self.defaults = tuple(p.default for p in parameters)
+        self.required = self.defaults.count(inspect.Parameter.empty)
         self.arity = len(parameters)
         self.rules: dict[int, Callable[..., Any]] = {}
         self.plans: dict[Any, Plan] = {}
@@ -50,6 +51,8 @@ class Op:
             raise TypeError(
                 f"{self.name}() takes {self.arity} arguments but {len(args)} were given"
             )
+        if not kwargs and len(args) >= self.required:
+            return (*args, *self.defaults[len(args) :])
         bound = [*args, *self.defaults[len(args) :]]
         for name, value in kwargs.items():
             i = self.position(name)

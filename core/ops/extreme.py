@@ -58,7 +58,7 @@ def _most(x: Any, name: str, kind: str, dim: Any, keepdim: bool) -> Any:
     axes = axes_of(dim, x.ndim)
     if x.size == 0:
         refuse_empty(name, x.shape, axes)
-    return getattr(xp(x), "a" + kind)(x, axis=axes, keepdims=keepdim)
+    return x.max(axes, None, keepdim) if kind == "max" else x.min(axes, None, keepdim)
 
 
 def refuse_empty(name: str, shape: tuple[int, ...], axes: tuple[int, ...] | None) -> None:
@@ -108,7 +108,9 @@ def _found(x: Any, name: str, dim: int, keepdim: bool) -> tuple[Any, Any]:
     index = _where(x, "arg" + name, name, axis)
     if not x.ndim:
         return x.copy(), index
-    return taken(x, index, axis, keepdim)
+    # A second reduction costs less than gathering what the first one found.
+    found = x.max(axis, None, keepdim) if name == "max" else x.min(axis, None, keepdim)
+    return found, xp(x).expand_dims(index, axis) if keepdim else index
 
 
 def taken(x: Any, index: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:

@@ -43,8 +43,10 @@ def sum(x, dim=None, keepdim=False, dtype=None):
 
     Dtype: integers and bools become int64; half types are accumulated in float32.
     """
-    want = summed_dtype(x, dtype)
     axes = axes_of(dim, x.ndim)
+    if dtype is None and x.dtype.char in "fdl":
+        return x.sum(axes, None, None, keepdim)
+    want = summed_dtype(x, dtype)
     return x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want)).astype(want, copy=False)
 
 
@@ -63,6 +65,9 @@ def mean(x, dim=None, keepdim=False, dtype=None):
 
     Raises: RuntimeError for integers and bools.
     """
+    if dtype is None and x.dtype.char in "fd":
+        axes = axes_of(dim, x.ndim)
+        return x.sum(axes, None, None, keepdim) / size_of(x.shape, axes)
     want = x.dtype if dtype is None else to_numpy(dtype)
     if of(want).category != FLOAT:
         raise RuntimeError(

@@ -51,7 +51,10 @@ def cumsum(x, dim, dtype=None):
 
     Dtype: integers and bools become int64; half types are accumulated in float32.
     """
-    want, axis = _dtype_of(x, dtype), axis_of(dim, x.ndim)
+    axis = axis_of(dim, x.ndim)
+    if dtype is None and x.ndim and x.dtype.char in "fdl":
+        return x.cumsum(axis)
+    want = _dtype_of(x, dtype)
     if not x.ndim:
         return x.astype(want)
     return x.cumsum(axis, dtype=accumulates_in(want)).astype(want, copy=False)
