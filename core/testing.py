@@ -240,7 +240,6 @@ def _report(x: Any, y: Any, close: Any, tolerance: tuple[float, float], what: st
     allowed = ["", ""] if equal else [f" (up to {t} allowed)" for t in reversed(tolerance)]
     lines = [f"{what} are not {'equal' if equal else 'close'}!", ""]
     if x.ndim == 0:
-        lines = [f"{what} are not {'equal' if equal else 'close'}!", ""]
         lines.append(f"Expected {y.item()} but got {x.item()}.")
         lines.append(f"Absolute difference: {gap.item()}{allowed[0]}")
         lines.append(f"Relative difference: {ratio.item()}{allowed[1]}")

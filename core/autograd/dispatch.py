@@ -315,16 +315,9 @@ def _record_many(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, outs
     if op.view:
         for i, value in enumerate(values):
             if _shares(value.array, arrays[0]):
-                _link_output(value, op, args, i)
+                share(value, args[0])
+                value.base = step_from(args[0], None, value.version[0], mode.recording)
     return op.result(*values) if op.result else tuple(values)
-
-
-def _link_output(t: Any, op: Op, args: Any, i: int) -> None:
-    call = op.call
-    x = args[0]
-    share(t, x)
-    step = ((lambda root, *rest: call(root, *rest)[i]), args[1:])
-    t.base = step_from(x, step, t.version[0], mode.recording)
 
 
 class _Pick:

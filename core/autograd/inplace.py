@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from core.autograd import dispatch
-from core.autograd.dispatch import PICK, primitive
+from core.autograd.dispatch import primitive
 from core.autograd.mode import mode
 from core.autograd.value import (
     Node,
@@ -60,32 +60,17 @@ def forbid_leaf(x: Any) -> None:
         return
     if x.base is not None and x.version[0] != x.base.count:
         refresh(x)
-    if x.base is not None and x.node is not None and x.node.plan is PICK:
-        raise RuntimeError(
-            f"Output {x.node.saved} of {x.node.name()} is a view and is being modified inplace."
-            " This view is the output of a function that returns multiple views. Such functions do"
-            " not allow the output views to be modified inplace. You should replace the inplace"
-            " operation by an out-of-place one."
-        )
     if x.needs_grad and x.node is None:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation."
         )
     root = x.base.root if x.base is not None else None
     if root is not None and root.needs_grad and x.base.steps is None:
-        raise RuntimeError(_UNTRACKED)
+        raise x.base.refusal()
     if root is not None and root.needs_grad and root.node is None:
         raise RuntimeError(
             "a view of a leaf Variable that requires grad is being used in an in-place operation."
         )
-
-
-_UNTRACKED = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given"
-    " that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by"
-    " moving both the view and the inplace either both inside the no_grad block (if you don't want"
-    " the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
-)
 
 
 def with_grad_off(x: Any, new: Any) -> None:
@@ -155,10 +140,10 @@ def stand_in(x: Any) -> Any:
 def write_recorded(x: Any, new: Any) -> None:
     """Write `new` into `x`, and make `x`, its root and its views depend on what `new` does.
 
-    Raises: RuntimeError where `x` is a view that was made while nothing was recorded.
+    Raises: RuntimeError where `x` is a view through which writes cannot be followed.
     """
     if x.base is not None and x.base.steps is None:
-        raise RuntimeError(_UNTRACKED)
+        raise x.base.refusal()
     if new.array.dtype != x.array.dtype and can_cast(of(new.array.dtype), of(x.array.dtype)):
         new = new.to(of(x.array.dtype))
     store(x.array, new.array)

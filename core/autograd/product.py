@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
-from core.autograd.dispatch import FusedPlan
+from core.autograd.dispatch import PICK, FusedPlan
 from core.autograd.mode import mode
 from core.autograd.op import Plan
 from core.autograd.value import Node, Value, wrap
@@ -84,8 +84,15 @@ def _as_values(node: Node, saved: Any) -> list[Any]:
         return saved
     out = saved[-1]
     if type(out) is tuple:
-        return [*saved[:-1], tuple(wrap(x) for x in out)]
+        return [*saved[:-1], tuple(_output(node, i, x) for i, x in enumerate(out))]
     return [*saved[:-1], wrap(out, node)]
+
+
+def _output(node: Node, i: int, x: Any) -> Any:
+    """One result of a many-output node as a tensor that leads back to it."""
+    if x.dtype.kind not in "fV":
+        return wrap(x)
+    return wrap(x, Node(PICK, i, [node], x.shape, x.dtype))
 
 
 def _filled(node: Node, gs: Any, create_graph: bool) -> tuple[Any, ...]:

@@ -170,7 +170,7 @@ class AccumulateGrad:
 class View:
     """How a view comes from its root: the steps to replay, and the root's version it held at.
 
-    The steps are None for a view that was made while nothing was recorded: gradients do not pass.
+    The steps are None for a view that writes cannot be followed through.
     """
 
     __slots__ = ("count", "root", "steps")
@@ -187,14 +187,46 @@ class View:
         return x
 
 
+class LostView(View):
+    """A view through which writes cannot be followed, and why."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, root: Value, count: int, why: str) -> None:
+        super().__init__(root, None, count)
+        self.why = why
+
+    def refusal(self, what: str = "is being") -> RuntimeError:
+        """The error that says that this view, or its base, was written."""
+        return RuntimeError(f"A view {what} modified inplace with grad mode enabled. {self.why}")
+
+
+UNRECORDED = (
+    "The view was created in no_grad mode: this use case is ambiguous and error-prone, so it is"
+    " forbidden. You can clarify your code by moving both the view and the inplace either both"
+    " inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you"
+    " want the inplace to be tracked)."
+)
+SEVERAL = (
+    "The view is the output of a function that returns multiple views. Such functions do not allow"
+    " the output views to be modified inplace. You should replace the inplace operation by an"
+    " out-of-place one."
+)
+
+
 def step_from(x: Value, step: Any, count: int, recording: bool) -> View:
-    """How a view that one more step makes of `x` comes from its root."""
+    """How a view that one more step makes of `x` comes from its root; None for one of several."""
     base = x.base
+    root = x if base is None else base.root
     if not recording:
-        return View(x if base is None else base.root, None, count)
+        return LostView(root, count, UNRECORDED)
+    if step is None:
+        return LostView(root, count, SEVERAL)
     if base is None:
         return View(x, (step,), count)
-    return View(base.root, None if base.steps is None else (*base.steps, step), count)
+    if base.steps is None:
+        return LostView(root, count, base.why)  # type: ignore[attr-defined]
+    return View(root, (*base.steps, step), count)
 
 
 class Inference(list[int]):
@@ -254,7 +286,11 @@ def refresh(x: Value) -> None:
     view = x.base
     assert view is not None and x.version is not None
     count = x.version[0]
-    if view.root.needs_grad and view.steps is not None:
+    if view.root.needs_grad:
+        if view.steps is None:
+            if mode.recording:
+                raise view.refusal("was created, and its base or another view of it has been")  # type: ignore[attr-defined]
+            return
         recording = mode.recording
         mode.record(True)  # the view is as tracked as it was, whoever looks at it
         try:
