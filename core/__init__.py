@@ -73,6 +73,7 @@ from core.ops.movement import *
 from core.ops.pad import *
 from core.ops.parts import *
 from core.ops.product import *
+from core.ops.promotion import *
 from core.ops.quantile import *
 from core.ops.reduce import *
 from core.ops.rounding import *

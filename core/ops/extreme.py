@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from core.autograd.dispatch import primitive
+from core.autograd.dispatch import primitive, unary
 from core.autograd.inplace import write_out
 from core.autograd.value import Value
 from core.backend import xp
@@ -41,12 +41,14 @@ def amin(x, dim=(), keepdim=False):
     return _most(x, "amin", "min", dim, keepdim)
 
 
+@unary
 @primitive(name="max", label="MaxBackward1")
 def largest_of_all(x):
     """The largest element; NaN where there is one."""
     return _most(x, "max", "max", None, False)
 
 
+@unary
 @primitive(name="min", label="MinBackward1")
 def smallest_of_all(x):
     """The smallest element; NaN where there is one."""

@@ -20,6 +20,9 @@ from core.dtype import (
     of_scalar,
     promote_types,
 )
+from core.dtype import result_type as promoted
+
+__all__ = ["result_type"]
 
 _PLAIN = (bool, int, float)
 _FLOAT32, _FLOAT64 = numpy.dtype("float32"), numpy.dtype("float64")
@@ -229,3 +232,13 @@ def is_half(x: Any) -> bool:
     """Whether `x` is an array of float16 or bfloat16."""
     d = getattr(x, "dtype", None)
     return d is not None and d.itemsize == 2 and d.kind in "fV"
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtype:
+    """The dtype that arithmetic on two tensors or numbers gives.
+
+    Raises: TypeError for anything else.
+    """
+    both = [x.array if hasattr(x, "array") else x for x in (tensor1, tensor2)]
+    arrays = [x for x in both if hasattr(x, "ndim") and hasattr(x, "dtype")]
+    return promoted(arrays, [x for x in both if not hasattr(x, "dtype")])

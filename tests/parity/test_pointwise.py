@@ -2,6 +2,7 @@
 
 import pytest
 
+import core
 from core.ops import (
     bitwise,
     choice,
@@ -15,6 +16,7 @@ from core.ops import (
     trigonometric,
 )
 from tests.parity.ops_table import POINTWISE
+from tests.parity.recipes import ALL, Array, build, torch
 from tests.parity.table import (
     hold,
     same_gradients,
@@ -69,3 +71,18 @@ def test_gradients(row):
 def test_every_public_op_has_a_row(family):
     have = [row.name for row in POINTWISE]
     assert [name for name in family.__all__ if name not in have] == []
+
+
+@pytest.mark.parametrize("dtype", ALL)
+@pytest.mark.parametrize("other", [*ALL, 2, 2.5, True], ids=str)
+def test_two_operands_have_one_dtype(dtype, other):
+    """PyTorch's promotion table: by dims, then zero-dim tensors, then numbers."""
+    for shape, second in (((2,), (2,)), ((2,), ()), ((), ()), ((), (2,))):
+        pairs = []
+        for library in ("torch", "core"):
+            b = build(Array(second, other), library) if isinstance(other, str) else other
+            pairs.append((build(Array(shape, dtype), library), b))
+        expected = str(torch.result_type(*pairs[0])).replace("torch", "core")
+        assert str(core.result_type(*pairs[1])) == expected
+        product = [str((a * b).dtype) for a, b in pairs]
+        assert product[1] == product[0].replace("torch", "core")
