@@ -44,6 +44,18 @@ from ddp.consensus import (
 from ddp.data_parallel import DataParallel, data_parallel, parallel_apply, replicate
 from ddp.distributed import DistributedDataParallel
 from ddp.group import ProcessGroup, ReduceOp, Work
+from ddp.hooks import (
+    ErrorFeedback,
+    GradBucket,
+    Then,
+    TopKState,
+    allreduce_hook,
+    bf16_compress_hook,
+    bf16_compress_wrapper,
+    fp16_compress_hook,
+    fp16_compress_wrapper,
+    topk_hook,
+)
 from ddp.join import Join, stop_together, uneven
 from ddp.lifecycle import (
     destroy_process_group,
@@ -59,6 +71,7 @@ from ddp.lifecycle import (
     new_group,
 )
 from ddp.loader import DataLoader, GlobalBatches
+from ddp.powersgd import PowerSGDState, powerSGD_hook
 from ddp.sampler import DistributedSampler, DistributedWeightedSampler
 from ddp.simulate import simulate
 from ddp.stop import should_stop
@@ -76,13 +89,18 @@ __all__ = [
     "DistributedDataParallel",
     "DistributedSampler",
     "DistributedWeightedSampler",
+    "ErrorFeedback",
     "GlobalBatches",
+    "GradBucket",
     "Join",
     "P2POp",
+    "PowerSGDState",
     "ProcessGroup",
     "RankFailedError",
     "ReduceOp",
     "SyncBatchNorm",
+    "Then",
+    "TopKState",
     "Work",
     "agree",
     "all_gather",
@@ -92,15 +110,20 @@ __all__ = [
     "all_reduce_coalesced",
     "all_to_all",
     "all_to_all_single",
+    "allreduce_hook",
     "backward",
     "barrier",
     "batch_isend_irecv",
+    "bf16_compress_hook",
+    "bf16_compress_wrapper",
     "broadcast",
     "broadcast_object_list",
     "check_sync",
     "convert_sync_batchnorm",
     "data_parallel",
     "destroy_process_group",
+    "fp16_compress_hook",
+    "fp16_compress_wrapper",
     "functional",
     "gather",
     "gather_object",
@@ -120,6 +143,7 @@ __all__ = [
     "monitored_barrier",
     "new_group",
     "parallel_apply",
+    "powerSGD_hook",
     "print",
     "rank_zero_only",
     "recv",
@@ -134,5 +158,6 @@ __all__ = [
     "simulate",
     "stop_together",
     "sync_buffers",
+    "topk_hook",
     "uneven",
 ]

@@ -19,8 +19,8 @@ class DataParallel(nn.Module):
     """`module` applied to chunks of the batch, one thread and one replica per device.
 
     The first device works with `module` itself, so its buffers are the ones that stay. With `loss`,
-    a call takes the targets as its last argument and returns the mean loss, computed where the chunks
-    are, so that no device gathers all outputs.
+    a call takes the targets as its last argument and returns the mean loss, computed where the
+    chunks are, so that no device gathers all outputs.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class DataParallel(nn.Module):
 
 
 class Replicas:
-    """Copies of a module on other devices, made once; their gradients are added to the module's."""
+    """Copies of a module on other devices, made once; their gradients go to the module."""
 
     def __init__(self, module: Any, devices: Sequence[Device]) -> None:
         self.module = module

@@ -10,17 +10,18 @@ from core import nn
 from core.autograd.mode import is_grad_enabled
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
+from ddp.hooks import Hook, hooked
 from ddp.join import Company, Join
 from ddp.reducer import Reducer, ShardedReducer
 from ddp.shards import Lanes, check_shards, check_whole_batch
 
 
 class DistributedDataParallel(nn.Module):
-    """`module` trained by all ranks of a group: same parameters, averaged gradients, no flags needed.
+    """`module` trained by all ranks of a group: same parameters, averaged gradients, no flags.
 
     `device_ids`, `output_device`, `dim`, `find_unused_parameters`, `static_graph`,
-    `gradient_as_bucket_view` and `check_reduction` are accepted for PyTorch's sake; nothing depends on
-    them. `broadcast_buffers` gives all ranks rank 0's buffers after every backward.
+    `gradient_as_bucket_view` and `check_reduction` are accepted for PyTorch's sake; nothing depends
+    on them. `broadcast_buffers` gives all ranks rank 0's buffers after every backward.
     Raises: ValueError naming the first parameter or buffer in which the ranks' modules differ.
     """
 
@@ -102,9 +103,23 @@ class DistributedDataParallel(nn.Module):
         """
         return Join([self], enable, throw_on_early_termination)
 
+    def register_comm_hook(self, state: Any, hook: Hook) -> None:
+        """Let `hook(state, bucket)` reduce the gradients (see `ddp.hooks`).
+
+        Raises: RuntimeError if there is one, or on logical shards, whose bits it would change.
+        """
+        if not callable(hook):
+            raise TypeError("Communication hook must be callable.")
+        if self.lanes is not None:
+            raise RuntimeError("logical shards add gradients in one fixed order: no hook may do it")
+        if self.reducer.hook is not None:
+            raise RuntimeError("register_comm_hook can only be called once")
+        count = len(self.reducer.buckets)
+        self.reducer.hook = hooked(state, hook, self.reducer.parameters, count)
+
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
-        """A context whose backwards leave gradients local, to be reduced by the next one outside."""
+        """A context whose backwards leave gradients local; the next one outside reduces them."""
         before, self.reducer.syncing = self.reducer.syncing, False
         try:
             yield

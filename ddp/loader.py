@@ -22,7 +22,7 @@ _SAMPLE_STREAMS = 2**62
 class Sample(NamedTuple):
     """An index, the number that the sample has in the epoch of all ranks, and the epoch's seed."""
 
-    index: int
+    key: int
     place: int
     seed: int
 
@@ -100,7 +100,7 @@ class PlacedSamples(Dataset[Any]):
         generator.manual_seed(sample.seed)
         generator.stream = _SAMPLE_STREAMS + sample.place
         try:
-            return self.dataset[sample.index]
+            return self.dataset[sample.key]
         finally:
             generator.set_state(before)
 
@@ -111,7 +111,7 @@ class PlacedBatches(PlacedSamples):
     def __getbatch__(self, samples: list[Sample]) -> Any:
         getter = batch_getter(self.dataset)
         assert getter is not None
-        return getter([sample.index for sample in samples])
+        return getter([sample.key for sample in samples])
 
 
 class StreamPart(IterableDataset[Any]):

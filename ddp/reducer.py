@@ -88,10 +88,10 @@ class Reducer:
         self.running = False  # buckets are on their way
         self.launched = 0
         self.steps = 0
-        self.works: list[Work | None] = []
+        self.works: list[Any] = []
         self.kept: dict[int, Any] = {}
         self.weights = Weights()
-        self.hook: Callable[[Bucket], Work | None] | None = None
+        self.hook: Callable[[Bucket], Any] | None = None
         self.handles = [
             self._attach(n, i, leaf)
             for n, lane in enumerate(self.lanes)
@@ -177,7 +177,7 @@ class Reducer:
             )
             raise
 
-    def send(self, bucket: Bucket) -> Work | None:
+    def send(self, bucket: Bucket) -> Any:
         """The started average of a bucket, in place."""
         if self.hook is not None:
             return self.hook(bucket)

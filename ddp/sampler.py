@@ -12,7 +12,7 @@ from ddp.current_group import current_group
 
 
 class DistributedSampler(Sampler[int]):
-    """The indices rank, rank + size, rank + 2 size, ... of a dataset, or of its order of this epoch.
+    """The indices rank, rank + size, ... of a dataset, or of its order in this epoch.
 
     `sampler` gives another order (any iterable of indices, the same on all ranks). Each iteration
     is a new epoch; `set_epoch` says which. With `pad` (the default when shuffling) ranks have
@@ -80,8 +80,9 @@ class DistributedSampler(Sampler[int]):
         if epoch != self.epoch or self._advance:
             self.epoch, self.start, self.yielded = epoch, 0, 0
         self._advance = False
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
+        inner: Any = self.sampler
+        if hasattr(inner, "set_epoch"):
+            inner.set_epoch(epoch)
 
     def order(self) -> list[int]:
         """All indices in this epoch's order, the same on every rank."""

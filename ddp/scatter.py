@@ -28,7 +28,7 @@ def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> list[Any]:
     count = _count(inputs, dim)
     sizes = [0] * len(target_gpus) if count is None else chunk_sizes(count, len(target_gpus))
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    places = zip(target_gpus, starts, sizes)  # noqa: B905 - idle devices have no chunk
+    places = zip(target_gpus, starts, sizes)  # idle devices have no chunk
     return [_chunk(inputs, device, start, n, dim, count) for device, start, n in places]
 
 
@@ -46,7 +46,7 @@ def _count(x: Any, dim: int) -> int | None:
 def _chunk(x: Any, device: Any, start: int, n: int, dim: int, count: int | None) -> Any:
     if isinstance(x, Value):
         if count is not None and x.array.ndim > dim and x.array.shape[dim] == count:
-            x = x[(slice(None),) * dim + (slice(start, start + n),)]  # type: ignore[index]
+            x = x[(slice(None),) * dim + (slice(start, start + n),)]
         return x.to(device)  # type: ignore[attr-defined]
     if isinstance(x, dict):
         return type(x)((k, _chunk(v, device, start, n, dim, count)) for k, v in x.items())
@@ -59,8 +59,8 @@ def _chunk(x: Any, device: Any, start: int, n: int, dim: int, count: int | None)
 def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:
     """The devices' outputs as one: tensors joined along `dim`, zero-dim tensors as a vector.
 
-    Dicts, lists and tuples are gathered entry by entry; None stays None; other values that are equal
-    on all devices stay one value.
+    Dicts, lists and tuples are gathered entry by entry; None stays None; other values must be equal
+    on all devices.
     Raises: TypeError for other values that differ.
     """
     first = outputs[0]

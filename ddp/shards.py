@@ -1,8 +1,8 @@
-"""Logical shards: one step computed as S equal parts whose results do not depend on who computes them.
+"""Logical shards: one step computed as S equal parts, with the same results whoever computes them.
 
-Rank r of W computes shards r, r + W, r + 2W, ...; each has its slice `x[i::S/W]` of the local batch,
-its own random stream, its own copy of the buffers as they were before the step, and gradients of its
-own, which the reducer adds up in one fixed tree.
+Rank r of W computes shards r, r + W, r + 2W, ...; each has its slice `x[i::S/W]` of the local
+batch, its own random stream, its own copy of the buffers as they were before the step, and gradients
+of its own, which the reducer adds up in one fixed tree.
 """
 
 from __future__ import annotations

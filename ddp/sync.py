@@ -21,7 +21,7 @@ def digest(x: Any) -> str:
 def check_sync(module: Any, group: Any = None) -> str:
     """The sha256 of a module's parameters and buffers, which all ranks hold bit for bit.
 
-    Raises: RuntimeError, on every rank, naming the first tensor that differs and the ranks it does on.
+    Raises: RuntimeError, on every rank, naming the first tensor that differs and its ranks.
     """
     pg = default_group(group)
     named = [*module.named_parameters(), *module.named_buffers()]

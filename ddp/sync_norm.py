@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy
 
-import core.nn.functional as F
 from core import nn
 from core.autograd.dispatch import primitive
 from core.autograd.value import version_of
 from core.backend import device_of, on, to_device, to_host, xp
+from core.nn.functional.normalization import batch_norm
 from core.nn.normalization import NormWithStatistics
 from core.ops.norm import affine
 from core.ops.promotion import accumulates_in
@@ -59,7 +59,7 @@ class SyncBatchNorm(NormWithStatistics):
         if group is None or group.size == 1 or not self.training:
             by_batch = self.training or self.running_mean is None
             w, b = self.weight, self.bias
-            return F.batch_norm(input, means, variances, w, b, by_batch, momentum, self.eps)
+            return batch_norm(input, means, variances, w, b, by_batch, momentum, self.eps)
         out, mean, variance, count = synchronised(input, group, self.eps)
         if means is not None:
             _follow(means, mean, momentum)

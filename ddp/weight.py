@@ -1,4 +1,4 @@
-"""The weighted mean of gradients: `backward(loss_sum, weight=n)` divides by the weight of all ranks."""
+"""The weighted mean of gradients: `backward(loss_sum, weight=n)` divides by all ranks' weight."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def current_weight() -> float | None:
 def backward(loss_sum: Any, weight: float, **options: Any) -> None:
     """Run `loss_sum.backward()` so that gradients become their sum divided by the global weight.
 
-    `loss_sum` is a sum over this rank's samples, `weight` their number (or the sum of their weights);
-    under `no_sync` both accumulate until the next backward outside. Ranks may differ in both.
+    `loss_sum` is a sum over this rank's samples, `weight` their number (or the sum of their
+    weights); under `no_sync` both accumulate until the next backward outside. Ranks may differ in both.
     Raises: ValueError for a weight that is negative or no number.
     """
     if not weight >= 0:

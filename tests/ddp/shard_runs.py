@@ -1,4 +1,4 @@
-"""Training runs on logical shards, as functions that every rank runs; each gives bytes to compare."""
+"""Training runs on logical shards, as functions that every rank runs; each gives its bytes."""
 
 import numpy as np
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import core
 import ddp
-from core.data import Dataset, IterableDataset, SequentialSampler, TensorDataset
 from core.data import DataLoader as LocalLoader
+from core.data import Dataset, IterableDataset, SequentialSampler, TensorDataset
 from ddp import DistributedSampler
 
 sizes = st.integers(1, 50)
@@ -122,7 +122,7 @@ def test_a_local_loader_counts_batches_itself():
     two.load_state_dict(state)
     assert [b[0].tolist() for b in two] == rest
     assert len(seen + rest) == 6
-    with pytest.raises(ValueError, match="ddp.DataLoader"):
+    with pytest.raises(ValueError, match=r"ddp\.DataLoader"):
         other = loader(3)
         other.load_state_dict(state)
         iter(other)

@@ -42,7 +42,7 @@ def test_a_shard_count_equal_to_the_ranks_equals_plain_training():
 
 @pytest.mark.parametrize("shards, size", [(3, 1), (6, 2), (4, 8), (8, 3), (0, 1)])
 def test_other_counts_are_refused_with_the_reason(shards, size):
-    with pytest.raises(ValueError, match="power of two|multiple"):
+    with pytest.raises(ValueError, match=r"power of two|multiple"):
         check_shards(shards, size)
 
 

@@ -1,0 +1,187 @@
+"""The laws of communication hooks, as functions that every rank runs."""
+
+import numpy as np
+
+import core
+import ddp
+from core import nn
+from ddp.current_group import current_group
+
+STEPS = 6
+
+
+def model_of(hook=None, state=None, cap=25.0, dtype=core.float32):
+    core.manual_seed(1)
+    layers = nn.Sequential(nn.Linear(12, 10), nn.Tanh(), nn.Linear(10, 8), nn.Linear(8, 1)).to(
+        dtype
+    )
+    model = ddp.DistributedDataParallel(layers, bucket_cap_mb=cap)
+    if hook is not None:
+        model.register_comm_hook(state, hook)
+    return model
+
+
+def gradients(model, step):
+    """This step's reduced gradients as one vector; the parameters stay as they are."""
+    numbers = np.random.default_rng([step, current_group().rank])
+    model.zero_grad()
+    x = core.from_numpy(numbers.normal(size=(4, 12))).to(next(model.parameters()).dtype)
+    (model(x) ** 2).mean().backward()
+    return np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters()])
+
+
+def equal_on_all_ranks(array):
+    every = [None] * current_group().size
+    current_group().all_gather_object(every, array.tobytes())
+    assert every == every[:1] * len(every)
+
+
+def mean_over_ranks(array):
+    total = array.astype(np.float64)
+    current_group().all_reduce(total, ddp.ReduceOp.AVG)
+    return total
+
+
+def the_plain_hook_changes_no_bit():
+    """Under any size of buckets."""
+    for cap in (25.0, 0.0001):
+        plain, hooked = model_of(cap=cap), model_of(ddp.allreduce_hook, cap=cap)
+        for step in range(2):
+            assert gradients(plain, step).tobytes() == gradients(hooked, step).tobytes()
+
+
+def narrow_floats_round_once():
+    """float16 and bfloat16 are within their rounding of the average, as hooks and as wrappers."""
+    exact = gradients(model_of(), 0)
+    for hooks, digits in (
+        ((ddp.fp16_compress_hook, ddp.fp16_compress_wrapper(ddp.allreduce_hook)), 11),
+        ((ddp.bf16_compress_hook, ddp.bf16_compress_wrapper(ddp.allreduce_hook)), 8),
+    ):
+        largest = np.abs(exact).max() * current_group().size * 4
+        for hook in hooks:
+            found = gradients(model_of(hook), 0)
+            assert 0 < np.abs(found - exact).max() < largest * 2.0**-digits
+            equal_on_all_ranks(found)
+
+
+def lossy():
+    """Hooks that keep what they leave out."""
+    yield ddp.bf16_compress_hook, ddp.ErrorFeedback(), 2.0**-7
+    yield ddp.fp16_compress_hook, ddp.ErrorFeedback(), 2.0**-10
+    yield ddp.topk_hook, ddp.TopKState(0.1), 1e-5
+    state = ddp.PowerSGDState(start_powerSGD_iter=1, min_compression_rate=1.5)
+    yield ddp.powerSGD_hook, state, 1e-5
+    yield ddp.fp16_compress_wrapper(ddp.topk_hook), ddp.TopKState(0.1), 2.0**-8
+
+
+def what_was_left_out_is_sent_later():
+    """What was applied and what is kept back add up to the sum of the exact averages."""
+    for hook, state, tolerance in lossy():
+        exact_model, model = model_of(cap=0.0005), model_of(hook, state, cap=0.0005)
+        exact = sum(gradients(exact_model, step).astype(np.float64) for step in range(STEPS))
+        applied = sum(gradients(model, step).astype(np.float64) for step in range(STEPS))
+        kept = np.zeros_like(applied)
+        by_parameter = {}
+        for bucket in model.reducer.buckets:
+            error, start = state.errors.get(bucket.index), 0
+            for i in bucket.positions:
+                size = model.reducer.parameters[i].array.size
+                by_parameter[i] = 0 if error is None else error[start : start + size]
+                start += size
+        kept = [
+            np.broadcast_to(np.asarray(by_parameter[i], np.float64), p.array.size)
+            for i, p in enumerate(model.reducer.parameters)
+        ]
+        kept = mean_over_ranks(np.concatenate(kept))
+        np.testing.assert_allclose(applied + kept, exact, atol=tolerance * np.abs(exact).max())
+
+
+def powersgd_of_full_rank_is_exact():
+    """And of low rank it is deterministic and equal on all ranks."""
+    options = {"start_powerSGD_iter": 0, "min_compression_rate": 0}
+    full = ddp.PowerSGDState(matrix_approximation_rank=12, **options)
+    model, exact = (
+        model_of(ddp.powerSGD_hook, full, dtype=core.float64),
+        model_of(dtype=core.float64),
+    )
+    for step in range(3):
+        np.testing.assert_allclose(gradients(model, step), gradients(exact, step), atol=1e-12)
+    runs = []
+    for _ in range(2):
+        model = model_of(ddp.powerSGD_hook, ddp.PowerSGDState(**options))
+        runs.append(np.concatenate([gradients(model, step) for step in range(3)]))
+        equal_on_all_ranks(runs[-1])
+    assert runs[0].tobytes() == runs[1].tobytes()
+
+
+def powersgd_converges_to_a_repeated_gradient():
+    """With a warm start the same gradient, sent again and again, is approached."""
+    state = ddp.PowerSGDState(start_powerSGD_iter=0, min_compression_rate=1)
+    model, exact = model_of(ddp.powerSGD_hook, state), gradients(model_of(), 0)
+    found = [gradients(model, 0) for _ in range(40)]
+    first = np.abs(found[0] - exact).max()
+    assert np.abs(np.mean(found, 0) - exact).max() < 0.2 * first
+
+
+def topk_keeps_the_largest():
+    """On one rank: the largest values as they are, zero elsewhere."""
+    state = ddp.TopKState(0.05, error_feedback=False)
+    found, exact = gradients(model_of(ddp.topk_hook, state), 0), gradients(model_of(), 0)
+    equal_on_all_ranks(found)
+    count = round(0.05 * exact.size)
+    assert np.count_nonzero(found) <= count * current_group().size
+    if current_group().size == 1:
+        kept = np.flatnonzero(found)
+        assert (found[kept] == exact[kept]).all()
+        assert np.abs(exact[kept]).min() >= np.sort(np.abs(exact))[-count]
+
+
+def a_bucket_tells_what_is_in_it():
+    """Buffer, views, parameters, order; and a hook may answer in any of the three ways."""
+    seen = []
+
+    def hook(state, bucket):
+        seen.append((bucket.index(), bucket.is_last()))
+        sizes = [g.shape for g in bucket.gradients()]
+        assert sizes == [p.shape for p in bucket.parameters()]
+        for g, p in zip(bucket.gradients(), bucket.parameters(), strict=True):
+            assert p.grad is None or (g.array == p.grad.array).all()
+        values = bucket.buffer().array * 0 + 3
+        if state == "in place":
+            bucket.buffer().array[...] = values
+            return None
+        return core.from_numpy(values) if state == "value" else ddp.Then(None, lambda: values)
+
+    for state in ("in place", "value", "later"):
+        found = gradients(model_of(hook, state, cap=0.0001), 0)
+        assert (found == 3).all()
+    last = max(i for i, _ in seen)
+    assert last > 0 and [flag for i, flag in seen if i == last] == [True] * 3
+
+
+def hooks_are_refused_where_they_do_not_belong():
+    """A second one, something else, and on logical shards."""
+    model = model_of(ddp.allreduce_hook)
+    cases = [(model, ddp.allreduce_hook, RuntimeError), (model_of(), 3, TypeError)]
+    size = current_group().size
+    if not size & (size - 1):
+        sharded = ddp.DistributedDataParallel(nn.Linear(2, 2), shards=size)
+        cases.append((sharded, ddp.allreduce_hook, RuntimeError))
+    for model, hook, kind in cases:
+        try:
+            model.register_comm_hook(None, hook)
+        except kind:
+            continue
+        raise AssertionError("accepted")
+
+
+LAWS = [
+    the_plain_hook_changes_no_bit,
+    narrow_floats_round_once,
+    what_was_left_out_is_sent_later,
+    powersgd_of_full_rank_is_exact,
+    powersgd_converges_to_a_repeated_gradient,
+    topk_keeps_the_largest,
+    a_bucket_tells_what_is_in_it,
+    hooks_are_refused_where_they_do_not_belong,
+]
