@@ -70,10 +70,10 @@ class MultiheadAttention(Module):
         }
         late = {name: (1, 1, n) if add_bias_kv else None for name in ("bias_k", "bias_v")}
         for name, shape in shapes.items():
-            self.register_parameter(name, shape and Parameter(empty(shape, **where)))
+            self.register_parameter(name, Parameter(empty(shape, **where)) if shape else None)
         self.out_proj = NonDynamicallyQuantizableLinear(n, n, bias=bias, **where)
         for name, shape in late.items():
-            self.register_parameter(name, shape and Parameter(empty(shape, **where)))
+            self.register_parameter(name, Parameter(empty(shape, **where)) if shape else None)
 
     def _reset_parameters(self) -> None:
         for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
@@ -101,21 +101,12 @@ class MultiheadAttention(Module):
         swap = self.batch_first and len(query.shape) == 3
         if swap:
             query, key, value = _swapped(query, key, value)
+        if is_causal and attn_mask is None:
+            raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
         out, weights = F.multi_head_attention_forward(
-            query,
-            key,
-            value,
-            self.embed_dim,
-            self.num_heads,
-            self.in_proj_weight,
-            self.in_proj_bias,
-            self.bias_k,
-            self.bias_v,
-            self.add_zero_attn,
-            self.dropout,
-            self.out_proj.weight,
-            self.out_proj.bias,
-            training=self.training,
+            query, key, value, self.embed_dim, self.num_heads, self.in_proj_weight,
+            self.in_proj_bias, self.bias_k, self.bias_v, self.add_zero_attn, self.dropout,
+            self.out_proj.weight, self.out_proj.bias, training=self.training,
             key_padding_mask=key_padding_mask,
             need_weights=need_weights,
             attn_mask=attn_mask,
@@ -125,7 +116,7 @@ class MultiheadAttention(Module):
             v_proj_weight=self.v_proj_weight,
             average_attn_weights=average_attn_weights,
             is_causal=is_causal,
-        )
+        )  # fmt: skip
         return transpose(out, 0, 1) if swap else out, weights
 
 

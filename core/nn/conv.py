@@ -153,7 +153,7 @@ class _Conv(_ConvNd):
         )
 
     def _run(self, function: Any, input: Any) -> Any:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self.frame(), mode=self.padding_mode), 0
         return function(
@@ -254,15 +254,16 @@ class _ConvTranspose(_ConvNd):
             return self.output_padding
         n = self.dims
         wanted = tuple(output_size)[-n:]
+        pads: Any = self.padding
         sizes = zip(
             input.shape[-n:],
             self.stride,
-            self.padding,
+            pads,
             self.kernel_size,
             self.dilation,
             strict=True,
         )
-        least = [(i - 1) * s - 2 * int(p) + d * (k - 1) + 1 for i, s, p, k, d in sizes]
+        least = [(i - 1) * s - 2 * p + d * (k - 1) + 1 for i, s, p, k, d in sizes]
         extra = tuple(w - low for w, low in zip(wanted, least, strict=True))
         if any(e < 0 or e >= s for e, s in zip(extra, self.stride, strict=True)):
             most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]

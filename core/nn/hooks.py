@@ -1,4 +1,4 @@
-"""Functions run around a module's forward and backward: each module's own, and those of all modules."""
+"""Functions run around the forward and backward of one module, or of all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Hook = Callable[..., Any]
 class Hooks:
     """The hooks of one module, or of all: by moment, in the order of registration.
 
-    An entry of `pre` and `post` is (hook, with_kwargs); `always` numbers those that run after errors.
+    An entry of `pre` and `post` is (hook, with_kwargs); `always` run after errors too.
     """
 
     __slots__ = ("always", "backward", "backward_pre", "post", "pre")
@@ -71,7 +71,7 @@ def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
 
 
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
-    """A handle of `hook(module, grad_input, grad_output)`, run after the backward of every module."""
+    """A handle of `hook(module, grad_input, grad_output)`, run after each module's backward."""
     return EVERY_MODULE.add("backward", hook)
 
 
@@ -100,7 +100,7 @@ class Hooked:
         with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:
-        """A handle of `hook(module, args, output)`, run after `forward`; it may return another output."""
+        """A handle of `hook(module, args, output)`, run after `forward`; it may change it."""
         handle = self._own_hooks().add("post", (hook, with_kwargs), prepend)
         if always_call:
             self._own_hooks().always[handle.id] = True
@@ -121,7 +121,7 @@ class Hooked:
 
 
 def call_with_hooks(module: Any, own: Hooks, args: Any, kwargs: Any) -> Any:
-    """What `module.forward` returns, with the hooks of all modules and then its `own` run around it."""
+    """What `module.forward` returns, with the hooks of all and then its `own` around it."""
     both = (EVERY_MODULE, own)
     done: dict[int, bool] = {}
     out = None
@@ -151,7 +151,8 @@ def _before(module: Any, entry: tuple[Hook, bool], args: Any, kwargs: Any) -> tu
             return args, kwargs
         if not (isinstance(new, tuple) and len(new) == 2):
             raise RuntimeError(
-                f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {new}."
+                "forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got"
+                f" {new}."
             )
         return new
     new = hook(module, args)
@@ -256,7 +257,7 @@ class _Passage:
 
 def _gated(values: tuple[Any, ...], function: Any) -> tuple[tuple[Any, ...], int]:
     places = [i for i, x in enumerate(values) if isinstance(x, Value)]
-    watched = [i for i in places if values[i].requires_grad]  # type: ignore[attr-defined]
+    watched = [i for i in places if values[i].requires_grad]
     if not watched:
         return values, 0
     watch = _Watch(lambda gs: _plain(function(gs), gs))

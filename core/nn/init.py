@@ -71,7 +71,9 @@ def trunc_normal_(
     """`tensor` filled from the normal distribution, without what lies outside [a, b]."""
 
     def draw(key: Any, shape: Any, dtype: Any, xp: Any) -> Any:
-        outside, values, extra = True, None, 0
+        outside, extra = True, 0
+        values: Any = None
+        wrong: Any = None
         while outside:
             again = random.normal(
                 key._replace(stream=key.stream + (extra << 32)), shape, "float64", mean, std

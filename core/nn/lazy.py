@@ -24,9 +24,9 @@ class _Uninitialized(Tensor):
         made = empty(tuple(shape), device=device or self.device, dtype=dtype or self.dtype)
         self.array = made.array
         self.version = None
-        self.__class__ = self.becomes  # type: ignore[assignment]
+        self.__class__ = self.becomes
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, **options: Any) -> str:
         return f"<{type(self).__name__}>"
 
 
@@ -88,7 +88,7 @@ class LazyModule(Module):
         self.initialize_parameters(*args)
         self._awake.remove()
         del self.__dict__["_awake"]
-        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+        self.__class__ = self.cls_to_become
         if waiting:
             self.reset_parameters()
 

@@ -1,4 +1,4 @@
-"""class Module: what holds parameters, buffers and other modules, and computes `forward` when called."""
+"""class Module: holds parameters, buffers and other modules, and computes `forward`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ M = TypeVar("M", bound="Module")
 
 
 class Module(Hooked, Placed, Stateful):
-    """A part of a model: subclasses assign parameters and modules in `__init__` and define `forward`."""
+    """A part of a model: a subclass assigns its parts in `__init__` and defines `forward`."""
 
     training: bool
 

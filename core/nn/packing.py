@@ -16,7 +16,7 @@ from core.ops.shape import transpose
 
 
 class PackedSequence(NamedTuple):
-    """Sequences, longest first, one time step after the other: `batch_sizes` of them at each step."""
+    """Sequences, longest first, step after step; `batch_sizes` tells how many go on at each."""
 
     data: Any
     batch_sizes: Any

@@ -24,8 +24,8 @@ class Parameter(Tensor):
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         return _made(cls, data, requires_grad)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return "Parameter containing:\n" + Tensor.__repr__(self, tensor_contents=tensor_contents)
+    def __repr__(self, **options: Any) -> str:
+        return "Parameter containing:\n" + Tensor.__repr__(self)
 
     def __deepcopy__(self, memo: Any) -> Any:
         if id(self) in memo:
@@ -46,6 +46,7 @@ class Buffer(Tensor):
     """A tensor that a module registers as a buffer: state that is saved but not trained."""
 
     __slots__ = ()
+    persistent: bool
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         out = _made(cls, data, False)
@@ -57,7 +58,7 @@ def _made(cls: type, data: Any, requires_grad: bool) -> Any:
     data = empty(0) if data is None else data
     if not isinstance(data, Tensor):
         raise TypeError(f"{cls.__name__} expected a Tensor, got {type(data).__name__}")
-    out = object.__new__(cls)
+    out: Any = object.__new__(cls)
     out.array = data.array
     out.node = out.base = out.leaf = out.version = None
     out.needs_grad = False

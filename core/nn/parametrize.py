@@ -12,7 +12,7 @@ from core.nn.parameter import Parameter
 
 
 class ParametrizationList(ModuleList):
-    """The functions that make one parameter, and what they make it from: original, original0, ..."""
+    """The functions that make one parameter, and what they make it from: `original`."""
 
     def __init__(self, modules: Any, original: Any) -> None:
         super().__init__(modules)
@@ -143,7 +143,8 @@ def remove_parametrizations(
     del module.parametrizations[tensor_name]
     delattr(type(module), tensor_name)
     if not len(module.parametrizations):
-        object.__setattr__(module, "__class__", type(module).parametrized_class)
+        own: Any = type(module)
+        object.__setattr__(module, "__class__", own.parametrized_class)
         del module.parametrizations
     trained = made.names[0] in made._parameters
     if trained:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from core import dtype as dtypes
+import core.dtype as dtypes
 from core.autograd.value import Value
 from core.backend import Device
 from core.ops.creation import empty_like

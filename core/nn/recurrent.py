@@ -109,9 +109,9 @@ class RNNBase(Module):
     # ---- the walk ----
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        """The last layer's output at every step, and the final state of every layer and direction.
+        """The last layer's output at every step, and the final state of all layers.
 
-        Shape: (L, N, input_size), state (layers * directions, N, H) -> (L, N, directions * H), state.
+        Shape: (L, N, input_size), state (layers * directions, N, H) -> (L, N, D * H), state.
         """
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx)

@@ -21,9 +21,13 @@ class IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        return (
+            f"_IncompatibleKeys(missing_keys={self.missing_keys},"
+            f" unexpected_keys={self.unexpected_keys})"
+        )
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
 
 class Stateful:
@@ -37,7 +41,7 @@ class Stateful:
     _state_hooks: dict[str, dict[int, Callable[..., Any]]]
 
     def get_extra_state(self) -> Any:
-        """What else belongs to `state_dict`; a module that overrides this overrides set_extra_state."""
+        """What else belongs to `state_dict`; who overrides this overrides set_extra_state."""
         raise RuntimeError("Reached a code path in Module.get_extra_state() that should never run.")
 
     def set_extra_state(self, state: Any) -> None:
@@ -205,7 +209,7 @@ class Stateful:
         return self._add_state_hook("save_pre", hook)
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """A handle of `hook(module, state_dict, prefix, local_metadata)`, run after `state_dict`."""
+        """A handle of `hook(module, state_dict, prefix, metadata)`, run after `state_dict`."""
         return self._add_state_hook("save_post", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -218,8 +222,8 @@ class Stateful:
 
 
 def load_tree(module: Any, state: Any, prefix: str, how: Any, found: Any) -> None:
-    """Load a module and then its children, noting in `found` what is missing, unexpected or wrong."""
-    metadata, strict, assign = how
+    """Load a module and then its children; `found` notes what is missing, unexpected or wrong."""
+    metadata, _, assign = how
     missing, unexpected, errors = found
     meta = {} if metadata is None else dict(metadata.get(prefix[:-1], {}))
     if assign:

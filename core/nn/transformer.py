@@ -246,8 +246,8 @@ class Transformer(Module):
     ) -> None:
         super().__init__()
         where: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
-        options = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps)
-        options += (batch_first, norm_first)
+        options: tuple[Any, ...] = (d_model, nhead, dim_feedforward, dropout, activation)
+        options += (layer_norm_eps, batch_first, norm_first)
 
         def norm() -> LayerNorm:
             return LayerNorm(d_model, eps=layer_norm_eps, **where)

@@ -20,7 +20,8 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
 
     Raises: TypeError unless `vec` is a tensor.
     """
-    if not isinstance(vec, Value):
+    is_tensor = isinstance(vec, Value)
+    if not is_tensor:
         raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}")
     start = 0
     for param in parameters:

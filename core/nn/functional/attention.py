@@ -6,9 +6,9 @@ from typing import Any
 
 from core.autograd.value import wrap
 from core.backend import xp
-from core.nn.functional.dropout import dropout
-from core.nn.functional.linear import linear
-from core.ops.attention import attention, attention_weights, causal_mask, repeated_heads
+from core.nn.functional.masking import dropout
+from core.nn.functional.products import linear
+from core.ops.attention import attention, attention_weights, repeated_heads
 from core.ops.join import cat
 from core.ops.linalg import matmul
 from core.ops.reduce import mean
@@ -118,44 +118,29 @@ def check_heads(query: Any, embed_dim: int, heads: int) -> None:
 
 
 def multi_head_attention_forward(
-    query: Any,
-    key: Any,
-    value: Any,
-    embed_dim_to_check: int,
-    num_heads: int,
-    in_proj_weight: Any,
-    in_proj_bias: Any,
-    bias_k: Any,
-    bias_v: Any,
-    add_zero_attn: bool,
-    dropout_p: float,
-    out_proj_weight: Any,
-    out_proj_bias: Any,
-    training: bool = True,
-    key_padding_mask: Any = None,
-    need_weights: bool = True,
-    attn_mask: Any = None,
-    use_separate_proj_weight: bool = False,
-    q_proj_weight: Any = None,
-    k_proj_weight: Any = None,
-    v_proj_weight: Any = None,
-    static_k: Any = None,
-    static_v: Any = None,
-    average_attn_weights: bool = True,
-    is_causal: bool = False,
-) -> tuple[Any, Any]:
+    query: Any, key: Any, value: Any, embed_dim_to_check: int, num_heads: int,
+    in_proj_weight: Any, in_proj_bias: Any, bias_k: Any, bias_v: Any, add_zero_attn: bool,
+    dropout_p: float, out_proj_weight: Any, out_proj_bias: Any, training: bool = True,
+    key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
+    use_separate_proj_weight: bool = False, q_proj_weight: Any = None, k_proj_weight: Any = None,
+    v_proj_weight: Any = None, static_k: Any = None, static_v: Any = None,
+    average_attn_weights: bool = True, is_causal: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
     """Attention in several heads, each over a part of the projected width; and its weights.
 
     Shape: (L, N, E), (S, N, *), (S, N, *) -> (L, N, E) and (N, L, S); the batch may be left out.
     """
+    if static_k is not None or static_v is not None:
+        raise NotImplementedError("static_k and static_v are not supported")
     batched = len(query.shape) == 3
     alike = query is key and key is value
     query, key, value = _with_batch(query, key, value, batched)
     check_heads(query, embed_dim_to_check, num_heads)
     separate = (q_proj_weight, k_proj_weight, v_proj_weight)
-    projection = separate if use_separate_proj_weight else in_proj_weight
     same = (query, query, query) if alike else (query, key, value)
-    q, k, v = _projected(*same, projection, in_proj_bias)
+    q, k, v = _projected(
+        *same, separate if use_separate_proj_weight else in_proj_weight, in_proj_bias
+    )
     more = 0
     if bias_k is not None:
         k, v, more = _with_row(k, bias_k), _with_row(v, bias_v), 1
@@ -163,8 +148,6 @@ def multi_head_attention_forward(
     q, k, v = (_heads(x, num_heads) for x in (q, k, v))
     if add_zero_attn:
         k, v, more = _zero_step(k), _zero_step(v), more + 1
-    if is_causal and attn_mask is None:
-        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     mask = _widened(float_mask(attn_mask, None, q.dtype, "attn_mask"), more)
     padding = _padding(key_padding_mask, batched, q.dtype, more)
     mask = _merged_mask(mask, padding, batch, num_heads)

@@ -143,14 +143,14 @@ def _largest_in(x: Any, regions: list[tuple[numpy.ndarray, numpy.ndarray]]) -> t
     module = xp(x.array)
     n = len(regions)
     size = tuple(x.shape[2:])
-    flat = numpy.zeros((1,) * (2 * n), numpy.int64)
+    flat: Any = numpy.zeros((1,) * (2 * n), numpy.int64)
     for axis, (start, end) in enumerate(regions):
         width = int((end - start).max(initial=1))
         # A shorter region repeats its last element, which changes no maximum.
         line = numpy.minimum(start[:, None] + numpy.arange(width), end[:, None] - 1)
-        shape = [1] * (2 * n)
-        shape[axis], shape[n + axis] = line.shape
-        flat = flat + line.reshape(shape) * math.prod(size[axis + 1 :])
+        line_shape = [1] * (2 * n)
+        line_shape[axis], line_shape[n + axis] = line.shape
+        flat = flat + line.reshape(line_shape) * math.prod(size[axis + 1 :])
     count = math.prod(flat.shape[:n])
     places = module.asarray(flat.reshape(count, -1))
     rows = x.array.reshape(*x.shape[:2], -1)

@@ -42,7 +42,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """Each channel with mean 0 and variance 1 over the batch (`training`), or by running statistics.
+    """Each channel with mean 0 and variance 1 over the batch, or by the running statistics.
 
     Source: Ioffe & Szegedy (2015).
     """

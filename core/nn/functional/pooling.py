@@ -13,7 +13,7 @@ __all__ = "max_pool1d max_pool2d max_pool3d".split()
 def pooled_size(
     size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[int, ...]:
-    """How many windows stand along each dim; the last one starts inside the input or its left pad."""
+    """How many windows stand along each dim; the last starts in the input or its left pad."""
     out = []
     for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
         room = n + 2 * p - d * (k - 1) - 1

@@ -236,7 +236,8 @@ def _read(x: Any, places: list[Any]) -> Any:
     """The elements of (N, C, *S) at integer places (N, *P) per dim; zero outside."""
     module = xp(x.array)
     size = x.shape[2:]
-    inside, flat = None, 0
+    inside: Any = None
+    flat: Any = 0
     for place, n in zip(places, size, strict=True):
         here = (place >= 0) & (place < n)
         inside = here if inside is None else inside & here
@@ -250,12 +251,9 @@ def _read(x: Any, places: list[Any]) -> Any:
 
 
 def grid_sample(
-    input: Any,
-    grid: Any,
-    mode: str = "bilinear",
-    padding_mode: str = "zeros",
+    input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """The input read at the places of `grid`, whose coordinates go from -1 to 1, last dim first.
 
     Shape: (N, C, *S), (N, *P, number of dims) -> (N, C, *P).
@@ -277,7 +275,7 @@ def grid_sample(
     first = [module.floor(v.array).astype(numpy.int64) for v in where]
     rest = [v - wrap(f.astype(v.array.dtype)) for v, f in zip(where, first, strict=True)]
     cubic = mode == "bicubic"
-    weights = [_cubic(t) if cubic else [1 - t, t] for t in rest]
+    weights: Any = [_cubic(t) if cubic else [1 - t, t] for t in rest]
     out = None
     for corner in itertools.product(range(4 if cubic else 2), repeat=n):
         places = [f + c - cubic for f, c in zip(first, corner, strict=True)]

@@ -25,7 +25,7 @@ def checked(p: float) -> float:
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Each element zero with probability `p`, else divided by 1 - p; the input unless `training`."""
+    """Each element zero with probability `p`, else divided by 1 - p; only while `training`."""
     return _spread(input, checked(p), training, inplace, tuple(input.shape))
 
 

@@ -79,17 +79,11 @@ def embedding(
 
 def embedding_bag(
     input: Any,
-    weight: Any,
-    offsets: Any = None,
-    max_norm: float | None = None,
-    norm_type: float = 2,
-    scale_grad_by_freq: bool = False,
-    mode: str = "mean",
-    sparse: bool = False,
-    per_sample_weights: Any = None,
-    include_last_offset: bool = False,
+    weight: Any, offsets: Any = None, max_norm: float | None = None, norm_type: float = 2,
+    scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+    per_sample_weights: Any = None, include_last_offset: bool = False,
     padding_idx: int | None = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """The sum, mean or largest of the rows of each bag: a row of indices, or a run from an offset.
 
     Shape: (B, N), (V, D) -> (B, D); or (N,), (V, D), offsets (B,) -> (B, D).

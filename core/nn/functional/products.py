@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.ops.linalg import linear as affine
-from core.ops.pad import pad
+from core.ops.pad import pad as pad
 from core.ops.shape import reshape_array
 
 __all__ = "bilinear linear pad".split()
