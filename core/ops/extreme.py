@@ -14,7 +14,8 @@ from core.dtype import of
 from core.ops import results
 from core.ops.choice import maximum, minimum
 from core.ops.dims import axes_of, axis_of, kept, size_of
-from core.ops.gather import add_along
+from core.ops.gather import gather_array
+from core.ops.positions import along
 from core.ops.reduce import spread, sum
 from core.ops.shape import reshape_array
 
@@ -130,7 +131,20 @@ def placed(g: Any, index: Any, shape: tuple[int, ...], dim: int) -> Any:
         return reshape_array(g, ())
     axis = axis_of(dim, len(shape))
     column = kept(shape, (axis,))
-    return add_along(reshape_array(g, column), reshape_array(index, column), axis, tuple(shape))
+    return set_along(reshape_array(g, column), reshape_array(index, column), axis, tuple(shape))
+
+
+@primitive(label="ScatterBackward0")
+def set_along(g, index, axis, shape):
+    """Zeros of `shape` with `g` at indices along one axis, none of which repeats."""
+    out = xp(g).zeros(shape, g.dtype)
+    out.reshape(-1)[along(index, axis, shape)] = g
+    return out
+
+
+set_along.defvjp(
+    g=lambda h, index, axis: gather_array(h, index, axis), index=None, axis=None, shape=None
+)
 
 
 for _call in (largest_along, smallest_along):

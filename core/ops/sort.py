@@ -12,8 +12,7 @@ from core.autograd.value import Value, wrap
 from core.backend import xp
 from core.ops import results
 from core.ops.dims import axis_of
-from core.ops.extreme import placed, refuse_empty, taken
-from core.ops.gather import add_along
+from core.ops.extreme import placed, refuse_empty, set_along, taken
 from core.ops.promotion import is_half, same_device
 
 __all__ = "sort argsort msort topk kthvalue searchsorted bucketize".split()
@@ -66,7 +65,7 @@ def largest_few(x, k, dim, largest):
 for _call in (sort_along, largest_few):
     _call.defvjp(
         x=lambda g, out, dim, x_shape: (
-            add_along(g[0], out[1], axis_of(dim, len(x_shape)), tuple(x_shape))
+            set_along(g[0], out[1], axis_of(dim, len(x_shape)), tuple(x_shape))
             if len(x_shape)
             else g[0]
         ),
@@ -88,7 +87,7 @@ def ranked(x, k, dim, keepdim):
     if not 1 <= k <= (x.shape[axis] if x.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     index = order_of(x, axis)
-    return taken(x, index.take(k - 1, axis) if x.ndim else index, axis, keepdim)
+    return taken(x, index[(slice(None),) * axis + (k - 1,)] if x.ndim else index, axis, keepdim)
 
 
 ranked.defvjp(

@@ -101,6 +101,10 @@ EXTREMES = [
         )
         for call, best in ((extreme.largest_along, max), (extreme.smallest_along, min))
     ],
+    Row(
+        extreme.set_along, (X, whole(0, 1) + [1, 3, 0], 1, (2, 4)),
+        lambda g, *_: numpy.stack([g[:, 2], g[:, 0], 0 * g[:, 0], g[:, 1]], 1), empty=False,
+    ),
     Row(extreme.argmax, (TIED, 1), rowwise(lambda r: r.index(max(r))), (), empty=False),
     Row(extreme.argmin, (TIED, 1), rowwise(lambda r: r.index(min(r))), (), empty=False),
 ]  # fmt: skip
