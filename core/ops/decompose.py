@@ -26,13 +26,19 @@ def mT(x: Any) -> Any:  # noqa: N802 - PyTorch's name
     return transpose(x, -2, -1)
 
 
-def check_float(name: str, x: Any) -> None:
-    """Raise RuntimeError unless `x` is a tensor of float32 or float64."""
+def check_floating(name: str, x: Any) -> None:
+    """Raise RuntimeError unless `x` is a tensor of a floating type."""
     d = of(x.array.dtype)
     if d.category != FLOAT:
         raise RuntimeError(
             f"{name}: Expected a floating point or complex tensor as input. Got {d.name}"
         )
+
+
+def check_float(name: str, x: Any) -> None:
+    """Raise RuntimeError unless `x` is a tensor of float32 or float64."""
+    d = of(x.array.dtype)
+    check_floating(name, x)
     if d.itemsize < 4:
         raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {d.name}")
 
@@ -323,4 +329,5 @@ def _eigh_gradient(gs: Any, out: Any) -> Any:
     middle = (middle - _diagonal_of(middle)) / _gaps(values)
     axes = len(middle.shape)
     middle = middle + embedded(g_values, 0, axes - 2, axes - 1)
-    return mm(mm(vectors, middle), mT(vectors))
+    whole = mm(mm(vectors, middle), mT(vectors))
+    return 0.5 * (whole + mT(whole))

@@ -172,6 +172,11 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         raise RuntimeError(
             "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
         )
+    if A.array.ndim - B.array.ndim not in (0, 1):
+        raise RuntimeError(
+            "torch.linalg.lstsq: input.dim() must be greater or equal to other.dim() and"
+            " (input.dim() - other.dim()) <= 1"
+        )
     vector = B.array.ndim == A.array.ndim - 1
     right = unsqueeze(B, -1) if vector else B
     m, n = A.array.shape[-2:]
@@ -327,7 +332,7 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     if input.array.shape[-1] != input.array.shape[-2]:
         check_square("linalg.matrix_power", input)
     if n == 0:
-        found = wrap(xp(input.array).broadcast_to(_eye_like(input).array, input.array.shape).copy())
+        found = input * 0 + _eye_like(input)
     else:
         found = _power(input if n > 0 else inv(input), abs(n))
     return found if out is None else write_out(found, out)

@@ -8,7 +8,7 @@ from typing import Any
 from core.autograd.inplace import write_out
 from core.dtype import to_numpy
 from core.ops.cast import cast
-from core.ops.decompose import check_matrix, check_square
+from core.ops.decompose import check_floating, check_square
 from core.ops.dims import distinct, pair_of
 from core.ops.elementwise import abs
 from core.ops.extreme import amax, amin
@@ -51,7 +51,11 @@ def matrix_norm(
 
     Raises: RuntimeError for another order, or unless there are two dims.
     """
-    check_matrix("linalg.matrix_norm", A)
+    if A.array.ndim < 2:
+        raise RuntimeError(
+            "linalg.matrix_norm: The input tensor A must have at least 2 dimensions."
+        )
+    check_floating("linalg.matrix_norm", A)
     A = A if dtype is None else cast(A, to_numpy(dtype))
     if len(dim) != 2:
         raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {list(dim)}")

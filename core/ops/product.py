@@ -14,7 +14,7 @@ from core.ops.arrange import broadcast_shapes
 from core.ops.dims import axis_of
 from core.ops.elementwise import mul
 from core.ops.linalg import check_dims, check_inner, check_pair, matrix_product, mm, widened
-from core.ops.promotion import promote, same_device
+from core.ops.promotion import same_device
 from core.ops.shape import broadcast_array, in_shape, permute_axes, reshape_array, transpose
 
 __all__ = """
@@ -178,11 +178,6 @@ def addr(
     return result if out is None else write_out(result, out)
 
 
-def _pair_promoted(arrays: list[Any], tensors: int) -> list[Any]:
-    a, b, axis = arrays
-    return [*promote([a, b], tensors), axis]
-
-
 # ---- outer products ---------------------------------------------------------------------------
 
 
@@ -213,7 +208,7 @@ def kron(input: Any, other: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
-@primitive(casts=_pair_promoted, name="linalg_cross")
+@primitive(casts=same_device, name="linalg_cross")
 def cross_product(a, b, axis):
     """The cross products of vectors of three elements along an axis."""
     at = [(slice(None),) * axis + (i,) for i in range(3)]
@@ -263,6 +258,11 @@ def cross_along(input: Any, other: Any, dim: int = -1, *, out: Any = None) -> An
             f" {a[axis] if a else 1} and {b[axis] if b else 1}"
         )
     broadcast_shapes(a, b)
+    if input.array.dtype != other.array.dtype:
+        raise RuntimeError(
+            f"linalg.cross: expected one dtype, but found {of(input.array.dtype).name} and"
+            f" {of(other.array.dtype).name}"
+        )
     result = cross_product(input, other, axis)
     return result if out is None else write_out(result, out)
 
