@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from launch import cores, spawn, status, supervisor
 from launch.ledger import open_ledger
-from launch.options import USAGE_TEXT, Options, interpreter_flags, parse
+from launch.options import USAGE_TEXT, Options, contradiction, interpreter_flags, parse
 from launch.output import Output
 from launch.report import say
 from launch.script import problem
@@ -30,14 +30,16 @@ def main() -> tuple[Options, supervisor.Child]:
     # Until the rank listens, a signal that asks it to save and stop must not end it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     ledger = open_ledger(claim.size)
-    if claim.launcher != ALONE:
-        _limit_threads(claim, ledger.starter)
+    if claim.launcher != ALONE or options.shards:
+        _limit_threads(options, claim, ledger.starter)
     return options, supervisor.fork_rank(claim, ledger, _output(options, claim))
 
 
-def _limit_threads(claim: World, starter: int) -> None:
-    # Here, because a BLAS reads its variables when NumPy loads it.
+def _limit_threads(options: Options, claim: World, starter: int) -> None:
+    # Here, because a BLAS reads its variables when NumPy loads it. How it shares out a product
+    # among threads may change bits, so with shards there is one, however many ranks there are.
     count = cores.threads(cores.mine(), cores.of_process(starter), claim.local_size)
+    count = 1 if options.shards else count
     os.environ.update(cores.thread_limits(os.environ, count))
 
 
@@ -65,16 +67,12 @@ def _tell(options: Options, claim: World) -> NoReturn:
 
 
 def _starts_ranks(options: Options, claim: World) -> bool:
-    if claim.launcher != ALONE:
-        if options.ranks or options.max_restarts:
-            flag = "-n" if options.ranks else "--max-restarts"
-            raise UsageError(
-                f"{flag} is for `python -m launch -n N`, but these {claim.size} ranks were "
-                f"started by {claim.launcher} already"
-            )
+    launched = claim.launcher != ALONE
+    who = f"these {claim.size} ranks were started by {claim.launcher} already" if launched else ""
+    if found := contradiction(options, who):
+        raise UsageError(found)
+    if launched:
         return False
-    if options.max_restarts and not options.ranks:
-        raise UsageError("--max-restarts needs -n N: only who starts the ranks can restart them")
     assert options.script is not None
     if found := problem(options.script):
         raise UsageError(found)
@@ -103,6 +101,11 @@ if __name__ == "__main__":
     # fail, and threads (of a BLAS, of MPI) do not survive a fork.
     try:
         from launch.rank import run
+
+        if options.as_torch:
+            from launch import as_torch
+
+            as_torch.install()
     except ImportError as error:
         _cannot_load(child, error)
     run(options, child)

@@ -3,8 +3,8 @@
 import sys
 import time
 
-import core
 import ddp
+from core.ops.creation import zeros
 
 SIZES = (1_000, 1_000_000, 64_000_000)
 SECONDS = 0.5
@@ -12,7 +12,7 @@ SECONDS = 0.5
 
 def measure(size: int) -> float:
     """The median seconds of an all-reduce of `size` bytes."""
-    buffer = core.zeros(size // 4)
+    buffer = zeros(size // 4)
     taken: list[float] = []
     ddp.all_reduce(buffer)
     # The same number of rounds on every rank: rank 0 decides.

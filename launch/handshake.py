@@ -29,7 +29,7 @@ def facts(options: Options) -> Facts:
     found.update({name: version_of(name) for name in PACKAGES})
     found["script"] = _fingerprint(options.script)
     found["arguments"] = repr(list(options.script.arguments))
-    shared = (options.timeout, options.shards, options.check, options.device)
+    shared = (options.timeout, options.shards, options.check, options.device, options.as_torch)
     found["options of launch"] = repr(shared)
     return found
 

@@ -19,8 +19,11 @@ usage: python -m launch [options] script.py [arguments]
   --device D        auto, cuda or cpu: where the ranks compute (auto)
   --log-dir DIR     one log file per rank
   --prefix          each line of output starts with its rank
+  --as-torch        a script written for PyTorch: its imports are served from core and ddp
   --check           compare collectives across nodes as well, by messages
   --max-restarts K  with -n: start the job again after a failure, at most K times
+  --min-ranks M     with --max-restarts and --shards: where N ranks cannot be started any more
+                    (a host is gone), go on with fewer, M at least
   -q                no start line
   --doctor          say what this machine has, and how fast its ranks talk
   --selftest        train the same on 1, 2 and 4 ranks and compare
@@ -39,8 +42,10 @@ class Options:
     device: str = "auto"
     log_dir: str = ""
     prefix: bool = False
+    as_torch: bool = False
     check: bool = False
     max_restarts: int = 0
+    min_ranks: int = 0
     quiet: bool = False
     help: bool = False
     doctor: bool = False
@@ -78,12 +83,12 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def unparsed(options: Options) -> list[str]:
-    """The command line that gives these options to each rank (all but -n and --max-restarts)."""
+    """The command line that gives these options to each rank (all but those of the start)."""
     words: list[str] = []
     default = Options()
     for flag, (field, read) in _FLAGS.items():
         value = getattr(options, field)
-        if field in ("ranks", "max_restarts", "help") or value == getattr(default, field):
+        if field in _OF_THE_START or value == getattr(default, field):
             continue
         words += [flag] if read is None else [flag, str(value)]
     script = options.script
@@ -149,14 +154,42 @@ _FLAGS: dict[str, tuple[str, _Reader | None]] = {
     "--device": ("device", _device),
     "--log-dir": ("log_dir", _text),
     "--prefix": ("prefix", None),
+    "--as-torch": ("as_torch", None),
     "--check": ("check", None),
     "--max-restarts": ("max_restarts", _whole(0)),
+    "--min-ranks": ("min_ranks", _whole(1)),
     "-q": ("quiet", None),
     "--doctor": ("doctor", None),
     "--selftest": ("selftest", None),
     "-h": ("help", None),
     "--help": ("help", None),
 }
+# What concerns only who starts the ranks.
+_OF_THE_START = ("ranks", "max_restarts", "min_ranks", "help")
+
+
+def contradiction(options: Options, launcher: str) -> str:
+    """Why these options cannot be together where `launcher` ("" for none) started the ranks.
+
+    "" if they can.
+    Example:
+        >>> contradiction(Options(max_restarts=1), "")
+        '--max-restarts needs -n N: only who starts the ranks can restart them'
+    """
+    given = {"-n": options.ranks, "--max-restarts": options.max_restarts}
+    given["--min-ranks"] = options.min_ranks
+    if launcher:
+        flags = [flag for flag, value in given.items() if value]
+        return f"{flags[0]} is for `python -m launch -n N`, but {launcher}" if flags else ""
+    if options.max_restarts and not options.ranks:
+        return "--max-restarts needs -n N: only who starts the ranks can restart them"
+    if not options.min_ranks:
+        return ""
+    if not options.max_restarts or not options.shards:
+        return "--min-ranks needs --max-restarts K and --shards S, which keeps the bits the same"
+    if options.min_ranks > options.ranks:
+        return f"--min-ranks {options.min_ranks} is more than -n {options.ranks}"
+    return ""
 
 
 def interpreter_flags() -> list[str]:

@@ -46,6 +46,7 @@ class Rank:
         except UsageError as error:
             return self._refuse(str(error))
         watchdog = self._watch(agreement, board, signals)
+        stacks.mark(os.environ.pop("UNISON_STARTER", ""))
         self._run_script()
         board.set_state(State.FINISHED)
         self._team.end_together()

@@ -6,8 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
-from launch import report, supervisor
+from launch import report, stacks, supervisor
 from launch.options import Options, interpreter_flags, unparsed
 from launch.status import UsageError
 from launch.world import HYDRA, OPEN_MPI, mpi_family
@@ -88,19 +89,40 @@ def spawn(options: Options) -> int:
         report.say(f"launch: {shlex.join(words)}\n")
     restarts = 0
     while True:
-        code = _run(words, restarts)
+        begun = stacks.memory_file()
+        code = _run(words, restarts, begun)
+        some_began = os.fstat(begun).st_size > 0
+        os.close(begun)
         if code == 0 or restarts >= options.max_restarts or code in _NOT_AGAIN:
             return code
         restarts += 1
-        report.say(f"launch: status {code}; restart {restarts} of {options.max_restarts}\n")
+        text = f"launch: status {code}; restart {restarts} of {options.max_restarts}"
+        fewer = 0 if some_began or not options.min_ranks else next_size(options)
+        if fewer:
+            text += f" on {fewer} ranks, since none of {options.ranks} began"
+            options = replace(options, ranks=fewer)
+            words = command(options)
+        report.say(f"{text}\n")
+
+
+def next_size(options: Options) -> int:
+    """The next smaller number of ranks on which the job gives the same bits, 0 if there is none.
+
+    Example:
+        >>> next_size(Options(ranks=8, shards=8, min_ranks=2))
+        4
+    """
+    sizes = range(options.ranks - 1, options.min_ranks - 1, -1)
+    return next((size for size in sizes if options.shards % size == 0), 0)
 
 
 # Bad use does not get better, and who interrupts a job wants it to end.
 _NOT_AGAIN = (2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
-def _run(words: list[str], restarts: int) -> int:
+def _run(words: list[str], restarts: int, begun: int) -> int:
     environ = {**os.environ, "UNISON_RESTARTS": str(restarts)}
+    environ["UNISON_STARTER"] = stacks.address(begun)
     job = subprocess.Popen(words, env=environ, preexec_fn=_with_parent)
     asked: list[int] = []
 

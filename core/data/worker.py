@@ -36,8 +36,10 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PR_SET_PDEATHSIG = 1
 _BOOT = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.path[:] = {path!r};"
-    " from core.data import worker; worker.main({fd})"
+    " {first}; from core.data import worker; worker.main({fd})"
 )
+# What each worker runs before it finds the script, such as what serves the script's imports.
+first_statements: list[str] = []
 
 
 @dataclass
@@ -118,7 +120,9 @@ def start() -> tuple[subprocess.Popen[bytes], Channel]:
             " `if __name__ == '__main__':`"
         )
     ours, theirs = socket.socketpair()
-    command = _BOOT.format(path=[os.path.abspath(p or ".") for p in sys.path], fd=theirs.fileno())
+    path = [os.path.abspath(p or ".") for p in sys.path]
+    first = "; ".join(["pass", *first_statements])
+    command = _BOOT.format(path=path, first=first, fd=theirs.fileno())
     flags = [f"-W{option}" for option in sys.warnoptions]
     with theirs:
         process = subprocess.Popen(

@@ -1,0 +1,195 @@
+"""`--as-torch`: scripts written for PyTorch run unchanged; their imports are served from here.
+
+A finder at the head of `sys.meta_path` answers for `torch` and `torchvision`, installed or not,
+with modules that look their names up in `core` and `ddp`. What is missing there raises the error
+that a missing name raises, saying so.
+"""
+
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+import types
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from core.data import worker
+
+_PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
+# Each module of PyTorch's and the modules in which its names are looked up, in this order, after a
+# colon the only names that are taken from there. A module that is served from nothing has its
+# submodules and what `_OWN` gives it.
+SERVED: dict[str, tuple[str, ...]] = {
+    "torch": ("core",),
+    "torch.amp": ("core.amp",),
+    "torch.autograd": ("core.autograd",),
+    "torch.autograd.functional": ("core.autograd.functional",),
+    "torch.autograd.profiler": ("core.profiler",),
+    "torch.backends": (),
+    "torch.backends.cudnn": (),
+    "torch.backends.mps": (),
+    "torch.cuda": ("core.cuda", "launch.torch_cuda"),
+    "torch.cuda.amp": ("launch.torch_cuda:GradScaler autocast custom_bwd custom_fwd",),
+    "torch.distributed": ("ddp", "launch.torch_distributed"),
+    "torch.distributed.algorithms": (),
+    "torch.distributed.algorithms.join": ("ddp:Join",),
+    "torch.distributed.elastic": (),
+    "torch.distributed.elastic.multiprocessing": (),
+    "torch.distributed.elastic.multiprocessing.errors": ("launch.torch_distributed:record",),
+    "torch.fft": ("core.fft",),
+    "torch.func": ("core.func", "core.autograd.functional"),
+    "torch.linalg": ("core.linalg",),
+    "torch.multiprocessing": ("launch.torch_distributed:spawn", "multiprocessing"),
+    "torch.nn": ("core.nn", "ddp:DataParallel SyncBatchNorm"),
+    "torch.nn.functional": ("core.nn.functional",),
+    "torch.nn.init": ("core.nn.init",),
+    "torch.nn.modules": ("core.nn.modules", "core.nn"),
+    "torch.nn.modules.module": ("core.nn.modules.module", "core.nn:Module"),
+    "torch.nn.parallel": (_PARALLEL,),
+    "torch.nn.parallel.distributed": (_PARALLEL,),
+    "torch.nn.parameter": ("core.nn.parameter",),
+    "torch.nn.utils": ("core.nn.utils",),
+    "torch.nn.utils.rnn": ("core.nn.utils.rnn",),
+    "torch.nn.utils.parametrizations": ("core.nn.utils.parametrizations",),
+    "torch.nn.utils.parametrize": ("core.nn.utils.parametrize",),
+    "torch.onnx": ("core.onnx",),
+    "torch.optim": ("core.optim",),
+    "torch.optim.lr_scheduler": ("core.optim.lr_scheduler",),
+    "torch.optim.optimizer": ("core.optim.optimizer",),
+    "torch.optim.swa_utils": ("core.optim.swa_utils",),
+    "torch.profiler": ("core.profiler",),
+    "torch.random": ("core.random",),
+    "torch.special": ("core.special", "core.ops.special"),
+    "torch.testing": ("core.testing",),
+    "torch.utils": (),
+    "torch.utils.checkpoint": ("core.recompute",),
+    "torch.utils.data": ("core.data",),
+    "torch.utils.data.dataloader": ("core.data",),
+    "torch.utils.data.dataset": ("core.data",),
+    "torch.utils.data.distributed": ("ddp:DistributedSampler",),
+    "torch.utils.data.sampler": ("core.data",),
+    "torch.version": (),
+    "torchvision": ("core.vision",),
+    "torchvision.datasets": ("core.vision.datasets",),
+    "torchvision.models": ("core.vision.models",),
+    "torchvision.transforms": ("core.vision.transforms",),
+    "torchvision.transforms.functional": ("core.vision.transforms.functional",),
+    "torchvision.utils": ("core.vision.images",),
+}
+# Names that stand for a setting or a version and are read or written without more.
+_OWN: dict[str, dict[str, Any]] = {
+    # The version whose names and defaults are followed.
+    "torch": {"__version__": "2.13.0+unison", "has_mps": False},
+    "torch.backends.cudnn": {
+        "benchmark": False,
+        "deterministic": True,
+        "enabled": True,
+        "is_available": lambda: False,
+    },
+    "torch.version": {"cuda": None, "hip": None},
+    "torch.version": {"cuda": None, "hip": None},
+    "torch.backends.mps": {"is_available": lambda: False, "is_built": lambda: False},
+    "torchvision": {"__version__": "0.28.0+unison"},
+}
+_ROOTS = ("torch", "torchvision")
+
+
+class Served(types.ModuleType):
+    """A module of PyTorch's, with the names of ours."""
+
+    def __init__(self, name: str, sources: Sequence["Source"]) -> None:
+        super().__init__(name, f"{name}, served by Unison.")
+        own = _OWN.get(name, {})
+        names = [name for source in sources for name in source.names()]
+        self.__dict__.update(own, _sources=tuple(sources))
+        # For `from torch.nn import *`.
+        self.__dict__["__all__"] = list(dict.fromkeys([*own, *names]))
+
+    def __getattr__(self, name: str) -> Any:
+        full = f"{self.__name__}.{name}"
+        if full in SERVED:
+            # PyTorch imports its submodules itself: `torch.nn` needs no import of its own.
+            return _import(full)
+        for source in self.__dict__["_sources"]:
+            if source.has(name):
+                return source.get(name)
+        raise AttributeError(f"Unison (--as-torch) has no {full}", name=name, obj=self)
+
+
+class Source:
+    """The names of one of our modules that a module of PyTorch's shows."""
+
+    def __init__(self, text: str) -> None:
+        name, _, only = text.partition(":")
+        self._module = _import(name)
+        self._only = only.split()
+
+    def names(self) -> list[str]:
+        """The names, those of modules left out: where those stand is PyTorch's affair."""
+        listed = self._only or getattr(self._module, "__all__", None) or vars(self._module)
+        return [name for name in listed if not name.startswith("_") and self.has(name)]
+
+    def has(self, name: str) -> bool:
+        """Whether the name is one of them."""
+        if self._only and name not in self._only:
+            return False
+        return not isinstance(getattr(self._module, name, self._module), types.ModuleType)
+
+    def get(self, name: str) -> Any:
+        """What has the name."""
+        return getattr(self._module, name)
+
+
+class Finder:
+    """Finds `torch` and `torchvision`, here; the loader of what it finds."""
+
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of a served module, None for a name of another package.
+
+        Raises: ModuleNotFoundError for a module of PyTorch's that is not served.
+        """
+        if name.partition(".")[0] not in _ROOTS:
+            return None
+        if name not in SERVED:
+            _missing(name)
+        package = any(other.startswith(f"{name}.") for other in SERVED)
+        return importlib.machinery.ModuleSpec(name, self, is_package=package)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        """The module that serves a name.
+
+        Raises: ModuleNotFoundError if there is nothing to serve it from.
+        """
+        wanted = SERVED[spec.name]
+        sources = [Source(text) for text in wanted if _exists(text.partition(":")[0])]
+        if wanted and not sources:
+            _missing(spec.name)
+        return Served(spec.name, sources)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Nothing: the names are there already."""
+
+
+def install() -> None:
+    """Serve PyTorch's names to this process, and to the data workers that it starts."""
+    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+    worker.first_statements.append("from launch import as_torch; as_torch.install()")
+
+
+def _missing(name: str) -> NoReturn:
+    raise ModuleNotFoundError(f"Unison (--as-torch) has no module {name}", name=name)
+
+
+def _exists(name: str) -> bool:
+    if name in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _import(name: str) -> types.ModuleType:
+    return importlib.import_module(name)
