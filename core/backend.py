@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import threading
+import warnings
+import weakref
 from typing import Any
 
 import numpy
@@ -73,6 +76,7 @@ class _Default(threading.local):
 
     def __init__(self) -> None:
         self.devices: list[Device] = []
+        self.chosen: Device | None = None
 
 
 _default = _Default()
@@ -105,7 +109,24 @@ def cuda_module() -> Any:
     return _cuda
 
 
+def cupy_distributions() -> list[str]:
+    """The installed packages that bring a `cupy` module, such as cupy-cuda12x."""
+    found: dict[str, None] = {}
+    for package in importlib.metadata.distributions():
+        name = (package.metadata["Name"] or "").lower().replace("_", "-")
+        if name == "cupy" or name.startswith(("cupy-cuda", "cupy-rocm")):
+            found[f"{name} {package.version}"] = None
+    return sorted(found)
+
+
 def _cupy() -> Any:
+    installed = cupy_distributions()
+    if len(installed) > 1:
+        warnings.warn(
+            f"several CuPy packages are installed and overwrite each other: {', '.join(installed)};"
+            " uninstall all of them, then install one",
+            stacklevel=4,
+        )
     try:
         return importlib.import_module("cupy")
     except ImportError as error:
@@ -145,9 +166,9 @@ def resolve(device: Any) -> Device:
     Raises: RuntimeError for a GPU that is not there.
     """
     if device is None:
-        if not _default.devices:
+        device = _default.devices[-1] if _default.devices else _default.chosen
+        if device is None:
             return CPU
-        device = _default.devices[-1]
     found = device if type(device) is Device else Device(device)
     if found.type == "cpu":
         return CPU
@@ -159,6 +180,19 @@ def resolve(device: Any) -> Device:
     if index >= count:
         raise RuntimeError(f"invalid device ordinal: cuda:{index}, visible devices: {count}")
     return Device("cuda", index)
+
+
+def set_default_device(device: Any) -> None:
+    """Let this thread's new tensors be made on `device` where none is given; None is the CPU.
+
+    Raises: RuntimeError for a GPU that is not there.
+    """
+    _default.chosen = None if device is None else resolve(device)
+
+
+def get_default_device() -> Device:
+    """The device of this thread's new tensors where none is given."""
+    return resolve(None)
 
 
 def module_of(device: Device) -> Any:
@@ -190,6 +224,15 @@ def elsewhere(arrays: Any) -> Device | None:
     return None
 
 
+def write(target: Any, values: Any) -> None:
+    """Set the elements of `target` to those of an array that may lie elsewhere, or to a number."""
+    if type(target) is numpy.ndarray:
+        target[...] = to_host(values) if type(values) in MODULE_OF else values
+        return
+    with on(device_of(target)):
+        target[...] = to_device(values, device_of(target)) if is_array(values) else values
+
+
 def to_host(array: Any) -> numpy.ndarray:
     """`array` in the CPU's memory; itself where it is there already."""
     return array if type(array) is numpy.ndarray else cuda_module().asnumpy(array)
@@ -213,7 +256,21 @@ def to_device(array: Any, device: Device) -> Any:
 def owner(array: Any) -> Any:
     """The array whose memory `array` is a part of; itself where it has its own."""
     base = array.base
-    return base if type(base) is type(array) else array
+    whole = base if type(base) is type(array) else array
+    if type(whole) is numpy.ndarray:
+        return whole
+    known = _wholes.get(id(whole))
+    return known[1] if known is not None else whole
+
+
+# CuPy sets no base on arrays that are made from a pointer: id -> (a reference to it, its owner).
+_wholes: dict[int, tuple[Any, Any]] = {}
+
+
+def _owned(view: Any, whole: Any) -> Any:
+    key = id(view)
+    _wholes[key] = (weakref.ref(view, lambda _: _wholes.pop(key, None)), whole)
+    return view
 
 
 def address(array: Any) -> int:
@@ -232,14 +289,11 @@ def offset_of(array: Any) -> int:
 def strided(array: Any, shape: Any, strides: Any, offset: int) -> Any:
     """A view of the memory of `array`; `strides`, and `offset` from its owner's start, in bytes."""
     whole = owner(array)
-    if not isinstance(array, numpy.ndarray):
-        return type(array)(shape, array.dtype, whole.data + offset, strides)
+    if type(array) is not numpy.ndarray:
+        return _owned(type(array)(shape, array.dtype, whole.data + offset, strides), whole)
     if not whole.flags.forc:  # memory that came with gaps is no buffer
         return numpy.asarray(_Window(whole, shape, strides, offset)).view(array.dtype)
-    out = type(array)(shape, array.dtype, whole, offset if 0 not in shape else 0, strides)
-    if type(array) is not numpy.ndarray:
-        out.place = array.place
-    return out
+    return numpy.ndarray(shape, array.dtype, whole, offset if 0 not in shape else 0, strides)
 
 
 class _Window:

@@ -11,7 +11,7 @@ from core import backend, nn, random
 from core.autograd.accumulate import queue_callback
 from core.autograd.mode import is_grad_enabled, set_grad_enabled
 from core.autograd.value import RemovableHandle, leaf_of, version_of, wrap
-from core.backend import Device, device_of, resolve, to_device, xp
+from core.backend import Device, device_of, on, resolve, to_device, write, xp
 from ddp.scatter import gather, scatter
 
 
@@ -128,7 +128,7 @@ class Replicas:
         return module is self.module and list(devices) == self.devices and same
 
     def refreshed(self, count: int) -> list[Any]:
-        """The module and its first copies, with the module's values, modes, hooks and attributes."""
+        """The module and its first copies, with its values, modes, hooks and attributes."""
         self.parameters = list(self.module.parameters())
         for replica in self.copies[: count - 1]:
             for source, target in zip(self.module.modules(), replica.modules(), strict=True):
@@ -138,7 +138,7 @@ class Replicas:
             pairs = [*zip(self.parameters, replica.parameters(), strict=True)]
             pairs += zip(self.module.buffers(), replica.buffers(), strict=True)
             for p, q in pairs:
-                q.array[...] = to_device(p.array, device_of(q.array))
+                write(q.array, p.array)
                 version_of(q)[0] += 1
                 q.needs_grad = p.needs_grad
         return [self.module, *self.copies[: count - 1]]
@@ -158,10 +158,11 @@ class Replicas:
                     continue
                 g = to_device(theirs.gradient.array, device_of(p.array))
                 theirs.gradient = None
-                if slot.gradient is None:
-                    slot.gradient = wrap(xp(g).array(g))
-                else:
-                    slot.gradient.array += g
+                with on(device_of(p.array)):
+                    if slot.gradient is None:
+                        slot.gradient = wrap(xp(g).array(g))
+                    else:
+                        slot.gradient.array += g
 
 
 def _bare_copy(module: Any, device: Device) -> Any:

@@ -233,7 +233,7 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
             bit += bit
         if not tensors:
             return op.forward(*arrays)
-        if type(arrays[0]) is not ndarray:  # work where the arrays are, as their memory does
+        if len(name_arrays) > 1:  # GPUs are in use: work where the arrays are
             there = elsewhere(arrays)
             if there is not None:
                 with on(there):
@@ -268,7 +268,12 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
         if op.view:
             x = arrays[0]
             owner = out.base
-            if owner is x or out is x or (owner is not None and owner is x.base):
+            if (
+                owner is x
+                or out is x
+                or (owner is not None and owner is x.base)
+                or (type(out) is not ndarray and _shares(out, x))
+            ):
                 _link(t, op, args, recording)
         return t
 
@@ -285,7 +290,7 @@ def as_array(out: Any, like: Any) -> Any:
 
 def _shares(out: Any, x: Any) -> bool:
     owner = out.base
-    if out is x or owner is x or (owner is not None and owner is x.base):
+    if owner is x or out is x or (owner is not None and owner is x.base):
         return True
     # CuPy sets no base on arrays that are made from a pointer, but names the allocation.
     return not isinstance(out, ndarray) and out.data.mem is x.data.mem

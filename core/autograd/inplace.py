@@ -17,7 +17,7 @@ from core.autograd.value import (
     version_of,
     wrap,
 )
-from core.backend import device_of, xp
+from core.backend import device_of, write, xp
 from core.dtype import can_cast, of
 
 
@@ -98,7 +98,7 @@ def store(target: Any, array: Any) -> None:
             f"result type {type_name(have)} can't be cast to the desired output type"
             f" {type_name(want)}"
         )
-    target[...] = array
+    write(target, array)
 
 
 def forbid_overlap(target: Any) -> None:
