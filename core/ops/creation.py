@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy
@@ -9,7 +10,7 @@ import numpy
 from core.autograd.dispatch import version_of
 from core.autograd.value import Value, wrap
 from core.backend import device_of, is_array, module_of, on, resolve, strided, to_device, to_host
-from core.dtype import get_default_dtype, of, to_numpy
+from core.dtype import get_default_dtype, of, of_scalar, promote_types, to_numpy
 from core.ops.dims import flat
 
 __all__ = """
@@ -77,6 +78,9 @@ def host_array(data: Any, want: Any = None) -> numpy.ndarray:
             array = numpy.array(plain, want)
         else:
             raise TypeError(f"can't make a tensor of {type(data).__name__} {data!r:.60}")
+    if want is None and isinstance(data, (list, tuple)) and data and isinstance(data[0], Value):
+        found = [of(x.array.dtype) if isinstance(x, Value) else of_scalar(x) for x in data]
+        want = functools.reduce(promote_types, found).numpy
     if want is None:
         want = _inferred(plain, array)
     return array if array.dtype == want else array.astype(want)

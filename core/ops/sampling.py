@@ -38,7 +38,7 @@ def _floating(name: str, options: dict[str, Any]) -> Any:
     check_options(name, options)
     d = of(to_numpy(options.get("dtype")) or get_default_dtype().numpy)
     if d.category != FLOAT:
-        raise RuntimeError(f'"{name}" not implemented for {d.name!r}')
+        raise NotImplementedError(f'"{name}" not implemented for {d.name!r}')
     return d.numpy
 
 
@@ -147,7 +147,9 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = No
     array = input.array
     if p is None:
         if of(array.dtype).category != FLOAT:
-            raise RuntimeError(f"bernoulli: expected probabilities, got {of(array.dtype).name}")
+            raise NotImplementedError(
+                f'"bernoulli" not implemented for {of(array.dtype).name!r}: it reads probabilities'
+            )
         _check_probability(array)
         found = wrap(_flips(array, array.shape, generator).astype(array.dtype))
     else:
@@ -263,7 +265,7 @@ def _write(x: Any, array: Any) -> Any:
 def _fresh(x: Any, draw: Any, generator: Any, **how: Any) -> Any:
     d = of(x.array.dtype)
     if d.category != FLOAT:
-        raise RuntimeError(f'"{draw.__name__}_" not implemented for {d.name!r}')
+        raise NotImplementedError(f'"{draw.__name__}_" not implemented for {d.name!r}')
     with on(device_of(x.array)):
         key = _key(generator)
         return draw(key, x.array.shape, dtype=x.array.dtype, xp=xp(x.array), **how)

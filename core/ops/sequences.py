@@ -14,7 +14,7 @@ from core.dtype import get_default_dtype, to_numpy
 from core.ops.creation import check_options, checked, given
 from core.ops.gather import index_select
 from core.ops.join import stack
-from core.ops.shape import broadcast_array, reshape_array, transpose
+from core.ops.shape import broadcast_array, reshape_array
 
 __all__ = """
 arange range linspace logspace eye tril_indices triu_indices meshgrid cartesian_prod combinations
@@ -170,7 +170,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
         line = reshape_array(x, tuple(n if d == i else 1 for d, n in enumerate(shape)))
         out.append(broadcast_array(line, shape))
     if swapped:
-        out = [transpose(x, 0, 1) for x in out]
         out[:2] = out[1::-1]
     return tuple(out)
 
