@@ -116,10 +116,10 @@ class GradScaler:
                     continue
                 if of(g.array.dtype) is float16:
                     raise ValueError("Attempting to unscale FP16 gradients.")
-                module = xp(g.array)
-                finite.append(module.isfinite(g.array).all())
+                with on(device_of(g.array)):
+                    finite.append(xp(g.array).isfinite(g.array).all())
+                    g.array *= g.array.dtype.type(inverse)
                 where.append((i, j, p))
-                g.array *= g.array.dtype.type(inverse)
                 version_of(g)[0] += 1
         # The GPU is asked once for each, after all its work has been started.
         for ok, place in zip(finite, where):

@@ -96,7 +96,9 @@ class Adafactor(Method):
                 self._start(p, kept)
             count = kept["step"].array
             count[...] += 1
-            self._move(p, [t for name, t in kept.items() if name != "step"], float(count), group)
+            if p.array.size:
+                with on(device_of(p.array)):
+                    self._move(p, [t for name, t in kept.items() if name != "step"], group)
             p.version = p.version or [0]
             p.version[0] += 1
 
@@ -111,14 +113,14 @@ class Adafactor(Method):
             for name, shape in shapes.items():
                 kept[name] = wrap(xp(x).zeros(shape, x.dtype))
 
-    def _move(self, p: Any, kept: list[Any], step: float, group: dict[str, Any]) -> None:
+    def _move(self, p: Any, kept: list[Any], group: dict[str, Any]) -> None:
         x, g = p.array, p.leaf.gradient.array
         g = -g if group["maximize"] else g
         eps1, eps2 = group["eps"]
         limits: Any = finfo(of(x.dtype))
         numbers = {
             "lr": number(group["lr"]),
-            "step": step,
+            "step": float(self.state[p]["step"].array),
             "beta2_decay": group["beta2_decay"],
             "weight_decay": group["weight_decay"],
             "eps1": limits.eps if eps1 is None else eps1,

@@ -7,9 +7,10 @@ from typing import Any
 
 from core.autograd.mode import enable_grad, no_grad
 from core.autograd.value import Value, version_of, wrap
-from core.backend import xp
+from core.backend import device_of, on, xp
 from core.optim.check import check_lr
 from core.optim.line_search import Point, strong_wolfe
+from core.optim.norm import inner
 from core.optim.optimizer import Optimizer, live_parameters, number
 
 
@@ -35,14 +36,14 @@ class Memory:
     def remember(self, gradient: Any, history: int) -> None:
         """Nothing; the last step and what it changed in the gradient are added."""
         y, s = gradient - self.gradient, self.d * self.t
-        curvature = xp(y).asarray(y @ s)
+        curvature = xp(y).asarray(inner(y, s))
         if curvature > 1e-10:
             if len(self.changes) == history:
                 del self.changes[0], self.steps[0], self.ro[0]
             self.changes.append(y)
             self.steps.append(s)
             self.ro.append(xp(y).asarray(1 / curvature))
-            self.scale = xp(y).asarray(curvature / (y @ y))
+            self.scale = xp(y).asarray(curvature / inner(y, y))
 
     def direction(self, gradient: Any) -> Any:
         """Minus the gradient times the estimated inverse Hessian.
@@ -52,11 +53,11 @@ class Memory:
         q = -gradient
         weights = []
         for y, s, ro in zip(self.changes[::-1], self.steps[::-1], self.ro[::-1]):
-            weights.append((s @ q) * ro)
+            weights.append(inner(s, q) * ro)
             q -= weights[-1] * y
         q = q * self.scale
         for y, s, ro, weight in zip(self.changes, self.steps, self.ro, weights[::-1]):
-            q += (weight - (y @ q) * ro) * s
+            q += (weight - inner(y, q) * ro) * s
         return q
 
 
@@ -114,6 +115,10 @@ class LBFGS(Optimizer):
         state = self.state[group["params"][0]]
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
+        with on(device_of(group["params"][0].array)):
+            return self._step(closure, group, state)
+
+    def _step(self, closure: Callable[[], Any], group: Any, state: Any) -> Any:
         with enable_grad():
             first = closure()
         state["func_evals"] += 1
@@ -139,7 +144,7 @@ class LBFGS(Optimizer):
                 memory.remember(gradient, group["history_size"])
                 memory.d, memory.t = memory.direction(gradient), lr
             memory.gradient, memory.loss = gradient.copy(), loss
-            slope = gradient @ memory.d
+            slope = inner(gradient, memory.d)
             if slope > -smallest:
                 return
             start = Point(0, loss, gradient, slope)
@@ -183,7 +188,7 @@ class LBFGS(Optimizer):
         with enable_grad():
             loss = float(closure())
         gradient = self._flat_gradient()
-        return Point(t, loss, gradient, gradient @ d)
+        return Point(t, loss, gradient, inner(gradient, d))
 
     # ---- the parameters as one array ----
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.backend import xp
 from core.optim.method import Method
-from core.optim.norm import norm
+from core.optim.norm import inner, norm
 from core.optim.optimizer import number
 
 # The quintic iteration of Jordan et al. (2024), steep at zero rather than exact at one.
@@ -47,10 +48,10 @@ def orthogonal(x: Any, coefficients: tuple[float, float, float], eps: float, cou
     if tall:
         x = x.T
     length = norm(x)
-    x = x / length.clip(eps)
+    x = x / xp(x).maximum(length, eps)
     for _ in range(count):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        gram = inner(x, x.T)
+        x = a * x + inner(b * gram + c * inner(gram, gram), x)
     return x.T if tall else x
 
 

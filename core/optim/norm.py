@@ -7,10 +7,15 @@ from typing import Any
 from core.backend import xp
 
 
+def inner(x: Any, y: Any) -> Any:
+    """The product of two vectors, or of two matrices."""
+    return xp(x).matmul(x, y)
+
+
 def norm(x: Any) -> Any:
     """The root of the sum of squares, a number of no dims on the device of `x`."""
     flat = x.reshape(-1)
-    return xp(x).sqrt(flat @ flat)
+    return xp(x).sqrt(inner(flat, flat))
 
 
 def ratio(p: Any, direction: Any) -> Any:

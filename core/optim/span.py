@@ -80,7 +80,8 @@ class Span:
         for p in params:
             self.cuts.append(self.cuts[-1] + p.array.size)
         self.shapes = [p.array.shape for p in params]
-        with on(device_of(first)):
+        self.device = device_of(first)
+        with on(self.device):
             self.states = [self._laid_out(name, fill) for name, fill in slots.items()]
         self.counts = [self._counts(name) for name in scalars]
         self.names = scalars
@@ -153,10 +154,11 @@ class Span:
             numbers["first"] = self.fresh
         arrays = [p.array for p in self.params]
         gradients = [p.leaf.gradient.array for p in self.params]
-        if not self.gathered:
-            self._run_one(method, numbers, negate, arrays[0], gradients[0])
-        else:
-            self._run_gathered(method, numbers, negate, arrays, gradients)
+        with on(self.device):
+            if not self.gathered:
+                self._run_one(method, numbers, negate, arrays[0], gradients[0])
+            else:
+                self._run_gathered(method, numbers, negate, arrays, gradients)
         for p in self.params:
             if p.version is not None:
                 p.version[0] += 1
