@@ -26,7 +26,7 @@ class _Uninitialized(Tensor):
         self.version = None
         self.__class__ = self.becomes
 
-    def __repr__(self, **options: Any) -> str:
+    def __repr__(self, **options: Any) -> str:  # type: ignore[override]
         return f"<{type(self).__name__}>"
 
 

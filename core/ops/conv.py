@@ -22,7 +22,7 @@ _PIECE_GPU = 1 << 26
 
 @primitive(casts=same_device, label="ConvolutionBackward0")
 def convolution(x, w, b, stride, padding, dilation, groups):
-    """The correlation of `x` with the kernels `w`, plus `b` per channel; padding is (before, after).
+    """The correlation of `x` with kernels `w`, plus `b` per channel; padding is (before, after).
 
     Shape: (N, C, *S), (O, C/groups, *K), (O,) or None -> (N, O, *P).
     Dtype: half types are accumulated in float32.
@@ -51,10 +51,15 @@ def conv_input(g, w, size, stride, padding, dilation, groups):
     g, w = g.astype(accumulates_in(want), copy=False), w.astype(accumulates_in(want), copy=False)
     window = Window(size, w.shape[2:], stride, padding, dilation)
     kernels = w.reshape(groups, w.shape[0] // groups, -1).swapaxes(1, 2)
-    out = xp(g).zeros((g.shape[0], w.shape[1] * groups, *window.full), g.dtype)
-    for part in window.parts(g, w.shape[1] * groups):
-        window.add_columns(out[part], xp(g).matmul(kernels, _batch_last(g[part], groups)))
-    return window.cropped(out).astype(want, copy=False)
+    channels = w.shape[1] * groups
+    out = xp(g).empty((g.shape[0], channels, *window.size), g.dtype)
+    # The batch is the last axis in here: what is added up lies in long runs of memory.
+    for part in window.parts(g, channels):
+        last = xp(g).moveaxis(g[part], 0, -1)
+        last = last.reshape(groups, g.shape[1] // groups, -1)
+        whole = window.added(xp(g).matmul(kernels, last), channels)
+        out[part] = xp(g).moveaxis(whole[window.inner(1)], -1, 0)
+    return out.astype(want, copy=False)
 
 
 @primitive(casts=same_device, label="ConvolutionBackward0")
@@ -137,18 +142,19 @@ class Window:
         if not any(lo or hi for lo, hi in self.padding):
             return x
         out = xp(x).full((*x.shape[:2], *self.full), value, x.dtype)
-        out[self._inner()] = x
+        out[self.inner()] = x
         return out
 
     def cropped(self, x: Any) -> Any:
         """`x` without its padding."""
         if self.full == self.size:
             return x
-        return xp(x).ascontiguousarray(x[self._inner()])
+        return xp(x).ascontiguousarray(x[self.inner()])
 
-    def _inner(self) -> Any:
+    def inner(self, lead: int = 2) -> Any:
+        """The key of what is not padding, behind `lead` other axes."""
         inner = [slice(lo, lo + n) for n, (lo, _) in zip(self.size, self.padding, strict=True)]
-        return (slice(None), slice(None), *inner)
+        return (*(slice(None),) * lead, *inner)
 
     def offsets(self) -> Any:
         """For each place in the kernel, in order, the part of the padded input that it meets."""
@@ -179,13 +185,16 @@ class Window:
         for part in self.parts(x, channels):
             yield part, windows[(*skip, part)].reshape(groups, rows, -1)
 
-    def add_columns(self, out: Any, columns: Any) -> None:
-        """Add columns (groups, C/groups * prod(K), n * prod(P)) where they were cut out."""
-        n, channels = out.shape[:2]
-        columns = columns.reshape(channels, math.prod(self.kernel), n, *self.out)
-        target = out.swapaxes(0, 1)
-        for i, where in enumerate(self.offsets()):
-            target[where] += columns[:, i]
+    def added(self, columns: Any, channels: int) -> Any:
+        """Columns added up where they were cut out.
+
+        Shape: (groups, C/groups * prod(K), prod(P) * n) -> (C, *full, n).
+        """
+        columns = columns.reshape(channels, math.prod(self.kernel), *self.out, -1)
+        out = xp(columns).zeros((channels, *self.full, columns.shape[-1]), columns.dtype)
+        for i, (_, *where) in enumerate(self.offsets()):
+            out[(slice(None), *where)] += columns[:, i]
+        return out
 
 
 def _batch_last(g: Any, groups: int) -> Any:
