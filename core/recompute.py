@@ -7,10 +7,10 @@ from typing import Any
 
 from core import random
 from core.autograd import sweep
-from core.autograd.dispatch import PICK
 from core.autograd.mode import enable_grad, mode
 from core.autograd.op import face_of
 from core.autograd.product import check_versions
+from core.autograd.record import PICK
 from core.autograd.value import Node, Value, sequence, wrap
 
 __all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential"]

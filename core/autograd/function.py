@@ -7,11 +7,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from core.autograd.dispatch import PICK
 from core.autograd.inplace import forbid_leaf, write_recorded
 from core.autograd.mode import mode, no_grad
 from core.autograd.op import face_of
 from core.autograd.product import modified
+from core.autograd.record import PICK
 from core.autograd.value import Node, Value, share, version_of, wrap
 from core.backend import device_of, on, xp
 

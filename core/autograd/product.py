@@ -7,9 +7,9 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
-from core.autograd.dispatch import PICK, FusedPlan
 from core.autograd.mode import mode
 from core.autograd.op import Plan
+from core.autograd.record import PICK, FusedPlan
 from core.autograd.value import Node, Value, wrap
 from core.backend import MODULE_OF, xp
 from core.dtype import of

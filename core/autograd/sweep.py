@@ -15,9 +15,9 @@ from core.autograd.accumulate import (
     run_prehooks,
 )
 from core.autograd.anomaly import checked, is_anomaly_enabled
-from core.autograd.dispatch import PICK
 from core.autograd.mode import mode
 from core.autograd.product import match, products, replays_with
+from core.autograd.record import PICK
 from core.autograd.value import Node, Value, refresh, wrap
 from core.backend import elsewhere, on
 

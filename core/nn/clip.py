@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy
 
-from core.autograd.dispatch import version_of
-from core.autograd.value import Value, wrap
+from core.autograd.value import Value, version_of, wrap
 from core.backend import device_of, to_device, xp
 from core.ops.promotion import accumulates_in
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from core import random
-from core.autograd.dispatch import version_of
+from core.autograd.value import version_of
 from core.backend import device_of, on, to_host, xp
 
 

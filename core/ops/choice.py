@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy
 
-from core.autograd.dispatch import binary, primitive, unary
+from core.autograd.dispatch import primitive
+from core.autograd.quick import binary, unary
 from core.autograd.value import Value, wrap
 from core.backend import xp
 from core.dtype import FLOAT, finfo, of

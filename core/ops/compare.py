@@ -6,7 +6,8 @@ import math
 import operator
 from typing import Any
 
-from core.autograd.dispatch import binary, primitive, unary
+from core.autograd.dispatch import primitive
+from core.autograd.quick import binary, unary
 from core.backend import xp
 from core.dtype import FLOAT, of
 from core.ops.promotion import promote, same_device, uniform

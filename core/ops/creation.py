@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy
 
-from core.autograd.dispatch import version_of
-from core.autograd.value import Value, wrap
+from core.autograd.value import Value, version_of, wrap
 from core.backend import device_of, is_array, module_of, on, resolve, strided, to_device, to_host
 from core.dtype import get_default_dtype, of, of_scalar, promote_types, to_numpy
 from core.ops.dims import flat
@@ -62,7 +61,7 @@ def tensor(
 def host_array(data: Any, want: Any = None) -> numpy.ndarray:
     """A NumPy array of numbers, nested sequences, or sequences of tensors.
 
-    Raises: ValueError for ragged sequences; TypeError for what is not a number, RuntimeError for None.
+    Raises: ValueError for ragged sequences; TypeError for what is no number; RuntimeError for None.
     """
     plain = _plain(data)
     if plain is None:
@@ -194,7 +193,16 @@ def given(array: Any, out: Any, requires_grad: bool) -> Any:
     return out
 
 
-OPTIONS = ("size", "out", "dtype", "device", "requires_grad", "layout", "pin_memory", "generator")
+OPTIONS: tuple[str, ...] = (
+    "size",
+    "out",
+    "dtype",
+    "device",
+    "requires_grad",
+    "layout",
+    "pin_memory",
+    "generator",
+)
 OPTIONS += ("memory_format", "names")
 
 
@@ -232,7 +240,7 @@ def full(size: Any, fill_value: Any, **options: Any) -> Any:
     check_options("full", options)
     if isinstance(size, int):
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
-    value = fill_value.item() if isinstance(fill_value, Value) else fill_value
+    value = fill_value.array.item() if isinstance(fill_value, Value) else fill_value
     if options.get("dtype") is None and not isinstance(value, float):
         options["dtype"] = of(host_array(value).dtype)
     out = _filled("empty", (size,), options)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy
 
-from core.autograd.dispatch import binary, primitive, unary
+from core.autograd.dispatch import primitive
 from core.autograd.inplace import type_name
+from core.autograd.quick import binary, unary
 from core.backend import xp
 from core.dtype import BOOL, FLOAT, INTEGER, of, result_type
 from core.ops.cast import cast

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.autograd.dispatch import primitive, unary
+from core.autograd.dispatch import primitive
+from core.autograd.quick import unary
 from core.backend import xp
 from core.dtype import FLOAT, of
 from core.ops.elementwise import sign

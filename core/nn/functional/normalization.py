@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from core.autograd.adapt import adaptable
-from core.autograd.dispatch import version_of
 from core.autograd.inplace import write_out
+from core.autograd.value import version_of
 from core.ops.choice import clamp_min
 from core.ops.dims import axis_of
 from core.ops.norm import affine, rms_scaled, standardised

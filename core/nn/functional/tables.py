@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy
 
-from core.autograd.dispatch import version_of
-from core.autograd.value import wrap
+from core.autograd.value import version_of, wrap
 from core.backend import xp
 from core.ops.creation import full
 from core.ops.embedding import weigh_gradient

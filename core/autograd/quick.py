@@ -1,0 +1,136 @@
+"""The quick paths: ops on float32 and float64 arrays of the CPU, called as operators and methods are.
+
+They do what the general path does for such arguments, in fewer steps, and hand over everything else.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy
+from numpy import ndarray
+
+from core.autograd import errors
+from core.autograd.mode import INFERRING, mode
+from core.autograd.record import attach, link, plan_of, shares, wanted_of
+from core.autograd.value import Inference, Kind, Value
+
+_new = object.__new__
+_float32, _float64 = numpy.dtype("float32"), numpy.dtype("float64")
+_ONE = 1 << 32 | 1  # the key of a plan: the first argument is a tensor, and wants a gradient
+
+
+def _published(quick: Any, call: Any) -> Any:
+    functools.update_wrapper(quick, call)
+    quick.op, quick.defvjp = call.op, call.defvjp
+    return quick
+
+
+def unary(call: Any) -> Any:
+    """The quick form of a one-argument op."""
+    op = call.op
+
+    def quick(input: Any, *, out: Any = None) -> Any:
+        recording = mode.fast
+        if recording is None or out is not None or not isinstance(input, Value):
+            return call(input, out=out) if out is not None else call(input)
+        x = input.array
+        d = x.dtype
+        if (d is not _float32 and d is not _float64) or type(x) is not ndarray:
+            return call(input)
+        return _one(op, (input,), x, op.direct(x), recording)
+
+    return _published(quick, call)
+
+
+def leading(call: Any) -> Any:
+    """The quick form of an op whose first argument is its only tensor, the others plain and given."""
+    op = call.op
+    rest = op.arity - 1
+
+    def quick(*args: Any, **kwargs: Any) -> Any:
+        recording = mode.fast
+        if recording is None or kwargs or len(args) <= rest or not isinstance(args[0], Value):
+            return call(*args, **kwargs)
+        x = args[0].array
+        if type(x) is not ndarray:
+            return call(*args)
+        try:
+            out = op.direct(x, *args[1:])
+        except (ValueError, IndexError) as error:
+            raise errors.explained(op, (x, *args[1:]), error) from None
+        t = _one(op, args, x, out, recording)
+        if op.view and shares(t.array, x):
+            link(t, op, args)
+        return t
+
+    return _published(quick, call)
+
+
+def _one(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
+    """The result of an op with one tensor argument."""
+    if type(out) is not ndarray:
+        out = numpy.asarray(out)
+    t = _new(Kind.of_results)
+    t.array = out
+    t.version = t.base = t.leaf = None
+    if recording:
+        if wanted_of(args[0]) and not op.constant & 1 and out.dtype.kind in "fV":
+            plan = op.plans.get(_ONE) or plan_of(op, len(args), 1, 1)
+            attach(t, plan, args, (x,), out)
+            return t
+    elif recording is INFERRING:
+        t.version = Inference()
+    t.node = None
+    t.needs_grad = False
+    return t
+
+
+def binary(call: Any) -> Any:
+    """The quick form of a two-argument op."""
+    op = call.op
+
+    def quick(input: Any, other: Any, *, out: Any = None) -> Any:
+        recording = mode.fast
+        if recording is None or out is not None or not isinstance(input, Value):
+            return call(input, other, out=out) if out is not None else call(input, other)
+        x = input.array
+        d = x.dtype
+        if (d is not _float32 and d is not _float64) or type(x) is not ndarray:
+            return call(input, other)
+        if isinstance(other, Value):
+            y = other.array
+            if y.dtype is not d or type(y) is not ndarray:
+                return call(input, other)
+            return _two(op, input, other, x, y, recording)
+        if type(other) is not float and type(other) is not int:
+            return call(input, other)
+        out = op.direct(x, other)
+        return _one(op, (input, other), x, out, recording)
+
+    return _published(quick, call)
+
+
+def _two(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
+    """The result of an op with two tensor arguments."""
+    try:
+        out = op.direct(x, y)
+    except ValueError as error:
+        raise errors.explained(op, (x, y), error) from None
+    if type(out) is not ndarray:
+        out = numpy.asarray(out)
+    t = _new(Kind.of_results)
+    t.array = out
+    t.version = t.base = t.leaf = None
+    if recording:
+        wanted = wanted_of(a) | wanted_of(b) << 1
+        if wanted and not op.constant:
+            plan = op.plans.get(3 << 32 | wanted) or plan_of(op, 2, 3, wanted)
+            attach(t, plan, (a, b), (x, y), out)
+            return t
+    elif recording is INFERRING:
+        t.version = Inference()
+    t.node = None
+    t.needs_grad = False
+    return t
