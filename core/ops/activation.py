@@ -5,22 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy
-
 from core.autograd.dispatch import primitive
 from core.backend import xp
 from core.ops.choice import choose, relu
 from core.ops.exponential import exp, sigmoid
 from core.ops.promotion import widened
+from core.ops.special import erfc
 from core.ops.trigonometric import tanh
-
-_erfc = numpy.vectorize(math.erfc, otypes=[float])
-
-
-def erfc(x: Any) -> Any:
-    """Elementwise complementary error function of an array."""
-    return _erfc(x).astype(x.dtype)
-
 
 # ---- of exponentials --------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def scaled_dot_product_attention(
     return attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
 
 
-def float_mask(mask: Any, other: Any, dtype: Any, name: str) -> Any:
+def float_mask(mask: Any, dtype: Any, name: str) -> Any:
     """A mask to be added: minus infinity where a bool mask is True.
 
     Raises: RuntimeError for a mask of whole numbers.
@@ -136,11 +136,10 @@ def multi_head_attention_forward(
     alike = query is key and key is value
     query, key, value = _with_batch(query, key, value, batched)
     check_heads(query, embed_dim_to_check, num_heads)
+    given = (query, query, query) if alike else (query, key, value)
     separate = (q_proj_weight, k_proj_weight, v_proj_weight)
-    same = (query, query, query) if alike else (query, key, value)
-    q, k, v = _projected(
-        *same, separate if use_separate_proj_weight else in_proj_weight, in_proj_bias
-    )
+    weights = separate if use_separate_proj_weight else in_proj_weight
+    q, k, v = _projected(*given, weights, in_proj_bias)
     more = 0
     if bias_k is not None:
         k, v, more = _with_row(k, bias_k), _with_row(v, bias_v), 1
@@ -148,12 +147,10 @@ def multi_head_attention_forward(
     q, k, v = (_heads(x, num_heads) for x in (q, k, v))
     if add_zero_attn:
         k, v, more = _zero_step(k), _zero_step(v), more + 1
-    mask = _widened(float_mask(attn_mask, None, q.dtype, "attn_mask"), more)
-    padding = _padding(key_padding_mask, batched, q.dtype, more)
-    mask = _merged_mask(mask, padding, batch, num_heads)
+    mask = _widened(float_mask(attn_mask, q.dtype, "attn_mask"), more)
+    mask = _merged_mask(mask, _padding(key_padding_mask, batched, q.dtype, more), batch, num_heads)
     p = dropout_p if training else 0.0
-    options = (mask, p, need_weights, average_attn_weights)
-    out, weights = _attend(q, k, v, *options)
+    out, weights = _attend(q, k, v, mask, p, need_weights, average_attn_weights)
     rows = reshape_array(out.permute(2, 0, 1, 3), (length * batch, -1))
     out = reshape_array(linear(rows, out_proj_weight, out_proj_bias), (length, batch, -1))
     if batched:
@@ -175,7 +172,7 @@ def _zero_step(x: Any) -> Any:
 def _padding(mask: Any, batched: bool, dtype: Any, more: int) -> Any:
     if mask is not None and not batched:
         mask = mask.unsqueeze(0)
-    return _widened(float_mask(mask, None, dtype, "key_padding_mask"), more)
+    return _widened(float_mask(mask, dtype, "key_padding_mask"), more)
 
 
 def _attend(
