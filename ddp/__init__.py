@@ -1,6 +1,7 @@
 """Data-parallel training: process groups, DistributedDataParallel, samplers, simulated ranks."""
 
 from ddp import functional
+from ddp.average import mean
 from ddp.call import (
     CollectiveError,
     CollectiveMismatchError,
@@ -139,6 +140,7 @@ __all__ = [
     "is_initialized",
     "isend",
     "main_process_first",
+    "mean",
     "mean_metrics",
     "monitored_barrier",
     "new_group",

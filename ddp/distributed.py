@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from ddp.group import ProcessGroup
 from ddp.hooks import Hook, hooked
 from ddp.join import Company, Join
 from ddp.reducer import Reducer, ShardedReducer
-from ddp.shards import Lanes, check_shards, check_whole_batch
+from ddp.shards import Lanes, check_shards, check_whole_batch, warn_of_threads
 
 
 class DistributedDataParallel(nn.Module):
@@ -63,6 +64,7 @@ class DistributedDataParallel(nn.Module):
         names, parameters = [n for n, _ in named], [p for _, p in named]
         group = self.process_group
         if shards is not None:
+            warn_of_threads(os.environ)
             check_whole_batch(self.module, shards // group.size)
             self.lanes = Lanes(self.module, parameters, check_shards(shards, group.size))
             common = (names, parameters, group, cap, self._after_backward)

@@ -171,9 +171,9 @@ class Reducer:
         except CollectiveError as error:
             step = self.steps + 1
             error.args = (
-                f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop (backward"
-                f" {step} of this model). Where a rank may run out of data before the others, say"
-                " what to do: ddp.uneven(batches, 'stop') or ddp.uneven(batches, 'join', model)",
+                f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop"
+                f" (backward {step} of this model). Where a rank may run out of data before the"
+                " others, say what to do: ddp.uneven(batches, 'stop') or ddp.uneven(batches, 'join', model)",
             )
             raise
 

@@ -1,14 +1,15 @@
 """Logical shards: one step computed as S equal parts, with the same results whoever computes them.
 
 Rank r of W computes shards r, r + W, r + 2W, ...; each has its slice `x[i::S/W]` of the local
-batch, its own random stream, its own copy of the buffers as they were before the step, and gradients
-of its own, which the reducer adds up in one fixed tree.
+batch, its own random stream, its own copy of the buffers as they were before the step, and its own
+gradients, which the reducer adds up in one fixed tree.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from core import random
@@ -31,6 +32,17 @@ def check_shards(shards: int, size: int) -> int:
     return shards // size
 
 
+def warn_of_threads(environ: Mapping[str, str]) -> None:
+    """Nothing; a warning where the BLAS may use several threads, which may change bits."""
+    limits = [environ.get(f"{library}_NUM_THREADS") for library in ("OMP", "OPENBLAS", "MKL")]
+    if "1" not in limits:
+        warnings.warn(
+            "logical shards give the same bits on any number of ranks only if each rank has one BLAS"
+            " thread: start with `python -m launch --shards S`, or set OMP_NUM_THREADS=1",
+            stacklevel=2,
+        )
+
+
 def check_whole_batch(module: Any, count: int) -> None:
     """None, if every layer can see its input in `count` parts.
 
@@ -39,9 +51,9 @@ def check_whole_batch(module: Any, count: int) -> None:
     for name, layer in module.named_modules() if count > 1 else ():
         if getattr(layer, "needs_whole_batch", False):
             raise ValueError(
-                f"{name or 'the module'} is a {type(layer).__name__}, which needs the batches of all"
-                f" ranks at once; with {count} logical shards per rank it would see one at a time:"
-                " use as many ranks as shards, or BatchNorm"
+                f"{name or 'the module'} is a {type(layer).__name__}, which needs the batches of"
+                f" all ranks at once; with {count} logical shards per rank it would see one at a"
+                " time: use as many ranks as shards, or BatchNorm"
             )
 
 
@@ -91,7 +103,7 @@ def _part(x: Any, batch: int | None, parts: int, i: int) -> Any:
 def interleave(outs: Sequence[Any]) -> Any:
     """The parts' outputs as one, in the order of the samples before `split`.
 
-    Zero-dim tensors, such as losses, become their mean; what is no tensor must be equal in all parts.
+    Zero-dim tensors, such as losses, become their mean; what is no tensor must be equal in all.
     Raises: TypeError for outputs that cannot be joined.
     """
     first = outs[0]
@@ -118,7 +130,7 @@ def _interleave_tensors(outs: Sequence[Any]) -> Any:
 
 
 def tree_mean(values: list[Any]) -> Any:
-    """The mean of as many tensors as a power of two says, added in the order of the shards' tree."""
+    """The mean of 1, 2, 4, ... tensors, added in the order of the shards' tree."""
     count = len(values)
     while len(values) > 1:
         half = len(values) // 2

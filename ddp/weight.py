@@ -22,7 +22,8 @@ def backward(loss_sum: Any, weight: float, **options: Any) -> None:
     """Run `loss_sum.backward()` so that gradients become their sum divided by the global weight.
 
     `loss_sum` is a sum over this rank's samples, `weight` their number (or the sum of their
-    weights); under `no_sync` both accumulate until the next backward outside. Ranks may differ in both.
+    weights); under `no_sync` both accumulate until the next backward
+    outside. Ranks may differ in both.
     Raises: ValueError for a weight that is negative or no number.
     """
     if not weight >= 0:

@@ -64,7 +64,7 @@ def main(epochs, batch_size, out):
     core.manual_seed(0)
     train, test = digits()
     model = ddp.DistributedDataParallel(cnn())
-    train_loader = DataLoader(train, batch_size, sampler=ddp.DistributedSampler(train))
+    train_loader = ddp.DataLoader(train, batch_size, shuffle=True)
     test_loader = DataLoader(test, 64, sampler=ddp.DistributedSampler(test, shuffle=False))
     optimizer = optim.Adam(model.parameters(), lr=2e-3)
     criterion = nn.CrossEntropyLoss()

@@ -158,7 +158,7 @@ def run_laws():
 
 def run_ddp_laws():
     group = lifecycle.init_process_group()
-    for law in all_ddp_laws.LAWS:
+    for law in all_ddp_laws.LAWS + all_ddp_laws.REAL_LAWS:
         law()
     rank = group.rank
     lifecycle.destroy_process_group()

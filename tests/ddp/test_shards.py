@@ -7,7 +7,7 @@ import core
 import ddp
 from core import nn, optim
 from ddp.current_group import current_group
-from ddp.shards import check_shards, interleave, split
+from ddp.shards import check_shards, interleave, split, warn_of_threads
 from tests.ddp.shard_runs import RUNS
 
 SHARDS = 8
@@ -44,6 +44,47 @@ def test_a_shard_count_equal_to_the_ranks_equals_plain_training():
 def test_other_counts_are_refused_with_the_reason(shards, size):
     with pytest.raises(ValueError, match=r"power of two|multiple"):
         check_shards(shards, size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_the_mean_over_ranks_has_the_same_bits_and_the_local_gradient(size, dtype):
+    values = np.random.default_rng(0).normal(size=16).astype(dtype)
+
+    def run():
+        group = current_group()
+        group.shards = 4
+        x = core.from_numpy(values[group.rank :: group.size].copy()).requires_grad_()
+        mean = ddp.mean(x)
+        mean.backward()
+        assert (x.grad.numpy() == 1 / len(x)).all()
+        return mean.detach().numpy().tobytes()
+
+    assert len(set(ddp.simulate(run, size) + ddp.simulate(run, 1))) == 1
+    found = np.frombuffer(ddp.simulate(run, size)[0], dtype)[0]
+    np.testing.assert_allclose(found, values.astype("float64").mean(), rtol=np.finfo(dtype).eps)
+
+
+def test_the_mean_counts_samples_where_ranks_have_different_numbers():
+    def run():
+        return ddp.mean(core.arange(ddp.get_rank() + 1, dtype=core.float64)).item()
+
+    assert ddp.simulate(run, 3) == [(0 + 0 + 1 + 0 + 1 + 2) / 6] * 3
+
+
+def test_values_that_do_not_divide_into_shards_are_refused():
+    def run():
+        current_group().shards = 4
+        ddp.mean(core.ones(3))
+
+    with pytest.raises(ValueError, match="3 values cannot be taken on 2 shards"):
+        ddp.simulate(run, 2)
+
+
+def test_more_than_one_blas_thread_is_warned_of():
+    with pytest.warns(UserWarning, match="OMP_NUM_THREADS=1"):
+        warn_of_threads({"OMP_NUM_THREADS": "2"})
+    warn_of_threads({"OPENBLAS_NUM_THREADS": "1"})
 
 
 def test_interleaving_undoes_splitting():
