@@ -6,7 +6,6 @@ import contextlib
 import glob
 import itertools
 import os
-import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ def replace_file(path: str, parts: Sequence[Any]) -> None:
     """
     path = os.path.realpath(path)
     _sweep(path)
-    beside = f"{path}.tmp.{socket.gethostname()}.{os.getpid()}.{_number()}"
+    beside = f"{path}.tmp.{os.uname().nodename}.{os.getpid()}.{_number()}"
     try:
         _write(beside, parts)
         os.replace(beside, path)
@@ -57,7 +56,7 @@ def _sync_folder(folder: str) -> None:
 
 def _sweep(path: str) -> None:
     """Remove what processes of this machine left behind when they died while saving."""
-    start = f"{path}.tmp.{socket.gethostname()}."
+    start = f"{path}.tmp.{os.uname().nodename}."
     for found in glob.glob(f"{glob.escape(start)}*"):
         pid = found[len(start) :].split(".")[0]
         if pid.isdigit() and not _alive(int(pid)):

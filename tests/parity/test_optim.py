@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 
 SHAPES = [(3, 4), (4,), (), (2, 3, 5), (150, 120)]  # the last one is updated by itself, in blocks
 TOLERANCE = {"float64": (1e-9, 1e-10), "float32": (2e-5, 2e-6)}
-NAMED = {"a": 0.5}
 
 CASES = [
     ("SGD", {}),
@@ -82,7 +81,7 @@ def groups(params):
 def assert_same(ours, theirs, dtype):
     rtol, atol = TOLERANCE[dtype]
     for p, t in zip(ours, theirs, strict=True):
-        numpy.testing.assert_allclose(p.detach().numpy(), t.detach().numpy(), rtol, atol)
+        numpy.testing.assert_allclose(p.detach().cpu().numpy(), t.detach().numpy(), rtol, atol)
 
 
 def plain(value):
@@ -92,7 +91,7 @@ def plain(value):
     if isinstance(value, list):
         return [plain(v) for v in value]
     if isinstance(value, (core.Tensor, torch.Tensor)):
-        return value.detach().numpy().copy()
+        return value.detach().cpu().numpy().copy()
     return value
 
 
