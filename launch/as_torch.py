@@ -6,6 +6,7 @@ that a missing name raises, saying so.
 """
 
 import importlib
+import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
@@ -87,7 +88,6 @@ _OWN: dict[str, dict[str, Any]] = {
         "is_available": lambda: False,
     },
     "torch.version": {"cuda": None, "hip": None},
-    "torch.version": {"cuda": None, "hip": None},
     "torch.backends.mps": {"is_available": lambda: False, "is_built": lambda: False},
     "torchvision": {"__version__": "0.28.0+unison"},
 }
@@ -140,22 +140,25 @@ class Source:
         return getattr(self._module, name)
 
 
-class Finder:
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds `torch` and `torchvision`, here; the loader of what it finds."""
 
     def find_spec(
-        self, name: str, path: Any = None, target: Any = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: types.ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         """The spec of a served module, None for a name of another package.
 
         Raises: ModuleNotFoundError for a module of PyTorch's that is not served.
         """
-        if name.partition(".")[0] not in _ROOTS:
+        if fullname.partition(".")[0] not in _ROOTS:
             return None
-        if name not in SERVED:
-            _missing(name)
-        package = any(other.startswith(f"{name}.") for other in SERVED)
-        return importlib.machinery.ModuleSpec(name, self, is_package=package)
+        if fullname not in SERVED:
+            _missing(fullname)
+        package = any(other.startswith(f"{fullname}.") for other in SERVED)
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=package)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         """The module that serves a name.
@@ -174,7 +177,7 @@ class Finder:
 
 def install() -> None:
     """Serve PyTorch's names to this process, and to the data workers that it starts."""
-    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Finder())
     worker.first_statements.append("from launch import as_torch; as_torch.install()")
 
 

@@ -1,0 +1,162 @@
+"""`--as-torch`: programs written for PyTorch run unchanged; what is missing is named."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from launch import as_torch
+from tests.launch.jobs import ROOT, alone, needs_mpi, run
+
+FOLDER = ROOT / "tests" / "launch"
+LAUNCH = ("-m", "launch", "-q", "--as-torch")
+
+
+def write_mnist(folder, count=80):
+    """Images that a small network tells apart: a bright row for each class."""
+    raw = folder / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    labels = (np.arange(count) % 10).astype(np.uint8)
+    images = np.zeros((count, 28, 28), np.uint8)
+    images[np.arange(count), 2 * labels + 3] = 255
+    for part in ("train", "t10k"):
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            head = b"\0\0\x08" + bytes([array.ndim])
+            head += b"".join(n.to_bytes(4, "big") for n in array.shape)
+            (raw / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
+
+
+def test_a_tutorials_cnn_learns_unchanged(tmp_path):
+    write_mnist(tmp_path)
+    ended = alone(tmp_path, *LAUNCH, FOLDER / "torch_cnn.py")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "Accuracy: 100.00%\n" and ended.stderr == ""
+
+
+def with_pytorch(folder, script, ranks):
+    """What the script prints on ranks of PyTorch itself."""
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20_000 + os.getpid() % 40_000)}
+    environ = {**os.environ, **address, "WORLD_SIZE": str(ranks), "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(script)],
+            cwd=folder,
+            env={**environ, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+        )
+        for rank in range(ranks)
+    ]
+    said = [process.communicate(timeout=120)[0].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * ranks
+    return "".join(said)
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+@pytest.mark.parametrize("ranks", [2])
+def test_a_ddp_program_prints_what_pytorch_prints(ranks, tmp_path):
+    pytest.importorskip("torch", reason="the oracle: pip install unison-ddp[parity]")
+    ended = run(tmp_path, ranks, FOLDER / "torch_ddp.py", options=["--as-torch"])
+    assert ended.code == 0 and ended.err == "", ended.err
+    assert ended.out.count("loss") == 4
+    assert ended.out == with_pytorch(tmp_path, FOLDER / "torch_ddp.py", ranks)
+
+
+SPAWNS = """
+import os
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+def work(rank, size):
+    dist.init_process_group("gloo", rank=rank, world_size=size)
+    everyone = [None] * size
+    dist.all_gather_object(everyone, rank)
+    assert everyone == list(range(size))
+    print("rank", rank)
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = "localhost", "29500"
+    mp.spawn(work, args=(2,), nprocs=2, join=True)
+"""
+
+
+class TestSpawn:
+    pytestmark = needs_mpi
+
+    def test_the_ranks_are_there_already(self, tmp_path):
+        (tmp_path / "spawns.py").write_text(SPAWNS)
+        ended = run(tmp_path, 2, "spawns.py", options=["--as-torch"])
+        assert ended.code == 0 and sorted(ended.out.splitlines()) == ["rank 0", "rank 1"]
+
+    def test_another_number_of_processes_names_the_command(self, tmp_path):
+        (tmp_path / "spawns.py").write_text(SPAWNS)
+        ended = alone(tmp_path, *LAUNCH, "spawns.py")
+        assert ended.returncode == 1
+        assert "`python -m launch -n 2 --as-torch`" in ended.stderr
+
+
+MISSING = {
+    "import torch.jit": "ModuleNotFoundError: Unison (--as-torch) has no module torch.jit",
+    "import torch; torch.jit": "AttributeError: Unison (--as-torch) has no torch.jit",
+    "import torch; torch.data": "AttributeError: Unison (--as-torch) has no torch.data",
+    "from torch import fft9": "ImportError: cannot import name 'fft9' from 'torch'",
+    "from torch.nn import Nope": "ImportError: cannot import name 'Nope' from 'torch.nn'",
+    "import torch; torch.nn.all_reduce": "AttributeError: Unison (--as-torch) has no torch.nn.all",
+    "import torchvision.ops": "ModuleNotFoundError: Unison (--as-torch) has no module torchvis",
+}
+TRIES = """
+for line in {lines!r}:
+    try:
+        exec(line)
+    except Exception as error:
+        print(f"{{type(error).__name__}}: {{error}}")
+"""
+
+
+def test_what_is_missing_is_named(tmp_path):
+    (tmp_path / "script.py").write_text(TRIES.format(lines=list(MISSING)))
+    ended = alone(tmp_path, *LAUNCH, "script.py")
+    assert ended.returncode == 0, ended.stderr
+    for said, expected in zip(ended.stdout.splitlines(), MISSING.values(), strict=True):
+        assert said.startswith(expected)
+
+
+PRESENT = """
+import sys
+import core, ddp
+import torch, torchvision
+from torch.nn import *
+from torch import nn, optim, Tensor
+import torch.nn.functional as F, torch.nn.init as init, torch.cuda.amp, torch.nn.utils.rnn
+from torch.cuda.amp import GradScaler, autocast
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data.distributed import DistributedSampler
+assert torch.nn.Module is nn.Module is core.nn.Module is Module and Tensor is core.Tensor
+assert torch.nn.parallel.DistributedDataParallel is ddp.DistributedDataParallel
+assert torch.optim.lr_scheduler.StepLR is core.optim.lr_scheduler.StepLR
+assert torch.float32 is core.float32 and torch.distributed.ReduceOp is ddp.ReduceOp
+assert not torch.cuda.is_available() and torch.cuda.device_count() == 0
+torch.backends.cudnn.benchmark = True
+torch.cuda.manual_seed_all(0)
+assert "torch" not in vars(core) and not [n for n in sys.modules if n.startswith("core.torch")]
+assert core.nn.__name__ == "core.nn" and core.nn.__spec__.name == "core.nn"
+"""
+
+
+def test_names_are_ours_and_the_packages_stay_clean(tmp_path):
+    (tmp_path / "script.py").write_text(PRESENT)
+    ended = alone(tmp_path, *LAUNCH, "script.py", env={"CUDA_VISIBLE_DEVICES": ""})
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_table_names_modules_that_pytorch_has():
+    pytest.importorskip("torch", reason="the oracle: pip install unison-ddp[parity]")
+    torch = pathlib.Path(importlib.util.find_spec("torch").origin).parent
+    names = [name for name in as_torch.SERVED if name.startswith("torch.")]
+    paths = [torch.joinpath(*name.split(".")[1:]) for name in names]
+    assert [p for p in paths if not p.is_dir() and not p.with_suffix(".py").exists()] == []
