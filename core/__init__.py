@@ -25,6 +25,8 @@ from core.autograd.mode import is_inference_mode_enabled as is_inference_mode_en
 from core.autograd.mode import no_grad as no_grad
 from core.autograd.mode import set_grad_enabled as set_grad_enabled
 from core.backend import Device as device
+from core.backend import get_default_device as get_default_device
+from core.backend import set_default_device as set_default_device
 from core.dtype import bfloat16 as bfloat16
 from core.dtype import bool as bool
 from core.dtype import can_cast as can_cast
@@ -87,6 +89,7 @@ from core.ops.softmax import *
 from core.ops.sort import *
 from core.ops.special import *
 from core.ops.statistics import *
+from core.ops.solve import *
 from core.ops.strided import *
 from core.ops.triangle import *
 from core.ops.trigonometric import *

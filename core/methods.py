@@ -36,6 +36,7 @@ from core.ops import (
     scatter_reduce,
     shape,
     softmax,
+    solve,
     sort,
     special,
     statistics,
@@ -160,7 +161,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     ),
     (
         matrices,
-        "inverse det slogdet logdet cholesky cholesky_inverse cholesky_solve matrix_power pinverse"
+        "inverse det slogdet logdet cholesky cholesky_inverse cholesky_solve matrix_power"
         " svd qr matrix_exp",
         "",
     ),

@@ -240,7 +240,7 @@ def check_mask(name: str, mask: Any) -> None:
 
 
 def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
-    """Where `input` is not zero: a row of indices per element, or a tuple with one tensor per dim."""
+    """Where `input` is not zero: a row of indices per element, or a tuple, one tensor per dim."""
     array = input.array
     if as_tuple:
         found = (array if array.ndim else array.reshape(1)).nonzero()

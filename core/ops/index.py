@@ -85,9 +85,14 @@ def add_items(g, key, shape):
 add_items.defvjp(g=lambda h, key: take_items(h, key), key=None, shape=None)
 
 
+def is_mask(part: Any) -> bool:
+    """Whether a part of a key is an array of bools."""
+    return hasattr(part, "dtype") and part.dtype.kind == "b"
+
+
 def places_of(key: tuple[Any, ...], shape: tuple[int, ...], module: Any) -> Any:
     """The flat places in `shape` of the elements at a key of full slices and arrays."""
-    axes = sum(part.ndim if getattr(part, "dtype", None) == bool else 1 for part in key)
+    axes = sum(part.ndim if is_mask(part) else 1 for part in key)
     inner = math.prod(shape[axes:])
     lead = module.arange(math.prod(shape[:axes])).reshape(shape[:axes])
     places = lead[key]

@@ -8,8 +8,6 @@ from typing import Any
 from core.autograd.inplace import write_out
 from core.autograd.value import wrap
 from core.backend import xp
-from core.dtype import of
-from core.ops.arrange import broadcast_shapes
 from core.ops.choice import where
 from core.ops.decompose import (
     SvdResult,
@@ -20,7 +18,6 @@ from core.ops.decompose import (
     log_determinant,
     mT,
     orthogonal_triangular,
-    pseudo_inverse,
     singular_values,
     solution,
     symmetric_eigen,
@@ -30,10 +27,10 @@ from core.ops.linalg import matmul
 from core.ops.product import product_of
 from core.ops.results import result
 from core.ops.shape import reshape_array, unsqueeze
-from core.ops.triangle import lower, upper
+from core.ops.triangle import lower
 
 __all__ = """
-inverse det slogdet logdet cholesky cholesky_inverse cholesky_solve matrix_power pinverse svd qr
+inverse det slogdet logdet cholesky cholesky_inverse cholesky_solve matrix_power svd qr
 matrix_exp
 """.split()
 
@@ -78,156 +75,6 @@ def logdet(input: Any) -> Any:
     check_square("logdet", input)
     sign, size = log_determinant(input)
     return where(sign == -1, math.nan, size)
-
-
-# ---- solutions --------------------------------------------------------------------------------
-
-
-def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
-    """The X with A @ X = B (X @ A = B without `left`); B may be a vector per matrix.
-
-    Raises: LinAlgError for a singular matrix; RuntimeError where shapes or dtypes do not fit.
-    """
-    check_square("linalg.solve", A)
-    _check_same_dtype("linalg.solve", A, B)
-    a, b = A.array.shape, B.array.shape
-    vector = len(b) == 1 or (len(b) == len(a) - 1 and b == a[:-1])
-    right = unsqueeze(B, -1) if vector else B
-    _check_rows("linalg.solve", a, right.array.shape, left)
-    if left:
-        found = solution(A, right)
-    elif vector:
-        raise RuntimeError(
-            "linalg.solve: Vector broadcasting of the left hand side needs left=True"
-        )
-    else:
-        found = mT(solution(mT(A), mT(right)))
-    if vector:
-        found = reshape_array(found, found.array.shape[:-1])
-    return found if out is None else write_out(found, out)
-
-
-def _check_same_dtype(name: str, a: Any, b: Any) -> None:
-    if a.array.dtype != b.array.dtype:
-        raise RuntimeError(
-            f"{name}: Expected A and B to have the same dtype, but found A of type"
-            f" {of(a.array.dtype).name} and B of type {of(b.array.dtype).name} instead"
-        )
-
-
-def _check_rows(name: str, a: tuple[int, ...], b: tuple[int, ...], left: bool) -> None:
-    if len(b) < 2:
-        raise RuntimeError(f"{name}: The input tensor B must have at least 2 dimensions.")
-    n = b[-2] if left else b[-1]
-    if a[-1] != n:
-        raise RuntimeError(
-            f"{name}: Incompatible shapes of A and B for the equation"
-            f" {'AX = B' if left else 'XA = B'} ({a[-2]}x{a[-1]} and {b[-2]}x{b[-1]})"
-        )
-    broadcast_shapes(a[:-2], b[:-2])
-
-
-def solve_triangular(
-    A: Any,
-    B: Any,
-    *,
-    upper: bool,
-    left: bool = True,
-    unitriangular: bool = False,
-    out: Any = None,
-) -> Any:
-    """The X with T @ X = B, where T is a triangle of A; X @ T = B without `left`.
-
-    Raises: LinAlgError for a singular triangle; RuntimeError where shapes or dtypes do not fit.
-    """
-    check_square("linalg.solve_triangular", A)
-    _check_same_dtype("linalg.solve_triangular", A, B)
-    _check_rows("linalg.solve_triangular", A.array.shape, B.array.shape, left)
-    triangle = _triangle(A, upper, int(unitriangular))
-    if unitriangular:
-        triangle = triangle + _eye_like(A)
-    found = solution(triangle, B) if left else mT(solution(mT(triangle), mT(B)))
-    return found if out is None else write_out(found, out)
-
-
-def _triangle(x: Any, above: bool, offset: int) -> Any:
-    return upper(x, offset) if above else lower(x, -offset)
-
-
-def _eye_like(x: Any) -> Any:
-    return wrap(xp(x.array).eye(x.array.shape[-1], dtype=x.array.dtype))
-
-
-LstsqResult = result("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
-
-
-def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
-    """The X of least |A @ X - B|, the squared residuals, the ranks and (none) singular values.
-
-    Raises: RuntimeError where shapes or dtypes do not fit.
-    """
-    check_matrix("torch.linalg.lstsq", A)
-    _check_same_dtype("torch.linalg.lstsq", A, B)
-    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
-        raise RuntimeError(
-            "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
-        )
-    if A.array.ndim - B.array.ndim not in (0, 1):
-        raise RuntimeError(
-            "torch.linalg.lstsq: input.dim() must be greater or equal to other.dim() and"
-            " (input.dim() - other.dim()) <= 1"
-        )
-    vector = B.array.ndim == A.array.ndim - 1
-    right = unsqueeze(B, -1) if vector else B
-    m, n = A.array.shape[-2:]
-    if right.array.shape[-2] != m:
-        raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size(-2)")
-    rtol = rcond if rcond is not None else _eps(A) * max(m, n)
-    found = matmul(pseudo_inverse(A, rtol), right)
-    rank = matrix_rank(A.detach(), rtol=rtol)
-    empty = wrap(xp(A.array).empty(0, A.array.dtype))
-    residuals = empty
-    if m > n and driver != "gelsy" and bool((rank.array == n).all()):
-        difference = matmul(A, found) - right
-        residuals = (difference * difference).sum(-2)
-    if vector:
-        found = reshape_array(found, found.array.shape[:-1])
-    if driver == "gels":
-        rank = wrap(xp(A.array).empty(0, "int64"))
-    return LstsqResult(found, residuals, rank, empty)
-
-
-def _eps(x: Any) -> float:
-    return float(xp(x.array).finfo(x.array.dtype).eps)
-
-
-def pinv(
-    A: Any,
-    rcond: Any = None,
-    hermitian: bool = False,
-    *,
-    atol: Any = None,
-    rtol: Any = None,
-    out: Any = None,
-) -> Any:
-    """The Moore-Penrose inverses; singular values below rtol times the largest count as zero.
-
-    Raises: RuntimeError unless matrices of a floating type.
-    """
-    check_matrix("linalg.pinv", A)
-    chosen = rcond if rcond is not None else rtol
-    if chosen is None:
-        chosen = 0.0 if atol else _eps(A) * max(A.array.shape[-2:])
-    if atol:
-        largest = float(singular_values(A.detach(), False)[1].array.max())
-        chosen = max(float(chosen), float(atol) / (largest or 1.0))
-    found = pseudo_inverse(A, float(chosen))
-    return found if out is None else write_out(found, out)
-
-
-def pinverse(input: Any, rcond: float = 1e-15) -> Any:
-    """The Moore-Penrose inverses."""
-    return pinv(input, rcond)
 
 
 # ---- factorisations ---------------------------------------------------------------------------
@@ -332,7 +179,7 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     if input.array.shape[-1] != input.array.shape[-2]:
         check_square("linalg.matrix_power", input)
     if n == 0:
-        found = input * 0 + _eye_like(input)
+        found = input * 0 + eye_like(input)
     else:
         found = _power(input if n > 0 else inv(input), abs(n))
     return found if out is None else write_out(found, out)
@@ -358,7 +205,7 @@ def matrix_exp(A: Any) -> Any:
     size = float(xp(A.array).abs(A.array).sum(-1).max()) if A.array.size else 0.0
     halvings = max(0, math.ceil(math.log2(size / 0.5))) if size > 0.5 else 0
     x = A * (0.5**halvings)
-    out = term = x * 0 + _eye_like(A)
+    out = term = x * 0 + eye_like(A)
     for k in range(1, 19):  # 0.5**19 / 19! is below the precision of float64
         term = matmul(term, x) * (1.0 / k)
         out = out + term
@@ -381,7 +228,7 @@ def matrix_rank(
     module, array = xp(A.array), A.array
     values = module.linalg.svd(array, False, False)
     absolute = _number(tol if tol is not None else atol, 0.0)
-    relative = _number(rtol, 0.0 if absolute else _eps(A) * max(array.shape[-2:]))
+    relative = _number(rtol, 0.0 if absolute else eps(A) * max(array.shape[-2:]))
     if not values.shape[-1]:
         found = wrap(module.zeros(array.shape[:-2], "int64"))
     else:
@@ -415,3 +262,13 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     if first or last:
         found = reshape_array(found, shape[int(first) : 2 - int(last)])
     return found if out is None else write_out(found, out)
+
+
+def eye_like(x: Any) -> Any:
+    """The identity matrix in the size and dtype of the matrices of `x`."""
+    return wrap(xp(x.array).eye(x.array.shape[-1], dtype=x.array.dtype))
+
+
+def eps(x: Any) -> float:
+    """The distance from one to the next number of the dtype of `x`."""
+    return float(xp(x.array).finfo(x.array.dtype).eps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from core import backend
@@ -117,7 +118,7 @@ def _splitting(name: str, label: str) -> Any:
     def pieces(x, axis, bounds):
         """The ranges of `x` along an axis between neighbouring bounds."""
         lead = (slice(None),) * axis
-        return tuple(x[(*lead, slice(a, b))] for a, b in zip(bounds, bounds[1:]))
+        return tuple(x[(*lead, slice(a, b))] for a, b in itertools.pairwise(bounds))
 
     pieces.defvjp(x=lambda gs, axis: joined(axis, *gs), axis=None, bounds=None)
     return pieces
@@ -236,9 +237,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
         cuts = [i * size + min(i, more) for i in range(where + 1)]
     else:
         cuts = [0, *(min(max(int(i) + (n if i < 0 else 0), 0), n) for i in where), n]
-    return tuple(
-        slice_axis(input, axis, a, max(b - a, 0)) for a, b in zip(cuts, cuts[1:], strict=False)
-    )
+    return tuple(slice_axis(input, axis, a, max(b - a, 0)) for a, b in itertools.pairwise(cuts))
 
 
 def _along(name: str, dim: int, least: int) -> Any:

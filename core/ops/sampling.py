@@ -12,6 +12,7 @@ from core.autograd.inplace import forbid_leaf, write_out
 from core.autograd.value import Value, version_of, wrap
 from core.backend import device_of, module_of, on, resolve, xp
 from core.dtype import FLOAT, get_default_dtype, of, to_numpy
+from core.ops.cast import detach
 from core.ops.creation import check_options, checked, given, like
 from core.ops.dims import flat
 
@@ -133,7 +134,7 @@ def normal(
     shape = xp(arrays[0]).broadcast_shapes(*(x.shape for x in arrays))
     d, where = of(arrays[0].dtype), device_of(arrays[0])
     noise = randn(shape, dtype=d, device=where, generator=generator)
-    values = [x.detach() if isinstance(x, Value) else x for x in (mean, std)]
+    values = [detach(x) if isinstance(x, Value) else x for x in (mean, std)]
     found = noise * values[1] + values[0]
     out = options.get("out")
     return found if out is None else write_out(found, out)
@@ -313,7 +314,7 @@ _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 def random_(
     x: Any, from_: Any = None, to: Any = None, *, generator: Any = None, **named: Any
 ) -> Any:
-    """The tensor, filled with whole numbers from [from, to), or all that its dtype holds exactly."""
+    """The tensor, filled with whole numbers from [from, to), or all its dtype holds exactly."""
     low = named.get("from", from_)
     if to is None and low is not None and "from" not in named:
         low, to = 0, low

@@ -30,7 +30,7 @@ __all__ = "scatter scatter_add index_add index_copy index_fill".split()
     label=lambda node: f"ScatterBackward{int(node.plan.wanted == [0])}",
 )
 def put_along(x, index, src, axis):
-    """`x` with the elements of `src` written to indices along one axis; of repeated ones the last."""
+    """`x` with the elements of `src` at indices along one axis; of repeated ones the last."""
     out = x.copy()
     flat = out.reshape(-1)
     flat[along(index, axis, x.shape)] = corner(src, index.shape)

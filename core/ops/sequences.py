@@ -22,7 +22,7 @@ arange range linspace logspace eye tril_indices triu_indices meshgrid cartesian_
 
 
 def _number(x: Any) -> Any:
-    return x.item() if isinstance(x, Value) else x
+    return x.array.item() if isinstance(x, Value) else x
 
 
 def _placed(values: Any, options: dict[str, Any]) -> Any:
@@ -120,7 +120,7 @@ def tril_indices(row: int, col: int, offset: int = 0, **options: Any) -> Any:
 
     Shape: -> (2, n).
     """
-    return _indices("tril_indices", numpy.tri(*checked((row, col)), offset, dtype=bool), options)
+    return _indices("tril_indices", _below(row, col, offset), options)
 
 
 def triu_indices(row: int, col: int, offset: int = 0, **options: Any) -> Any:
@@ -128,8 +128,12 @@ def triu_indices(row: int, col: int, offset: int = 0, **options: Any) -> Any:
 
     Shape: -> (2, n).
     """
-    below = numpy.tri(*checked((row, col)), offset - 1, dtype=bool)
-    return _indices("triu_indices", ~below, options)
+    return _indices("triu_indices", ~_below(row, col, offset - 1), options)
+
+
+def _below(row: int, col: int, offset: int) -> numpy.ndarray:
+    checked((row, col))
+    return numpy.tri(row, col, offset, dtype=bool)
 
 
 def _indices(name: str, mask: numpy.ndarray, options: dict[str, Any]) -> Any:

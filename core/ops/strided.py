@@ -104,7 +104,8 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         raise RuntimeError("mismatch in length of strides and shape")
     if any(s < 0 for s in stride):
         raise RuntimeError(
-            f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
+            "as_strided: Negative strides are not supported at the moment, got strides:"
+            f" {list(stride)}"
         )
     source = geometry(input)
     start = source[2] if storage_offset is None else storage_offset

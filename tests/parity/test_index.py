@@ -127,12 +127,15 @@ def test_reading_has_pytorchs_gradients(name):
     numpy.testing.assert_allclose(grads[1][1], grads[0][1], 1e-12)
 
 
+TWICE = ("list", "two that broadcast", "index of the last dim", "index and none")
+
+
 def repeats(name):
     """Whether a key names an element twice, so that what is written last is not defined.
 
     PyTorch refuses to write a number to bytes as a mask, and writes nothing at False.
     """
-    return name in ("bytes as mask", "python false") or name in ("list", "two that broadcast", "index of the last dim", "index and none")
+    return name in TWICE or name in ("bytes as mask", "python false")
 
 
 @pytest.mark.parametrize("name", [name for name in KEYS if not repeats(name)])

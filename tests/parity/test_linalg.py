@@ -32,13 +32,16 @@ def pairs(draw, shapes, dtypes=NUMBERS, mixed=True, lead=None):
 
 SCALES = one_of({}, {"beta": 2}, {"alpha": 3}, {"beta": 0, "alpha": 2})
 EINSUM = (
-    ("ij,jk->ik", (2, 3), (3, 4)), ("ij,jk", (2, 3), (3, 4)), ("bij,bjk->bik", (5, 2, 3), (5, 3, 2)),
-    ("ii->i", (3, 3)), ("ii", (3, 3)), ("ij->ji", (2, 3)), ("ij->", (2, 3)), ("i,j->ij", (2,), (3,)),
+    ("ij,jk->ik", (2, 3), (3, 4)), ("ij,jk", (2, 3), (3, 4)),
+    ("bij,bjk->bik", (5, 2, 3), (5, 3, 2)),
+    ("ii->i", (3, 3)), ("ii", (3, 3)), ("ij->ji", (2, 3)), ("ij->", (2, 3)),
+    ("i,j->ij", (2,), (3,)),
     ("...ij,...jk->...ik", (5, 2, 3), (3, 4)), ("b...,b...->b", (2, 3, 4), (2, 3, 4)),
     ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), ("i,i,i->i", (3,), (3,), (3,)), ("ji", (2, 3)),
     ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)), ("ij,ij->ij", (2, 3), (1, 3)),
     ("ij,jk->ik", (2, 3), (4, 4)), ("ij->k", (2, 3)), ("ijk,ij", (2, 3, 4), (2, 3)),
-    ("i j, j k -> i k", (2, 3), (3, 4)), ("aij,ak->ijk", (2, 3, 4), (2, 5)), ("ij,kj->", (2, 3), (4, 3)),
+    ("i j, j k -> i k", (2, 3), (3, 4)), ("aij,ak->ijk", (2, 3, 4), (2, 5)),
+    ("ij,kj->", (2, 3), (4, 3)),
     ("ij,j->i", (2, 0), (0,)), ("...,...->...", (2, 1), (3,)), ("i->ii", (3,)), ("ij,k", (2, 3)),
 )  # fmt: skip
 
@@ -56,29 +59,68 @@ def dot_dims():
 
 PRODUCTS = [
     Row("matmul", pairs(MATMUL), out=True, examples=60),
-    Row("matmul", pairs(MATMUL[:8], ("float16", "bfloat16"), mixed=False), grad=0, tolerance=(2e-2, 2e-2)),
-    Row("mm", pairs([((2, 3), (3, 4)), ((0, 2), (2, 1)), ((2, 3), (2, 3)), ((3,), (3,))]), out=True),
+    Row(
+        "matmul",
+        pairs(MATMUL[:8], ("float16", "bfloat16"), mixed=False),
+        grad=0,
+        tolerance=(2e-2, 2e-2),
+    ),
+    Row(
+        "mm", pairs([((2, 3), (3, 4)), ((0, 2), (2, 1)), ((2, 3), (2, 3)), ((3,), (3,))]), out=True
+    ),
     Row("bmm", pairs([((5, 2, 3), (5, 3, 4)), ((0, 2, 3), (0, 3, 1)), ((2, 3), (3, 2))]), out=True),
     Row("mv", pairs([((2, 3), (3,)), ((0, 2), (2,)), ((2, 3), (2,)), ((3,), (3,))]), out=True),
     Row("dot", pairs([((3,), (3,)), ((0,), (0,)), ((2,), (3,)), ((2, 2), (2,))]), out=True),
     Row("vdot", pairs([((3,), (3,)), ((0,), (0,)), ((2,), (3,))]), out=True),
-    Row("inner", pairs([((3,), (3,)), ((2, 3), (4, 3)), ((), (2,)), ((2,), (3,)), ((2, 2, 3), (3,))])),
+    Row(
+        "inner",
+        pairs([((3,), (3,)), ((2, 3), (4, 3)), ((), (2,)), ((2,), (3,)), ((2, 2, 3), (3,))]),
+    ),
     Row("outer", call(array(shapes=((3,), (0,), (2, 2))), array(shapes=((2,), (1,)))), out=True),
     Row("ger", call(array(shapes=((3,), (0,), (2, 2))), array(shapes=((2,), (1,))))),
-    Row("addmm", pairs([((2, 4), (2, 3), (3, 4)), ((4,), (2, 3), (3, 4)), ((3, 3), (2, 3), (3, 4))]), SCALES),
-    Row("baddbmm", pairs([((5, 2, 4), (5, 2, 3), (5, 3, 4)), ((4,), (5, 2, 3), (5, 3, 4))]), SCALES),
+    Row(
+        "addmm",
+        pairs([((2, 4), (2, 3), (3, 4)), ((4,), (2, 3), (3, 4)), ((3, 3), (2, 3), (3, 4))]),
+        SCALES,
+    ),
+    Row(
+        "baddbmm", pairs([((5, 2, 4), (5, 2, 3), (5, 3, 4)), ((4,), (5, 2, 3), (5, 3, 4))]), SCALES
+    ),
     Row("addbmm", pairs([((2, 4), (5, 2, 3), (5, 3, 4)), ((4,), (1, 2, 3), (1, 3, 4))]), SCALES),
     Row("addmv", pairs([((2,), (2, 3), (3,)), ((1,), (2, 3), (3,)), ((3,), (2, 3), (3,))]), SCALES),
-    Row("addr", pairs([((2, 3), (2,), (3,)), ((3,), (2,), (3,)), ((2, 2), (2,), (3,))], mixed=False), SCALES),
-    Row("tensordot", pairs([((2, 3), (3, 2)), ((2, 3, 4), (4, 3))]).flatmap(
-        lambda c: dot_dims().map(lambda d: Call((*c.args, d)))), method=False),
+    Row(
+        "addr",
+        pairs([((2, 3), (2,), (3,)), ((3,), (2,), (3,)), ((2, 2), (2,), (3,))], mixed=False),
+        SCALES,
+    ),
+    Row(
+        "tensordot",
+        pairs([((2, 3), (3, 2)), ((2, 3, 4), (4, 3))]).flatmap(
+            lambda c: dot_dims().map(lambda d: Call((*c.args, d)))
+        ),
+        method=False,
+    ),
     Row("einsum", einsums(), method=False, examples=120),
     Row("cross", pairs([((3,), (3,)), ((2, 3), (2, 3)), ((3, 2), (3, 2)), ((2, 2), (2, 2))])),
-    Row("linalg.cross", pairs([((2, 3), (1, 3)), ((3,), (3,)), ((3, 2), (3, 2))]), method=False, out=True),
-    Row("chain_matmul", pairs([((2, 3), (3, 4), (4, 2)), ((2, 3), (3, 4))], WIDE, False), method=False),
-    Row("linalg.multi_dot", pairs([((2, 3), (3, 4), (4, 2)), ((3,), (3, 4), (4,))], WIDE, False).map(
-        lambda c: Call((list(c.args),))), method=False),
-]  # fmt: skip
+    Row(
+        "linalg.cross",
+        pairs([((2, 3), (1, 3)), ((3,), (3,)), ((3, 2), (3, 2))]),
+        method=False,
+        out=True,
+    ),
+    Row(
+        "chain_matmul",
+        pairs([((2, 3), (3, 4), (4, 2)), ((2, 3), (3, 4))], WIDE, False),
+        method=False,
+    ),
+    Row(
+        "linalg.multi_dot",
+        pairs([((2, 3), (3, 4), (4, 2)), ((3,), (3, 4), (4,))], WIDE, False).map(
+            lambda c: Call((list(c.args),))
+        ),
+        method=False,
+    ),
+]
 
 # ---- factorisations ---------------------------------------------------------------------------
 
@@ -151,36 +193,123 @@ FACTORED = [
     Row("logdet", call(matrices(((3, 3), (2, 3, 3)), WIDE)), **LOOSE),
     Row("linalg.solve", systems(), method=False, **LOOSE),
     Row("linalg.solve_triangular", triangular(), method=False, **LOOSE),
-    Row("linalg.cholesky", call(matrices(((3, 3), (2, 3, 3)), WIDE)), method=False, of=positive("cholesky"), **LOOSE),
+    Row(
+        "linalg.cholesky",
+        call(matrices(((3, 3), (2, 3, 3)), WIDE)),
+        method=False,
+        of=positive("cholesky"),
+        **LOOSE,
+    ),
     Row("linalg.qr", call(matrices(TALL)), method=False, **LOOSE),
-    Row("linalg.qr", call(matrices(TALL, WIDE), one_of("complete", "r", "x")), method=False, grad=0, **LOOSE),
+    Row(
+        "linalg.qr",
+        call(matrices(TALL, WIDE), one_of("complete", "r", "x")),
+        method=False,
+        grad=0,
+        **LOOSE,
+    ),
     Row("linalg.svdvals", call(matrices(TALL)), method=False, **LOOSE),
-    Row("linalg.svd", call(matrices(TALL, WIDE), False), method=False, of=free_of_signs(
-        "svd", lambda r: (r.U[..., :1] @ r.Vh[..., :1, :], r.S)), **LOOSE),
-    Row("linalg.svd", call(matrices(TALL, WIDE)), method=False, grad=0, of=free_of_signs(
-        "svd", lambda r: (abs(r.U[..., :1]), r.S, r.U @ r.U.mT)), **LOOSE),
+    Row(
+        "linalg.svd",
+        call(matrices(TALL, WIDE), False),
+        method=False,
+        of=free_of_signs("svd", lambda r: (r.U[..., :1] @ r.Vh[..., :1, :], r.S)),
+        **LOOSE,
+    ),
+    Row(
+        "linalg.svd",
+        call(matrices(TALL, WIDE)),
+        method=False,
+        grad=0,
+        of=free_of_signs("svd", lambda r: (abs(r.U[..., :1]), r.S, r.U @ r.U.mT)),
+        **LOOSE,
+    ),
     Row("linalg.eigvalsh", call(matrices(dtypes=WIDE)), method=False, **LOOSE),
-    Row("linalg.eigh", call(matrices(((3, 3), (2, 3, 3)), WIDE), one_of("L", "U")), method=False, of=free_of_signs(
-        "eigh", lambda r: (r.eigenvectors[..., :1] @ r.eigenvectors[..., :1].mT, r.eigenvalues)), **LOOSE),
+    Row(
+        "linalg.eigh",
+        call(matrices(((3, 3), (2, 3, 3)), WIDE), one_of("L", "U")),
+        method=False,
+        of=free_of_signs(
+            "eigh", lambda r: (r.eigenvectors[..., :1] @ r.eigenvectors[..., :1].mT, r.eigenvalues)
+        ),
+        **LOOSE,
+    ),
     Row("linalg.pinv", call(matrices(TALL, WIDE)), method=False, **LOOSE),
-    Row("linalg.matrix_power", call(matrices(), one_of(0, 1, 2, 3, 5, -1, -2)), method=False, **LOOSE),
+    Row(
+        "linalg.matrix_power",
+        call(matrices(), one_of(0, 1, 2, 3, 5, -1, -2)),
+        method=False,
+        **LOOSE,
+    ),
     Row("linalg.matrix_rank", call(matrices(TALL, WIDE)), method=False, grad=0),
     Row("linalg.matrix_rank", call(SINGULAR), method=False, grad=0),
-    Row("linalg.matrix_exp", call(matrices(SQUARE[:2], WIDE, low=-2.0, high=2.0)), method=False, **LOOSE),
-    Row("linalg.lstsq", call(matrices(((4, 3), (3, 3), (2, 4, 2)), WIDE), matrices(((4, 2), (3, 1), (2, 4, 3)), WIDE)),
-        method=False, of=lambda m: lambda a, b: m.linalg.lstsq(a, b)[0], grad=1, **LOOSE),
-    Row("linalg.cond", call(matrices(SQUARE[:3], WIDE), one_of(1, "fro", float("inf"), "nuc")),
-        method=False, grad=0, tolerance=(1e-3, 1e-3)),
-    Row("linalg.cond", call(matrices(SQUARE[:3], WIDE), one_of(None, 2, -2)),
-        method=False, grad=1, tolerance=(1e-3, 1e-3)),
-    Row("linalg.norm", call(matrices(TALL), one_of(None, 1, 2, -1, "fro", "nuc", float("inf"), 0, 3)),
-        one_of({}, {"keepdim": True}), method=False, grad=1, **LOOSE),
-    Row("linalg.norm", call(array(WIDE, ((3, 2), (2, 3, 4))), one_of(None, 1, 2, float("inf")), one_of(0, -1, (0, 1), 4)),
-        method=False, grad=1, grad_values=("plain",), **LOOSE),
-    Row("linalg.vector_norm", call(array(WIDE, ((3, 2), (4,))), one_of(1, 2, 3, float("inf"), 0.5)),
-        one_of({}, {"dim": 0}, {"dim": -1, "keepdim": True}), method=False, grad=1, grad_values=("plain",), **LOOSE),
-    Row("linalg.matrix_norm", call(matrices(TALL), one_of("fro", "nuc", 1, -1, 2, -2, 3, "x")), method=False, grad=1, **LOOSE),
-]  # fmt: skip
+    Row(
+        "linalg.matrix_exp",
+        call(matrices(SQUARE[:2], WIDE, low=-2.0, high=2.0)),
+        method=False,
+        **LOOSE,
+    ),
+    Row(
+        "linalg.lstsq",
+        call(
+            matrices(((4, 3), (3, 3), (2, 4, 2)), WIDE), matrices(((4, 2), (3, 1), (2, 4, 3)), WIDE)
+        ),
+        method=False,
+        of=lambda m: lambda a, b: m.linalg.lstsq(a, b)[0],
+        grad=1,
+        **LOOSE,
+    ),
+    Row(
+        "linalg.cond",
+        call(matrices(SQUARE[:3], WIDE), one_of(1, "fro", float("inf"), "nuc")),
+        method=False,
+        grad=0,
+        tolerance=(1e-3, 1e-3),
+    ),
+    Row(
+        "linalg.cond",
+        call(matrices(SQUARE[:3], WIDE), one_of(None, 2, -2)),
+        method=False,
+        grad=1,
+        tolerance=(1e-3, 1e-3),
+    ),
+    Row(
+        "linalg.norm",
+        call(matrices(TALL), one_of(None, 1, 2, -1, "fro", "nuc", float("inf"), 0, 3)),
+        one_of({}, {"keepdim": True}),
+        method=False,
+        grad=1,
+        **LOOSE,
+    ),
+    Row(
+        "linalg.norm",
+        call(
+            array(WIDE, ((3, 2), (2, 3, 4))),
+            one_of(None, 1, 2, float("inf")),
+            one_of(0, -1, (0, 1), 4),
+        ),
+        method=False,
+        grad=1,
+        grad_values=("plain",),
+        **LOOSE,
+    ),
+    Row(
+        "linalg.vector_norm",
+        call(array(WIDE, ((3, 2), (4,))), one_of(1, 2, 3, float("inf"), 0.5)),
+        one_of({}, {"dim": 0}, {"dim": -1, "keepdim": True}),
+        method=False,
+        grad=1,
+        grad_values=("plain",),
+        **LOOSE,
+    ),
+    Row(
+        "linalg.matrix_norm",
+        call(matrices(TALL), one_of("fro", "nuc", 1, -1, 2, -2, 3, "x")),
+        method=False,
+        grad=1,
+        **LOOSE,
+    ),
+]
 ROWS = [*PRODUCTS, *FACTORED]
 
 
