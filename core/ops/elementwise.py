@@ -83,7 +83,15 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
-    """Elementwise difference other - alpha * input."""
+    """Elementwise difference other - alpha * input.
+
+    Raises: RuntimeError where either is of bools.
+    """
+    if any(hasattr(x, "array") and x.array.dtype.kind == "b" for x in (input, other)):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying"
+            " to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
     return sub(other, input, alpha=alpha)
 
 

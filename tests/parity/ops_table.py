@@ -61,7 +61,7 @@ ARITHMETIC = [
     Row("sign", one(), inplace=True, out=True),
     Row("sgn", one(), inplace=True, out=True),
     constant("signbit", one((*WIDE, *WHOLE)), out=True),
-    Row("ldexp", two(scalars=False), out=True),
+    Row("ldexp", two(scalars=False, values=("plain", "grid")), out=True),
     Row("lerp", same_shape(FLOATS, 3), inplace=True, out=True),
     Row("lerp", same_shape(FLOATS, 2, 0.25), inplace=True, out=True),
     Row("lerp", call(array(), array(), 0.25)),
