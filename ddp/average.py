@@ -15,7 +15,6 @@ from ddp.current_group import current_group
 from ddp.reduction import tree_sum
 
 
-@primitive
 def mean(values: Any) -> Any:
     """The mean of the `values` of all ranks, such as losses per sample: one zero-dim tensor.
 
@@ -25,31 +24,37 @@ def mean(values: Any) -> Any:
     Raises: ValueError where the ranks' values, on shards, cannot be shared out evenly.
     """
     group = current_group()
-    size = 1 if group is None else group.size
-    shards = size if group is None else group.shards or size
+    parts = 1 if group is None else (group.shards or group.size) // group.size
+    if values.ndim and values.shape[0] % parts:
+        raise ValueError(
+            f"the mean of {values.shape[0]} values cannot be taken on {parts} shards per rank"
+        )
+    return mean_over_ranks(values, parts, group)
+
+
+@primitive
+def mean_over_ranks(values: Any, parts: int, group: Any) -> Any:
+    """The mean over all ranks, each with `parts` shards."""
     wide = values.astype(accumulates_in(values.dtype), copy=False)
-    total = numpy.array([_local_sum(wide, shards // size), values.size], numpy.float64)
-    if group is not None and size > 1:
-        every = numpy.empty((size, 2))
+    total = numpy.array([_local_sum(wide, parts), values.size], numpy.float64)
+    if group is not None and group.size > 1:
+        every = numpy.empty((group.size, 2))
         group.all_gather_into_tensor(every, total)
         total = tree_sum([row.copy() for row in every])
-    count = max(total[1], 1.0)
-    made = numpy.asarray(total[0] / count, values.dtype)
+    made = numpy.asarray(total[0] / max(total[1], 1.0), values.dtype)
     return to_device(made, device_of(values))
 
 
-mean.defvjp(
+mean_over_ranks.defvjp(
     values=lambda g, values_shape: spread(
         g / max(math.prod(values_shape), 1), values_shape, None, False
-    )
+    ),
+    parts=None,
+    group=None,
 )
 
 
 def _local_sum(wide: Any, parts: int) -> float:
-    if wide.ndim and wide.shape[0] % parts:
-        raise ValueError(
-            f"the mean of {wide.shape[0]} values cannot be taken on {parts} shards per rank"
-        )
     cut = [wide[i::parts] for i in range(parts)] if wide.ndim else [wide]
     # In float64 and from memory without gaps, where NumPy adds in one order only.
     sums = [to_host(xp(part).ascontiguousarray(part)).astype(numpy.float64).sum() for part in cut]
