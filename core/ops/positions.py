@@ -40,9 +40,33 @@ add_flat.defvjp(g=lambda h, index: take_flat(h, index), index=None, shape=None)
 
 def add_at(out: Any, index: Any, values: Any) -> None:
     """Add `values` to the array `out`, of one axis, at places that may repeat."""
-    # One axis of places costs 2 ns per element; rows of places cost 9.
-    values = values.astype(out.dtype, copy=False).reshape(-1)
-    xp(out).add.at(out, index.reshape(-1), values)
+    combine_at("add", out, index, values)
+
+
+def combine_at(ufunc: str, out: Any, index: Any, values: Any) -> None:
+    """Combine `values`, in their order, into the array `out`, of one axis, at given places."""
+    index, values = index.reshape(-1), values.astype(out.dtype, copy=False).reshape(-1)
+    module = xp(out)
+    if module is numpy:
+        # One axis of places costs 2 ns per element; rows of places cost 9.
+        getattr(numpy, ufunc).at(out, index, values)
+        return
+    # CuPy's own `at` adds in any order: here the first of each place come first, then the second.
+    combine = getattr(module, ufunc)
+    for picked in _rounds(index, module) if index.size else ():
+        places = index[picked]
+        out[places] = combine(out[places], values[picked])
+
+
+def _rounds(index: Any, module: Any) -> Any:
+    """The elements of `index` in groups that name no place twice, each place's in order."""
+    order = index.argsort(kind="stable")
+    ordered = index[order]
+    here = module.arange(index.size)
+    # How many elements of the same place stand before each.
+    before = here - module.searchsorted(ordered, ordered)
+    for k in range(int(before.max()) + 1):
+        yield order[before == k]
 
 
 def along(index: Any, axis: int, shape: tuple[int, ...]) -> Any:

@@ -15,7 +15,7 @@ from core.dtype import of
 from core.ops.dims import axis_of
 from core.ops.gather import check_along, check_vector, gather_array, select_rows
 from core.ops.parts import in_zeros
-from core.ops.positions import add_at, along, check_range, rows
+from core.ops.positions import add_at, along, check_range, combine_at, rows
 from core.ops.promotion import accumulates_in, number, same_device
 from core.ops.shape import reshape_array
 
@@ -115,7 +115,7 @@ def _scatter_with(x: Any, index: Any, src: Any, axis: int, reduce: str) -> Any:
 
 def _multiplied(x: Any, places: Any, src: Any) -> Any:
     out = x.copy().reshape(-1)
-    xp(x).multiply.at(out, places.reshape(-1), corner(src, places.shape).reshape(-1))
+    combine_at("multiply", out, places, corner(src, places.shape))
     return out.reshape(x.shape)
 
 

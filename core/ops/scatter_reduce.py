@@ -11,7 +11,7 @@ from core.autograd.inplace import write_out
 from core.backend import xp
 from core.ops.dims import axis_of
 from core.ops.gather import add_along, check_along, gather_array
-from core.ops.positions import along
+from core.ops.positions import along, combine_at
 from core.ops.promotion import accumulates_in, same_device
 from core.ops.scatter import check_source, corner, padded_to, put_along
 from core.ops.shape import broadcast_array, reshape_array
@@ -29,7 +29,7 @@ def reduce_along(x, index, src, axis, reduce, include_self):
     if not include_self:
         out[places] = identity(reduce, out.dtype)
     values = corner(src, index.shape).reshape(-1).astype(out.dtype, copy=False)
-    getattr(xp(x), UFUNCS[reduce]).at(out, places, values)
+    combine_at(UFUNCS[reduce], out, places, values)
     if reduce == "mean":
         count = counts(index, axis, x.shape, include_self).reshape(-1).astype(out.dtype)
         out = out / count if out.dtype.kind == "f" else out // count
