@@ -10,7 +10,7 @@ import numpy
 
 from core import random
 from core.autograd.value import version_of
-from core.backend import device_of, on, to_host, xp
+from core.backend import device_of, on, to_host, write, xp
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -33,7 +33,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _filled(tensor: Any, values: Any) -> Any:
-    tensor.array[...] = values
+    write(tensor.array, values)
     version_of(tensor)[0] += 1
     return tensor
 

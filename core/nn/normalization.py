@@ -6,6 +6,7 @@ from typing import Any
 
 import core.nn.functional as F
 from core import dtype as dtypes
+from core.backend import device_of, on
 from core.nn.init import ones_, zeros_
 from core.nn.module import Module
 from core.nn.parameter import Parameter
@@ -100,7 +101,8 @@ class _BatchNorm(NormWithStatistics):
         momentum = 0.0 if self.momentum is None else self.momentum
         tracked = self.num_batches_tracked
         if self.training and tracked is not None:
-            tracked.array += 1
+            with on(device_of(tracked.array)):
+                tracked.array += 1
             if self.momentum is None:
                 momentum = 1.0 / float(tracked)
         by_batch = self.training or self.running_mean is None

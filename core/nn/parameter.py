@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from core.autograd.value import share
-from core.backend import to_host
+from core.backend import device_of, on, to_host
 from core.ops.creation import empty
 from core.tensor import Tensor
 
@@ -31,7 +31,8 @@ class Parameter(Tensor):
         if id(self) in memo:
             return memo[id(self)]
         out = memo[id(self)] = type(self)(Tensor(0), self.requires_grad)
-        out.array = self.array.copy()
+        with on(device_of(self.array)):
+            out.array = self.array.copy()
         if self.grad is not None:
             out.grad = copy.deepcopy(self.grad, memo)
         out.__dict__.update(copy.deepcopy(self.__dict__, memo))

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.autograd.dispatch import composite
 from core.autograd.value import wrap
-from core.backend import xp
+from core.backend import device_of, on, xp
 from core.ops.choice import choose
 from core.ops.dropout import dropped
 from core.ops.linalg import matmul
@@ -52,7 +52,8 @@ def causal_mask(scores: Any) -> Any:
     """True where a key is not later than the query, for scores (..., L, S)."""
     module = xp(scores.array)
     length, size = scores.shape[-2:]
-    return wrap(module.arange(size) <= module.arange(length).reshape(-1, 1))
+    with on(device_of(scores.array)):
+        return wrap(module.arange(size) <= module.arange(length).reshape(-1, 1))
 
 
 def repeated_heads(x: Any, times: int) -> Any:

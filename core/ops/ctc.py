@@ -81,7 +81,8 @@ class Lattice:
     def step(self, alpha: Any, skip: Any, by: int) -> Any:
         """The sum over staying, going on by one and, where allowed, by two."""
         module = self.module
-        one, two = module.full_like(alpha, self.low), module.full_like(alpha, self.low)
+        one = module.full(alpha.shape, self.low, self.dtype)
+        two = one.copy()
         if by > 0:
             one[:, 1:], two[:, 2:] = alpha[:, :-1], alpha[:, :-2]
         else:
@@ -99,7 +100,7 @@ class Lattice:
         end = module.where(end, self.dtype.type(0), self.low)
         skip = module.zeros(self.skip.shape, bool)
         skip[:, :-2] = self.skip[:, 2:]
-        beta = module.full_like(end, self.low)
+        beta = module.full(end.shape, self.low, self.dtype)
         every = []
         for t in range(steps - 1, -1, -1):
             if t + 1 < steps:

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.value import Value
-from core.backend import xp
+from core.backend import device_of, on, xp
 from core.ops.promotion import accumulates_in
 
 
@@ -45,8 +45,10 @@ standardise.defvjp(
 def standardised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
     """A tensor with mean 0 and variance 1 over axes; and, as arrays, its mean and variance."""
     array = x.array if isinstance(x, Value) else x
-    mean, variance = moments(array, axes)
-    return standardise(x, mean, 1 / xp(array).sqrt(variance + eps), axes, eps), mean, variance
+    with on(device_of(array)):
+        mean, variance = moments(array, axes)
+        scale = 1 / xp(array).sqrt(variance + eps)
+    return standardise(x, mean, scale, axes, eps), mean, variance
 
 
 @primitive

@@ -9,6 +9,7 @@ import numpy
 from core.autograd.adapt import adaptable
 from core.autograd.value import wrap
 from core.backend import to_host, xp
+from core.nn.functional.convolution import placed
 from core.nn.functional.loss import reduced
 from core.ops.choice import choose
 from core.ops.ctc import ctc_each
@@ -65,11 +66,11 @@ def ctc_loss(
             f" {int(lengths.max())}"
         )
     module = xp(x.array)
-    extended = module.asarray(_extended(targets, sizes, blank))
-    loss = ctc_each(x, extended, module.asarray(lengths), module.asarray(2 * sizes + 1))
+    extended = placed(x, _extended(targets, sizes, blank))
+    loss = ctc_each(x, extended, placed(x, lengths), placed(x, 2 * sizes + 1))
     if zero_infinity:
         loss = choose(wrap(~module.isinf(loss.array)), loss, 0)
     if reduction == "mean":
-        divisor = module.asarray(numpy.maximum(sizes, 1)).astype(x.array.dtype)
+        divisor = placed(x, numpy.maximum(sizes, 1)).astype(x.array.dtype)
         return mean(loss / wrap(divisor))
     return reduced(loss.squeeze(0) if one else loss, reduction)

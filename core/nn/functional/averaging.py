@@ -10,7 +10,7 @@ import numpy
 from core import random
 from core.autograd.value import wrap
 from core.backend import device_of, module_of, to_host, xp
-from core.nn.functional.convolution import each_dim
+from core.nn.functional.convolution import each_dim, placed
 from core.nn.functional.pooling import check_dims, check_padding, frame
 from core.ops.choice import relu
 from core.ops.elementwise import abs, sign
@@ -72,7 +72,7 @@ def _avg_pool(
     if both == ((0, 0),) * n or (count_include_pad and not ceil_mode):
         return total / math.prod(kernel)
     counts = _counts(size, tuple(total.shape[2:]), (kernel, stride, pads), count_include_pad)
-    return total / wrap(xp(x.array).asarray(counts.astype(to_host(x.array[:0]).dtype)))
+    return total / wrap(placed(x, counts.astype(to_host(x.array[:0]).dtype)))
 
 
 def _counts(size: Any, out: Any, how: Any, with_padding: bool) -> numpy.ndarray:
@@ -129,7 +129,7 @@ def adaptive_mean(x: Any, sizes: tuple[int, ...]) -> Any:
         places = numpy.arange(n)[:, None]
         inside = (places >= start) & (places < end)
         shares = (inside / (end - start)).astype(to_host(x.array[:0]).dtype)
-        weights = wrap(xp(x.array).asarray(shares))
+        weights = wrap(placed(x, shares))
         x = transpose(matmul(transpose(x, axis, ndim - 1), weights), axis, ndim - 1)
     return x
 
@@ -152,7 +152,7 @@ def _largest_in(x: Any, regions: list[tuple[numpy.ndarray, numpy.ndarray]]) -> t
         line_shape[axis], line_shape[n + axis] = line.shape
         flat = flat + line.reshape(line_shape) * math.prod(size[axis + 1 :])
     count = math.prod(flat.shape[:n])
-    places = module.asarray(flat.reshape(count, -1))
+    places = placed(x, flat.reshape(count, -1))
     rows = x.array.reshape(*x.shape[:2], -1)
     best = rows[:, :, places].argmax(-1)
     where = wrap(places[module.arange(count), best])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.adapt import adaptable
+from core.backend import device_of, to_device
 from core.ops.conv import conv_input, convolution
 from core.ops.shape import reshape_array
 
@@ -24,6 +25,12 @@ def each_dim(x: Any, n: int, what: str = "value") -> tuple[int, ...]:
     if len(out) != n:
         raise RuntimeError(f"expected {what} to be a single integer value or a list of {n} values")
     return out
+
+
+def placed(x: Any, values: Any, dtype: Any = None) -> Any:
+    """NumPy's `values` on the device of a tensor."""
+    values = values if dtype is None else values.astype(dtype)
+    return to_device(values, device_of(x.array))
 
 
 def same_padding(kernel: Any, dilation: Any) -> tuple[tuple[int, int], ...]:

@@ -11,6 +11,7 @@ import numpy
 from core.autograd.value import wrap
 from core.backend import to_host, xp
 from core.nn.functional.averaging import adaptive_mean
+from core.nn.functional.convolution import placed
 from core.ops.choice import clamp
 from core.ops.elementwise import abs
 from core.ops.gather import gather, select_rows
@@ -92,14 +93,13 @@ def _taps(mode: str, have: int, want: int, scale: Any, align: bool) -> list[Any]
 
 def _blend(x: Any, axis: int, taps: list[Any]) -> Any:
     """The weighted sum of what `taps` pick along an axis."""
-    module = xp(x.array)
     dtype = to_host(x.array[:0]).dtype
     shape = (-1,) + (1,) * (len(x.shape) - 1 - axis)
     out = None
     for places, weights in taps:
-        part = select_rows(x, axis, wrap(module.asarray(places)))
+        part = select_rows(x, axis, wrap(placed(x, places)))
         if weights is not None:
-            part = part * wrap(module.asarray(weights.astype(dtype).reshape(shape)))
+            part = part * wrap(placed(x, weights.astype(dtype).reshape(shape)))
         out = part if out is None else out + part
     return out
 
@@ -121,7 +121,7 @@ def _antialiased(x: Any, axis: int, mode: str, want: int, scale: Any, align: boo
     else:
         weights = numpy.maximum(1 - d, 0.0)
     weights = (weights / weights.sum(0)).astype(to_host(x.array[:0]).dtype)
-    moved = matmul(transpose(x, axis, ndim - 1), wrap(xp(x.array).asarray(weights)))
+    moved = matmul(transpose(x, axis, ndim - 1), wrap(placed(x, weights)))
     return transpose(moved, axis, ndim - 1)
 
 
@@ -203,7 +203,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
         lines.append(line if align_corners else line * (n - 1) / n)
     axes = numpy.meshgrid(*lines, indexing="ij")
     points = numpy.stack([*reversed(axes), numpy.ones(spatial)], -1).astype(dtype)
-    flat = wrap(xp(theta.array).asarray(points.reshape(1, -1, len(spatial) + 1)))
+    flat = wrap(placed(theta, points.reshape(1, -1, len(spatial) + 1)))
     out = matmul(flat, transpose(theta, 1, 2))
     return reshape_array(out, (theta.shape[0], *spatial, len(spatial)))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from core.autograd.value import version_of, wrap
-from core.backend import xp
+from core.backend import device_of, on, xp
 from core.ops.creation import full
 from core.ops.embedding import weigh_gradient
 from core.ops.gather import add_rows, select_rows
@@ -25,7 +25,9 @@ def check_indices(input: Any, count: int) -> None:
             "Expected tensor for argument #1 'indices' to have one of the following scalar types:"
             f" Long, Int; but got {input.dtype} instead (while checking arguments for embedding)"
         )
-    if x.size and not (int(x.min()) >= 0 and int(x.max()) < count):
+    with on(device_of(x)):
+        inside = not x.size or (int(x.min()) >= 0 and int(x.max()) < count)
+    if not inside:
         raise IndexError("index out of range in self")
 
 
@@ -69,10 +71,11 @@ def embedding(
     check_indices(input, weight.shape[0])
     if padding_idx is not None:
         padding_idx %= weight.shape[0]
-    flat = input.array.reshape(-1)
-    if max_norm is not None:
-        _bounded(weight, flat, max_norm, norm_type)
-    out = _rows(flat, weight, padding_idx, scale_grad_by_freq)
+    with on(device_of(weight.array)):
+        flat = input.array.reshape(-1)
+        if max_norm is not None:
+            _bounded(weight, flat, max_norm, norm_type)
+        out = _rows(flat, weight, padding_idx, scale_grad_by_freq)
     return reshape_array(out, (*input.shape, weight.shape[1]))
 
 
