@@ -6,6 +6,7 @@ import core.methods  # gives Tensor its methods
 import core.optim.swa_utils  # noqa: F401 - core.optim stands above it
 from core import amp as amp
 from core import autograd as autograd
+from core import kernels as kernels
 from core import linalg as linalg
 from core import nn as nn
 from core import optim as optim
@@ -119,3 +120,5 @@ autograd.gradgradcheck = gradgradcheck
 
 # Division by zero and overflow give inf and nan in silence, as in PyTorch; only our own modules' warnings go.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(core|ddp)\.")
+
+kernels.install()

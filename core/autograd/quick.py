@@ -6,6 +6,7 @@ They do what the general path does for such arguments, in fewer steps, and hand 
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 import numpy
@@ -17,6 +18,7 @@ from core.autograd.record import attach, link, plan_of, shares, wanted_of
 from core.autograd.value import Inference, Kind, Value
 
 _new = object.__new__
+missing = inspect.Parameter.empty
 _float32, _float64 = numpy.dtype("float32"), numpy.dtype("float64")
 _ONE = 1 << 32 | 1  # the key of a plan: the first argument is a tensor, and wants a gradient
 
@@ -25,6 +27,10 @@ def _published(quick: Any, call: Any) -> Any:
     functools.update_wrapper(quick, call)
     quick.op, quick.defvjp = call.op, call.defvjp
     return quick
+
+
+def _plain(x: Any) -> bool:
+    return type(x) is ndarray and (x.dtype is _float32 or x.dtype is _float64)
 
 
 def unary(call: Any) -> Any:
@@ -47,15 +53,22 @@ def unary(call: Any) -> Any:
 def leading(call: Any) -> Any:
     """The quick form of an op whose first argument is its only tensor, the others plain and given."""
     op = call.op
-    rest = op.arity - 1
+    arity = op.arity
+    tails = [tuple(op.defaults[n:]) for n in range(arity + 1)]  # what fewer arguments leave out
 
     def quick(*args: Any, **kwargs: Any) -> Any:
         recording = mode.fast
-        if recording is None or kwargs or len(args) <= rest or not isinstance(args[0], Value):
+        if recording is None or kwargs or not args or not isinstance(args[0], Value):
+            if len(args) == arity and type(args[0]) is ndarray:
+                return op.direct(*args)  # inside a gradient rule
             return call(*args, **kwargs)
         x = args[0].array
         if type(x) is not ndarray:
             return call(*args)
+        if len(args) != arity:
+            if len(args) > arity or missing in tails[len(args)]:
+                return call(*args)
+            args += tails[len(args)]
         try:
             out = op.direct(x, *args[1:])
         except (ValueError, IndexError) as error:
@@ -94,6 +107,8 @@ def binary(call: Any) -> Any:
     def quick(input: Any, other: Any, *, out: Any = None) -> Any:
         recording = mode.fast
         if recording is None or out is not None or not isinstance(input, Value):
+            if _plain(input) and type(other) is ndarray:
+                return op.direct(input, other)  # inside a gradient rule
             return call(input, other, out=out) if out is not None else call(input, other)
         x = input.array
         d = x.dtype

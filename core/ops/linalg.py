@@ -8,6 +8,7 @@ from core.autograd.adapt import adaptable, adapted
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.mode import mode
+from core.autograd.quick import binary
 from core.backend import xp
 from core.dtype import of
 from core.ops.promotion import accumulates_in, same_device
@@ -23,6 +24,7 @@ def widened(a: Any, b: Any) -> tuple[Any, Any, Any]:
     return (a, b, want) if wide == want else (a.astype(wide), b.astype(wide), want)
 
 
+@binary
 @primitive(
     casts=same_device, label=lambda node: "MmBackward0" if len(node.shape) == 2 else "BmmBackward0"
 )
@@ -120,7 +122,11 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
 
     Raises: RuntimeError where the inner sizes or the dtypes differ.
     """
-    if not hasattr(other, "array"):
+    x, y = input.array, getattr(other, "array", None)
+    if out is None and mode.fast is not None and y is not None and x.ndim == 2 == y.ndim:
+        if x.shape[1] == y.shape[0] and x.dtype is y.dtype and x.dtype.kind == "f":
+            return matrix_product(input, other)
+    if y is None:
         raise TypeError(
             f"matmul(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}"
         )

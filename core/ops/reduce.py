@@ -9,6 +9,7 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.quick import leading
 from core.backend import xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.choice import choose
@@ -37,6 +38,7 @@ def spread(g: Any, shape: Any, dim: Any, keepdim: bool) -> Any:
 # ---- sums -------------------------------------------------------------------------------------
 
 
+@leading
 @primitive(label=lambda node: f"SumBackward{int(node.saved[0] is not None)}")
 def sum(x, dim=None, keepdim=False, dtype=None):
     """The sum over `dim` (an int, several, or all).
@@ -59,6 +61,7 @@ def nansum(x, dim=None, keepdim=False, dtype=None):
     return x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want)).astype(want, copy=False)
 
 
+@leading
 @primitive(label=lambda node: f"MeanBackward{int(node.saved[0] is not None)}")
 def mean(x, dim=None, keepdim=False, dtype=None):
     """The mean over `dim` (an int, several, or all).
@@ -68,6 +71,10 @@ def mean(x, dim=None, keepdim=False, dtype=None):
     if dtype is None and x.dtype.char in "fd":
         axes = axes_of(dim, x.ndim)
         return x.sum(axes, None, None, keepdim) / size_of(x.shape, axes)
+    if dtype is None and x.dtype.char in "fd":
+        axes = axes_of(dim, x.ndim)
+        total = xp(x).add.reduce(x, axes, None, None, keepdim)
+        return total / x.dtype.type(size_of(x.shape, axes))
     want = x.dtype if dtype is None else to_numpy(dtype)
     if of(want).category != FLOAT:
         raise RuntimeError(

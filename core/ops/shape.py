@@ -8,6 +8,7 @@ from typing import Any
 
 from core import backend
 from core.autograd.dispatch import primitive
+from core.autograd.quick import leading
 from core.ops.dims import axis_of, distinct, flat
 
 __all__ = "reshape ravel flatten squeeze unsqueeze permute transpose t broadcast_to".split()
@@ -15,6 +16,7 @@ __all__ = "reshape ravel flatten squeeze unsqueeze permute transpose t broadcast
 # ---- reshaping --------------------------------------------------------------------------------
 
 
+@leading
 @primitive(view=True, label="ViewBackward0")
 def reshape_array(x, shape):
     """`x` in another shape: a view where the memory allows it, else a copy."""
@@ -24,6 +26,7 @@ def reshape_array(x, shape):
 reshape_array.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
 
 
+@leading
 @primitive(view=True, label="ReshapeAliasBackward0")
 def alias_in_shape(x, shape):
     """A view of `x`, which has gaps or another order in memory, in another shape."""
@@ -47,6 +50,13 @@ def reshape(input: Any, *shape: Any, **named: Any) -> Any:
 
     Raises: RuntimeError where the number of elements differs.
     """
+    if len(shape) == 1 and type(shape[0]) is tuple:
+        shape = shape[0]
+    if shape and input.array.flags.c_contiguous:
+        try:
+            return reshape_array(input, shape)
+        except (RuntimeError, TypeError):  # what does not fit is said in PyTorch's words below
+            pass
     want = resolved(input.array.shape, flat(shape or (named["shape"],)))
     return in_shape(input, want)
 
@@ -160,6 +170,7 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     return _squeeze_some(input, distinct(dim, ndim))
 
 
+@leading
 @primitive(view=True, name="unsqueeze")
 def expand_axis(x, axis):
     """`x` with a new axis of size one."""
@@ -181,6 +192,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
 # ---- orders of axes ---------------------------------------------------------------------------
 
 
+@leading
 @primitive(view=True, name="permute")
 def permute_axes(x, axes):
     """`x` with its axes in the given order."""
@@ -210,6 +222,7 @@ def permute(input: Any, *dims: Any, **named: Any) -> Any:
     return permute_axes(input, axes)
 
 
+@leading
 @primitive(view=True)
 def transpose(x, dim0, dim1):
     """A view of `x` with two dims swapped."""
@@ -220,6 +233,7 @@ def transpose(x, dim0, dim1):
 transpose.defvjp(x=lambda g, dim0, dim1: transpose(g, dim0, dim1), dim0=None, dim1=None)
 
 
+@leading
 @primitive(view=True, name="t", label="TBackward0")
 def transposed(x):
     """The transpose of an array of at most two axes, as a view."""
@@ -243,6 +257,7 @@ def t(input: Any) -> Any:
 # ---- stretching -------------------------------------------------------------------------------
 
 
+@leading
 @primitive(view=True, label="ExpandBackward0")
 def broadcast_array(x, shape):
     """A view of `x` stretched to `shape`."""
