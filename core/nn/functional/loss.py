@@ -6,7 +6,7 @@ from typing import Any
 
 from core.autograd.adapt import adaptable
 from core.autograd.value import called, wrap
-from core.backend import xp
+from core.backend import device_of, on, xp
 from core.ops.loss import log_softmax_axis, pick_rows, softmax_nll, squared_difference
 from core.ops.reduce import mean, sum
 from core.ops.shape import permute, reshape_array
@@ -146,12 +146,15 @@ def cross_entropy(
         return _soft_targets(input, target, weight, reduction, label_smoothing)
     _check_classes(input, target, weight)
     x = _as_rows(input)
-    classes = Classes(target, weight, ignore_index, x.shape[1])
+    with on(device_of(target.array)):
+        classes = Classes(target, weight, ignore_index, x.shape[1])
     if label_smoothing:
         return _smoothed(x, target, weight, classes, reduction, label_smoothing)
     if reduction == "none":
         return called(_each(log_softmax_axis(x, 1), classes, target), "NllLossBackward0")
-    return softmax_nll(x, classes.target, classes.scale(reduction, x.array.dtype))
+    with on(device_of(target.array)):
+        scale = classes.scale(reduction, x.array.dtype)
+    return softmax_nll(x, classes.target, scale)
 
 
 def _each(logs: Any, classes: Classes, target: Any) -> Any:
@@ -222,7 +225,8 @@ def nll_loss(
     check_reduction(reduction)
     _check_classes(input, target, weight)
     x = _as_rows(input)
-    classes = Classes(target, weight, ignore_index, x.shape[1])
+    with on(device_of(target.array)):
+        classes = Classes(target, weight, ignore_index, x.shape[1])
     loss = _total(_each(x, classes, target), classes, reduction)
     return called(loss, "NllLossBackward0")
 

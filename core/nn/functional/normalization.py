@@ -8,6 +8,7 @@ from typing import Any
 from core.autograd.adapt import adaptable
 from core.autograd.inplace import write_out
 from core.autograd.value import version_of
+from core.backend import device_of, on
 from core.ops.choice import clamp_min
 from core.ops.dims import axis_of
 from core.ops.norm import affine, rms_scaled, standardised
@@ -65,16 +66,18 @@ def batch_norm(
         )
     out, mean, variance = standardised(input, axes, eps)
     if running_mean is not None:
-        _follow(running_mean, mean, momentum)
-        _follow(running_var, variance * (count / (count - 1)), momentum)
+        with on(device_of(variance)):
+            _follow(running_mean, mean, momentum)
+            _follow(running_var, variance * (count / (count - 1)), momentum)
     return scaled(out, w, b)
 
 
 def _follow(running: Any, value: Any, momentum: float) -> None:
     """Move a running statistic towards the value of this batch."""
     array = running.array
-    array *= array.dtype.type(1 - momentum)
-    array += (value.reshape(-1) * momentum).astype(array.dtype)
+    with on(device_of(array)):
+        array *= array.dtype.type(1 - momentum)
+        array += (value.reshape(-1) * momentum).astype(array.dtype)
     version_of(running)[0] += 1
 
 
