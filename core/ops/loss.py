@@ -11,7 +11,7 @@ from core.ops.shape import reshape_array
 
 
 def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
-    """`x` minus its maximum, the exponentials, and their sum; in the dtype that sums are kept in."""
+    """`x` minus its maximum, the exponentials, and their sum; half types widened."""
     x = x.astype(accumulates_in(x.dtype), copy=False)
     peak = x.max(axis, keepdims=True)
     shifted = x - xp(x).where(xp(x).isinf(peak), peak.dtype.type(0), peak)
