@@ -14,11 +14,11 @@ from numpy import ndarray
 
 from core.autograd import errors
 from core.autograd.mode import INFERRING, mode
-from core.autograd.record import attach, link, plan_of, shares, wanted_of
-from core.autograd.value import Inference, Kind, Value
+from core.autograd.record import attach, plan_of, wanted_of
+from core.autograd.value import Inference, Kind, Value, step_from, version_of
 
 _new = object.__new__
-missing = inspect.Parameter.empty
+_MISSING = inspect.Parameter.empty
 _float32, _float64 = numpy.dtype("float32"), numpy.dtype("float64")
 _ONE = 1 << 32 | 1  # the key of a plan: the first argument is a tensor, and wants a gradient
 
@@ -51,10 +51,11 @@ def unary(call: Any) -> Any:
 
 
 def leading(call: Any) -> Any:
-    """The quick form of an op whose first argument is its only tensor, the others plain and given."""
+    """The quick form of an op whose first argument is its only tensor, the others plain."""
     op = call.op
     arity = op.arity
     tails = [tuple(op.defaults[n:]) for n in range(arity + 1)]  # what fewer arguments leave out
+    finish = _view if op.view else _one
 
     def quick(*args: Any, **kwargs: Any) -> Any:
         recording = mode.fast
@@ -66,19 +67,36 @@ def leading(call: Any) -> Any:
         if type(x) is not ndarray:
             return call(*args)
         if len(args) != arity:
-            if len(args) > arity or missing in tails[len(args)]:
+            if len(args) > arity or _MISSING in tails[len(args)]:
                 return call(*args)
             args += tails[len(args)]
         try:
             out = op.direct(x, *args[1:])
         except (ValueError, IndexError) as error:
             raise errors.explained(op, (x, *args[1:]), error) from None
-        t = _one(op, args, x, out, recording)
-        if op.view and shares(t.array, x):
-            link(t, op, args)
-        return t
+        return finish(op, args, x, out, recording)
 
     return _published(quick, call)
+
+
+def _view(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
+    """The result of a view op with one tensor argument."""
+    owner = out.base
+    if owner is not x and out is not x and (owner is None or owner is not x.base):
+        return _one(op, args, x, out, recording)
+    t = _new(Kind.of_results)
+    t.array = out
+    t.leaf = None
+    a = args[0]
+    counter = t.version = a.version or version_of(a)
+    if recording and wanted_of(a) and out.dtype.kind in "fV":
+        plan = op.plans.get(_ONE) or plan_of(op, len(args), 1, 1)
+        attach(t, plan, args, (x,), out)
+    else:
+        t.node = None
+        t.needs_grad = False
+    t.base = step_from(a, (op.call, args[1:]), counter[0], recording)
+    return t
 
 
 def _one(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy
 
-from core.ops import compare, division, elementwise, exponential, linalg, trigonometric
+from core.ops import (
+    compare,
+    division,
+    elementwise,
+    exponential,
+    linalg,
+    reduce,
+    trigonometric,
+)
+
+_add_up = numpy.add.reduce
+
+
+def _product(a: Any, b: Any) -> Any:
+    """a @ b; for small matrices the method takes 0.35 us where matmul takes 0.94."""
+    return a.dot(b) if a.ndim == 2 == b.ndim else numpy.matmul(a, b)
+
+
+def _sum(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
+    """The sum of all elements without looking at what was not asked for."""
+    if dim is None and dtype is None and not keepdim and x.dtype.char in "fd":
+        return _add_up(x, None)
+    return reduce.sum.op.forward(x, dim, keepdim, dtype)
+
 
 DIRECT = (
     (elementwise.plus, numpy.add),
@@ -25,7 +50,8 @@ DIRECT = (
     (compare.le, numpy.less_equal),
     (compare.gt, numpy.greater),
     (compare.ge, numpy.greater_equal),
-    (linalg.matrix_product, numpy.matmul),
+    (linalg.matrix_product, _product),
+    (reduce.sum, _sum),
 )
 
 

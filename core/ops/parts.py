@@ -7,6 +7,7 @@ from typing import Any
 
 from core import backend
 from core.autograd.dispatch import primitive
+from core.autograd.quick import leading
 from core.backend import xp
 from core.ops.dims import axis_of
 from core.ops.positions import add_flat
@@ -22,6 +23,7 @@ narrow select split split_with_sizes chunk unbind tensor_split hsplit vsplit dsp
 def _keyed(name: str, label: str) -> Any:
     """The view at a key of ints, slices, None and Ellipsis, under one of PyTorch's names for it."""
 
+    @leading
     @primitive(view=True, name=name, label=label)
     def view_at(x, key):
         """The part of `x` at a key of ints, slices, None and Ellipsis."""

@@ -31,6 +31,8 @@ def summed_dtype(x: Any, dtype: Any) -> Any:
 
 def spread(g: Any, shape: Any, dim: Any, keepdim: bool) -> Any:
     """`g`, reduced over `dim`, stretched back to `shape`."""
+    if dim is None:
+        return broadcast_array(g, tuple(shape))
     axes = axes_of(dim, len(shape))
     return broadcast_array(reshape_array(g, kept(shape, axes)), tuple(shape))
 
