@@ -72,6 +72,7 @@ from ddp.lifecycle import (
     new_group,
 )
 from ddp.loader import DataLoader, GlobalBatches
+from ddp.parallel_layers import ColumnParallelLinear, RowParallelLinear
 from ddp.powersgd import PowerSGDState, powerSGD_hook
 from ddp.sampler import DistributedSampler, DistributedWeightedSampler
 from ddp.simulate import simulate
@@ -84,6 +85,7 @@ __all__ = [
     "CollectiveError",
     "CollectiveMismatchError",
     "CollectiveTimeoutError",
+    "ColumnParallelLinear",
     "DataLoader",
     "DataParallel",
     "DeadlockError",
@@ -99,6 +101,7 @@ __all__ = [
     "ProcessGroup",
     "RankFailedError",
     "ReduceOp",
+    "RowParallelLinear",
     "SyncBatchNorm",
     "Then",
     "TopKState",

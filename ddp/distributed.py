@@ -9,12 +9,14 @@ from typing import Any
 
 from core import nn
 from core.autograd.mode import is_grad_enabled
+from core.backend import to_host
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
 from ddp.hooks import Hook, hooked
 from ddp.join import Company, Join
 from ddp.reducer import Reducer, ShardedReducer
 from ddp.shards import Lanes, check_shards, check_whole_batch, warn_of_threads
+from ddp.staging import bring_back, needs_host
 
 
 class DistributedDataParallel(nn.Module):
@@ -151,7 +153,11 @@ def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:
     for x in tensors:
         by_dtype.setdefault(str(x.array.dtype), []).append(x.array)
     for arrays in by_dtype.values():
-        group.broadcast_coalesced(arrays, root)
+        staged = [to_host(x) if needs_host(x, group) else x for x in arrays]
+        group.broadcast_coalesced(staged, root)
+        for x, host in zip(arrays, staged, strict=True):
+            if x is not host:
+                bring_back(host, x)
 
 
 def describe(module: Any) -> list[tuple[Any, ...]]:

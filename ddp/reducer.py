@@ -19,6 +19,7 @@ from ddp.bucket import Bucket, make_buckets
 from ddp.call import CollectiveError
 from ddp.group import ProcessGroup, ReduceOp, Work
 from ddp.reduction import is_narrow_float, tree_sum
+from ddp.staging import Staged, needs_host
 from ddp.weight import current_weight
 
 
@@ -183,7 +184,12 @@ class Reducer:
             return self.hook(bucket)
         if self.group.size == 1:
             return None
-        return self.group.all_reduce(bucket.array, ReduceOp.AVG, async_op=True)
+        if needs_host(bucket.array, self.group):
+            return Staged(bucket.array, self._average)
+        return self._average(bucket.array)
+
+    def _average(self, array: Any) -> Work | None:
+        return self.group.all_reduce(array, ReduceOp.AVG, async_op=True)
 
     def _gather(self, i: int, leaf: Any, view: Any) -> None:
         """Bring a gradient into its bucket, wherever user code has put it."""

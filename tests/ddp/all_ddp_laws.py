@@ -1,7 +1,8 @@
 """All laws of training on many ranks, of every file, for simulated and for real ranks."""
 
-from tests.ddp import ddp_laws, hook_laws, join_laws, shard_runs, sync_norm_laws
+from tests.ddp import ddp_laws, hook_laws, join_laws, layer_laws, shard_runs, sync_norm_laws
 
-LAWS = [*ddp_laws.LAWS, *sync_norm_laws.LAWS, *join_laws.LAWS, *hook_laws.LAWS]
+FILES = [ddp_laws, sync_norm_laws, join_laws, hook_laws, layer_laws]
+LAWS = [law for file in FILES for law in file.LAWS]
 # Only where ranks are real: they compare themselves with simulated ones.
 REAL_LAWS = [shard_runs.real_ranks_have_the_bits_of_one_process]
