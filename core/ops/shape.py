@@ -50,11 +50,10 @@ def reshape(input: Any, *shape: Any, **named: Any) -> Any:
 
     Raises: RuntimeError where the number of elements differs.
     """
-    if len(shape) == 1 and type(shape[0]) is tuple:
-        shape = shape[0]
-    if shape and input.array.flags.c_contiguous:
+    sizes = shape[0] if len(shape) == 1 and type(shape[0]) is tuple else shape
+    if sizes and input.array.flags.c_contiguous:
         try:
-            return reshape_array(input, shape)
+            return reshape_array(input, sizes)
         except (RuntimeError, TypeError):  # what does not fit is said in PyTorch's words below
             pass
     want = resolved(input.array.shape, flat(shape or (named["shape"],)))
