@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ddp.group import ProcessGroup
@@ -15,6 +15,7 @@ class _Installed(threading.local):
 
 _thread = _Installed()
 _process: ProcessGroup | None = None
+_listeners: list[Callable[[ProcessGroup], None]] = []
 
 
 def current_group() -> ProcessGroup | None:
@@ -29,6 +30,15 @@ def set_group(group: ProcessGroup | None) -> None:
         _thread.group = group
     elif _thread.group is None:
         _process = group
+        if group is not None:
+            for listener in _listeners:
+                listener(group)
+
+
+def when_set(listener: Callable[[ProcessGroup], None]) -> Callable[[], None]:
+    """What ends it that `listener` is told of each new default group of the process."""
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ class Work:
         self._interrupted: BaseException | None = None
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
+        self.at_end: Callable[[], None] | None = None
         owner.engine.works.append(self)
 
     def is_completed(self) -> bool:
@@ -120,6 +121,8 @@ class Work:
         self.done = True
         self._condition = None
         self.owner.engine.works.remove(self)
+        if self.at_end is not None:
+            self.at_end()
 
 
 class Engine(ABC):

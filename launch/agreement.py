@@ -44,6 +44,7 @@ def agree(team: Team, options: Options, wanted: Script, stacks: int) -> Agreemen
             f"--shards {options.shards} cannot be shared by {size} ranks: the number of ranks must "
             "divide it"
         )
+    _find_place(team, options.trace)
     hosts = team.gather(os.uname().nodename)
     if size > 1:
         if odd := handshake.difference(team.gather(handshake.facts(options)), hosts):
@@ -87,6 +88,19 @@ def _find_script(team: Team, wanted: Script) -> None:
     if bad:
         where = "" if len(bad) == team.world.size else f" on {report.ranks_text(bad)}"
         raise UsageError(f"{problems[bad[0]]}{where}")
+
+
+def _find_place(team: Team, path: str) -> None:
+    # Before the first step: a training of hours must not find out at its end.
+    problem = ""
+    if path and team.world.rank == 0:
+        try:
+            with open(path, "ab"):
+                pass
+        except OSError as error:
+            problem = f"cannot write the trace {path!r}: {error.strerror}"
+    if problem := team.gather(problem)[0]:
+        raise UsageError(problem)
 
 
 def _share_devices(team: Team, options: Options, hosts: list[str]) -> list[str]:

@@ -26,6 +26,10 @@ class Team:
         """The value of each rank, on every rank."""
         return [value] if self._comm is None else self._comm.allgather(value)
 
+    def collect(self, value: Any) -> list[Any]:
+        """The value of each rank, on rank 0; nothing on the others."""
+        return [value] if self._comm is None else self._comm.gather(value) or []
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self._comm is not None:

@@ -17,6 +17,8 @@ usage: python -m launch [options] script.py [arguments]
   --timeout S       end the job after S seconds in one collective (600; 0: never)
   --shards S        logical shards: the same bits on every number of ranks that divides S
   --device D        auto, cuda or cpu: where the ranks compute (auto)
+  --trace FILE      a timeline of all ranks, for ui.perfetto.dev and chrome://tracing
+  --stats           where the time of a step went, on each rank, at the end
   --log-dir DIR     one log file per rank
   --prefix          each line of output starts with its rank
   --as-torch        a script written for PyTorch: its imports are served from core and ddp
@@ -41,6 +43,8 @@ class Options:
     shards: int = 0
     device: str = "auto"
     log_dir: str = ""
+    trace: str = ""
+    stats: bool = False
     prefix: bool = False
     as_torch: bool = False
     check: bool = False
@@ -153,6 +157,8 @@ _FLAGS: dict[str, tuple[str, _Reader | None]] = {
     "--shards": ("shards", _shards),
     "--device": ("device", _device),
     "--log-dir": ("log_dir", _text),
+    "--trace": ("trace", _text),
+    "--stats": ("stats", None),
     "--prefix": ("prefix", None),
     "--as-torch": ("as_torch", None),
     "--check": ("check", None),

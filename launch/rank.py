@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from ddp import board as boards
 from ddp.board import Board, State
-from launch import hang, mpi, report, script, stacks, status
+from ddp.trace import Recorder, Recording
+from launch import hang, mpi, report, script, stacks, status, timeline
 from launch.agreement import Agreement, agree, exported
 from launch.announce import announce
 from launch.ending import GATHERING, Ending
@@ -47,9 +48,15 @@ class Rank:
             return self._refuse(str(error))
         watchdog = self._watch(agreement, board, signals)
         stacks.mark(os.environ.pop("UNISON_STARTER", ""))
+        recorder = Recorder()
+        if self._options.trace or self._options.stats:
+            recorder.start()
         self._run_script()
+        recording = recorder.stop()
         board.set_state(State.FINISHED)
         self._team.end_together()
+        if self._options.trace or self._options.stats:
+            self._show(recording)
         watchdog.stop()
         self._ending.tell(ENDED)
         return 0
@@ -125,6 +132,19 @@ class Rank:
             # A collective knows its own status: mismatch, deadline, a rank that has left.
             code = getattr(error, "exit_status", status.EXCEPTION)
             self._ending.fail(code, report.one_line(error), report.trimmed(error))
+
+    def _show(self, recording: Recording) -> None:
+        """Write the timeline and the table of steps of all ranks, on rank 0."""
+        self._team.barrier()
+        clocks = self._team.gather((os.uname().nodename, time.monotonic_ns()))
+        ranks = self._team.collect(recording)
+        if not ranks:
+            return
+        ranks = [timeline.shifted(*pair) for pair in zip(ranks, timeline.offsets(clocks))]
+        if self._options.trace:
+            timeline.write(self._options.trace, ranks)
+        if self._options.stats:
+            self._ending.say(timeline.table(ranks))
 
     def _exited(self, code: object) -> None:
         if os.getpid() != self._pid:

@@ -26,7 +26,15 @@ ROWS = [
     ["core.types"],
     ["core.conversion"],
     ["core.methods"],
-    ["core.nn", "core.optim", "core.data", "core.cuda", "core.linalg", "core.testing", "core.recompute"],
+    [
+        "core.nn",
+        "core.optim",
+        "core.data",
+        "core.cuda",
+        "core.linalg",
+        "core.testing",
+        "core.recompute",
+    ],
     [
         "core.vision",
         "core.amp",
