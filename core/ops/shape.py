@@ -51,7 +51,7 @@ def reshape(input: Any, *shape: Any, **named: Any) -> Any:
     Raises: RuntimeError where the number of elements differs.
     """
     sizes = shape[0] if len(shape) == 1 and type(shape[0]) is tuple else shape
-    if sizes and input.array.flags.c_contiguous:
+    if sizes and input.array.flags.c_contiguous and min(sizes) >= -1:  # NumPy infers any below 0
         try:
             return reshape_array(input, sizes)
         except (RuntimeError, TypeError):  # what does not fit is said in PyTorch's words below
