@@ -104,7 +104,9 @@ def job(ranks: int) -> list[dict[str, float]]:
 def show(ranks: int, rows: list[dict[str, float]]) -> None:
     """Print a table with the ratios of the peers' time to ours."""
     print(f"{ranks} ranks: microseconds per all-reduce of float32 (AVG)")
-    print(f"{'bytes':>9} {'unison':>10} {'any array':>10} {'MPI':>10} {'gloo':>10} {'MPI/u':>6} {'gloo/u':>7}")
+    print(
+        f"{'bytes':>9} {'unison':>10} {'any array':>10} {'MPI':>10} {'gloo':>10} {'MPI/u':>6} {'gloo/u':>7}"
+    )
     for row in rows:
         mpi, other = row["mpi"], row.get("gloo", float("nan"))
         print(
@@ -128,7 +130,9 @@ def main() -> None:
         tables[ranks] = job(ranks)
         show(ranks, tables[ranks])
     if options.json:
-        machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        machine = (
+            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        )
         with open(options.json, "w") as file:
             json.dump({"machine": machine, "tables": tables}, file, indent=1)
 

@@ -132,13 +132,17 @@ def main() -> None:
     print(f"{'op':10s} {'kind':8s} {'unison us':>10s} {'torch us':>10s} {'ratio':>6s}")
     for row in rows:
         torch_us, ratio = row.get("torch", float("nan")), row.get("ratio", float("nan"))
-        print(f"{row['op']:10s} {row['kind']:8s} {row['unison']:10.2f} {torch_us:10.2f} {ratio:6.2f}")
+        print(
+            f"{row['op']:10s} {row['kind']:8s} {row['unison']:10.2f} {torch_us:10.2f} {ratio:6.2f}"
+        )
     for kind in ("forward", "both"):
         ratios = [row["ratio"] for row in rows if row["kind"] == kind and "ratio" in row]
         if ratios:
             print(f"{kind}: geometric mean of the ratios {statistics.geometric_mean(ratios):.2f}")
     if options.json:
-        machine = f"{platform.machine()}, Python {platform.python_version()}, NumPy {numpy.__version__}"
+        machine = (
+            f"{platform.machine()}, Python {platform.python_version()}, NumPy {numpy.__version__}"
+        )
         with open(options.json, "w") as file:
             json.dump({"machine": machine, "rows": rows}, file, indent=1)
 

@@ -1,5 +1,6 @@
 """Tensors, autograd, layers, optimizers and data on NumPy and CuPy, with PyTorch's names."""
 
+import types as _types
 import warnings
 
 import core.methods  # gives Tensor its methods
@@ -115,10 +116,16 @@ from core.testing import gradcheck as gradcheck
 from core.testing import gradgradcheck as gradgradcheck
 from core.types import *
 
-autograd.gradcheck = gradcheck
-autograd.gradgradcheck = gradgradcheck
+autograd.gradcheck = gradcheck  # type: ignore[attr-defined]
+autograd.gradgradcheck = gradgradcheck  # type: ignore[attr-defined]
 
 # Division by zero and overflow give inf and nan in silence, as in PyTorch; only our own modules' warnings go.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(core|ddp)\.")
 
 kernels.install()
+
+__all__ = [
+    name
+    for name, value in globals().items()
+    if not name.startswith("_") and not isinstance(value, _types.ModuleType)
+]

@@ -207,6 +207,20 @@ def on(device: Device) -> Any:
     return cuda_module().cuda.Device(device.index)
 
 
+def cupyx_module() -> Any:
+    """What CuPy has beyond NumPy's names: the module `cupyx`."""
+    if simulated.count():
+        return simulated.extras()
+    return importlib.import_module("cupyx")
+
+
+def checked_linalg(array: Any) -> Any:
+    """A context in which decompositions that fail raise, as NumPy's do; CuPy's return NaN."""
+    if type(array) is numpy.ndarray:
+        return _Here()
+    return cupyx_module().errstate(linalg="raise")
+
+
 class _Here:
     def __enter__(self) -> None:
         return None

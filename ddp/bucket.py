@@ -67,9 +67,7 @@ class Bucket:
         return self.array.nbytes
 
 
-def make_buckets(
-    parameters: Sequence[Any], cap: int, allocate: Any = numpy.zeros
-) -> list[Bucket]:
+def make_buckets(parameters: Sequence[Any], cap: int, allocate: Any = numpy.zeros) -> list[Bucket]:
     """The buckets of `parameters`, each of about `cap` bytes; `allocate(count, dtype)` makes them."""
     arrays = [p.array for p in parameters]
     kinds = [(str(array.dtype), str(device_of(array))) for array in arrays]

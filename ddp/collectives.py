@@ -51,14 +51,12 @@ def all_reduce(
     """Nothing; `tensor` holds the reduction over ranks, the same bits on every rank.
 
     Example:
-        >>> import numpy as np
-        >>> from ddp.lifecycle import get_rank
-        >>> from ddp.simulate import simulate
+        >>> import ddp, numpy
         >>> def total():
-        ...     array = np.array([1.0 + get_rank()])
+        ...     array = numpy.array([1.0 + ddp.get_rank()])
         ...     all_reduce(array)
         ...     return array.item()
-        >>> simulate(total, size=3)
+        >>> ddp.simulate(total, size=3)
         [6.0, 6.0, 6.0]
     """
     if (pg := member_of(group)) is None:

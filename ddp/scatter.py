@@ -45,9 +45,10 @@ def _count(x: Any, dim: int) -> int | None:
 
 def _chunk(x: Any, device: Any, start: int, n: int, dim: int, count: int | None) -> Any:
     if isinstance(x, Value):
+        tensor: Any = x
         if count is not None and x.array.ndim > dim and x.array.shape[dim] == count:
-            x = x[(slice(None),) * dim + (slice(start, start + n),)]
-        return x.to(device)  # type: ignore[attr-defined]
+            tensor = tensor[(slice(None),) * dim + (slice(start, start + n),)]
+        return tensor.to(device)
     if isinstance(x, dict):
         return type(x)((k, _chunk(v, device, start, n, dim, count)) for k, v in x.items())
     if isinstance(x, (list, tuple)):

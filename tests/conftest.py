@@ -1,6 +1,8 @@
 """What holds for every test: one thread per process, repeatable examples, no window, no litter."""
 
 import contextlib
+import importlib
+import importlib.util
 import os
 import pathlib
 import threading
@@ -31,6 +33,63 @@ def children():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             found.update(map(int, (thread / "children").read_text().split()))
     return found
+
+
+# Test files that say nothing of devices: with --device cuda their tensors are made on a GPU.
+ON_ANY_DEVICE = (
+    "tests/core/nn/",
+    "tests/core/ops/",
+    "tests/core/optim/",
+    "tests/parity/test_index.py",
+    "tests/parity/test_linalg.py",
+    "tests/parity/test_nn_modules.py",
+    "tests/parity/test_optim.py",
+    "tests/parity/test_pointwise.py",
+    "tests/parity/test_reduce.py",
+    "tests/parity/test_shape.py",
+    "tests/parity/test_sort.py",
+)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        default="cpu",
+        choices=("cpu", "cuda"),
+        help="where tensors are made in tests that say nothing of it; without a GPU on simulated ones",
+    )
+
+
+def has_gpu():
+    """Whether CuPy is installed and finds a GPU."""
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    return importlib.import_module("cupy").cuda.is_available()
+
+
+def pytest_configure(config):
+    if config.getoption("--device") == "cuda" and not has_gpu():
+        os.environ.setdefault("UNISON_SIMULATED_GPUS", "2")
+
+
+@pytest.fixture(autouse=True)
+def default_device(request, monkeypatch):
+    """The device of --device is the default one in files that are about any device.
+
+    These files speak NumPy to both libraries: from_numpy() and numpy() pass the device by.
+    """
+    wanted = request.config.getoption("--device")
+    here = request.node.nodeid.replace(os.sep, "/")
+    if wanted == "cpu" or not here.startswith(ON_ANY_DEVICE):
+        yield "cpu"
+        return
+    core = importlib.import_module("core")
+    core.set_default_device(wanted)
+    shared, taken = core.from_numpy, core.Tensor.numpy
+    monkeypatch.setattr(core, "from_numpy", lambda array: shared(array).to(wanted))
+    monkeypatch.setattr(core.Tensor, "numpy", lambda x, **how: taken(x.cpu(), **how))
+    yield wanted
+    core.set_default_device(None)
 
 
 @pytest.fixture(autouse=True)

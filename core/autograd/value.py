@@ -227,7 +227,7 @@ def step_from(x: Value, step: Any, count: int, recording: bool) -> View:
         return _lost(root, count, base.why)  # type: ignore[attr-defined]
     view = _new(View)  # not by a call of the class, which costs 0.2 us more
     view.root, view.count = root, count
-    view.steps = (step,) if base is None else (*base.steps, step)
+    view.steps = (step,) if base is None or base.steps is None else (*base.steps, step)
     return view
 
 

@@ -49,7 +49,9 @@ def tensor(
     Dtype: that of arrays and tensors; of numbers bool, int64 or the default floating type.
     """
     array = data.array if isinstance(data, Value) else data
-    where = device_of(array) if device is None and is_array(array) else resolve(device)
+    on_gpu = is_array(array) and type(array) is not numpy.ndarray
+    stays = device is None and (on_gpu or isinstance(data, Value))
+    where = device_of(array) if stays else resolve(device)
     if is_array(array):
         of(array.dtype)
         moved = to_device(array, where)

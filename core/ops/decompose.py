@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
-from core.backend import xp
+from core.backend import checked_linalg, xp
 from core.dtype import FLOAT, of
 from core.ops.linalg import matrix_product as mm
 from core.ops.parts import diagonal_array
@@ -64,7 +64,8 @@ def check_square(name: str, x: Any) -> None:
 def _run(name: str, function: Any, *args: Any, said: str, **kwargs: Any) -> Any:
     """What NumPy's function returns, its complaint as ours."""
     try:
-        return function(*args, **kwargs)
+        with checked_linalg(args[0]):
+            return function(*args, **kwargs)
     except numpy.linalg.LinAlgError as error:
         raise LinAlgError(f"{name}: {said} ({error})") from None
 

@@ -152,6 +152,16 @@ def tile(input: Any, *dims: Any) -> Any:
     return repeat_axes(input, (1,) * (input.array.ndim - len(times)) + times)
 
 
+def _repeated(counts: Any) -> Any:
+    """Each index as often as its count says; CuPy's `repeat` takes no array of counts."""
+    module = xp(counts)
+    if module is numpy:
+        return numpy.arange(counts.size).repeat(counts)
+    ends = counts.cumsum()
+    total = int(ends[-1]) if counts.size else 0
+    return module.searchsorted(ends, module.arange(total), side="right")
+
+
 def repeat_interleave(
     input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Any:
@@ -161,8 +171,7 @@ def repeat_interleave(
     Raises: RuntimeError where the counts do not fit or are negative.
     """
     if repeats is None:
-        counts = input.array
-        return wrap(xp(counts).arange(counts.size).repeat(_counts(counts)))
+        return wrap(_repeated(_counts(input.array)))
     x = input if dim is not None else reshape_array(input, (input.array.size,))
     axis = axis_of(dim or 0, x.array.ndim)
     if isinstance(repeats, int):
@@ -178,7 +187,7 @@ def repeat_interleave(
             "repeats must have the same size as input along dim, but got repeats.size(0) ="
             f" {counts.size} and input.size({axis}) = {n}"
         )
-    return index_select(x, axis, wrap(xp(x.array).arange(n).repeat(counts)))
+    return index_select(x, axis, wrap(_repeated(counts)))
 
 
 def _counts(counts: Any) -> Any:

@@ -51,22 +51,28 @@ def combine_at(ufunc: str, out: Any, index: Any, values: Any) -> None:
         # One axis of places costs 2 ns per element; rows of places cost 9.
         getattr(numpy, ufunc).at(out, index, values)
         return
-    # CuPy's own `at` adds in any order: here the first of each place come first, then the second.
-    combine = getattr(module, ufunc)
-    for picked in _rounds(index, module) if index.size else ():
-        places = index[picked]
-        out[places] = combine(out[places], values[picked])
+    if index.size:
+        _joined(getattr(module, ufunc), out, index, values, module)
 
 
-def _rounds(index: Any, module: Any) -> Any:
-    """The elements of `index` in groups that name no place twice, each place's in order."""
-    order = index.argsort(kind="stable")
-    ordered = index[order]
-    here = module.arange(index.size)
-    # How many elements of the same place stand before each.
-    before = here - module.searchsorted(ordered, ordered)
-    for k in range(int(before.max()) + 1):
-        yield order[before == k]
+def _joined(combine: Any, out: Any, index: Any, values: Any, module: Any) -> None:
+    """What `ufunc.at` does, for CuPy: its own `at` adds in any order, and cannot multiply.
+
+    Equal places are brought together and combined over distances 1, 2, 4, ...: a fixed order, in as
+    many steps as the count has bits, however often a place (a frequent word) comes.
+    """
+    order = index.argsort()
+    places, values = index[order], values[order]
+    step = 1
+    while step < places.size:
+        same = places[step:] == places[:-step]
+        later = module.where(same, combine(values[:-step], values[step:]), values[step:])
+        values = module.concatenate([values[:step], later])
+        step *= 2
+    last = module.ones(places.size, bool)
+    last[:-1] = places[1:] != places[:-1]
+    places = places[last]
+    out[places] = combine(out[places], values[last])
 
 
 def along(index: Any, axis: int, shape: tuple[int, ...]) -> Any:

@@ -18,6 +18,7 @@ from core.ops.compare import isnan
 from core.ops.dims import axis_of, size_of
 from core.ops.elementwise import lerp
 from core.ops.gather import gather_array
+from core.ops.positions import add_at
 from core.ops.reduce import any as any_of
 from core.ops.reduce import sum
 from core.ops.rounding import ceil, floor, round
@@ -180,9 +181,11 @@ def bincount(x, weights=None, minlength=0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and weights.shape != x.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    out = xp(x).bincount(x, weights, minlength=minlength)
     if weights is None:
-        return out.astype(numpy.int64)
+        return xp(x).bincount(x, minlength=minlength).astype(numpy.int64)
+    size = max(int(x.max()) + 1 if x.size else 0, minlength)
+    out = xp(x).zeros(size, numpy.float64)
+    add_at(out, x, weights)
     return out.astype(weights.dtype if weights.dtype == numpy.float32 else numpy.float64)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from core.simulated import cupy
+from core.simulated import cupy, cupyx
 
 
 def count() -> int:
@@ -22,3 +22,8 @@ def count() -> int:
 def module() -> Any:
     """The stand-in for the `cupy` module."""
     return cupy
+
+
+def extras() -> Any:
+    """The stand-in for the `cupyx` module."""
+    return cupyx

@@ -259,6 +259,12 @@ class ndarray:  # noqa: N801 - CuPy's name
             raise ValueError("cupy.ndaray cannot be specified as `repeats` argument.")
         return launched([self], lambda: self.plain.repeat(repeats, axis))
 
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> ndarray:
+        """With what lies outside of two bounds moved to them."""
+        if out is not None or isinstance(min, ndarray) or isinstance(max, ndarray):
+            raise NotImplementedError("the stand-in's clip takes numbers")
+        return launched([self], lambda: self.plain.clip(min, max))
+
     def nonzero(self) -> tuple[ndarray, ...]:
         """The indices of elements that are not zero, one array per axis."""
         if not self.plain.ndim:

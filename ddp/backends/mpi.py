@@ -95,7 +95,6 @@ class MpiChannel(Channel):
 
     def __init__(self, comm: MPI.Intracomm, seq: int) -> None:
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self.seq = seq
         self._comm, self._tag = comm, seq % MAX_TAG
         self._testall = _mpi().Request.Testall
 
@@ -156,8 +155,8 @@ class MpiGroup(ProcessGroup):
             node.Free()
         guard = BoardGuard(rank, self._board, places, first_seq, check_mode())
         _open_guards.append(guard)
-        schedule = SharedSchedule(self.arena) if self.arena is not None else None
-        super().__init__(rank, size, local_rank, local_size, _engine, guard, timeout, schedule)
+        self._shared = None if self.arena is None else SharedSchedule(self.arena)
+        super().__init__(rank, size, local_rank, local_size, _engine, guard, timeout, self._shared)
         self._board_guard = guard
         self._known_calls: dict[Any, tuple[str, int, str]] = {}
 
@@ -184,7 +183,8 @@ class MpiGroup(ProcessGroup):
     ) -> Work | None:
         """Nothing; `array` holds the reduction over ranks, the same bits on every rank."""
         arena = self.arena
-        if async_op or arena is None or not _plain(array) or not arena.idle():
+        shared = self._shared
+        if async_op or arena is None or shared is None or not _plain(array) or not arena.idle():
             return super().all_reduce(array, op, async_op, timeout, label)
         flat = array.reshape(-1)
         every = arena.shared(flat) if flat.nbytes > SMALL_BYTES else None
@@ -199,7 +199,7 @@ class MpiGroup(ProcessGroup):
         if every is None:
             reduce_into(flat, areas, op)
         else:
-            self.schedule.reduce_mine(every, op)
+            shared.reduce_mine(every, op)
             self._meet(call, None, arena.done(), timeout)
         self.guard.leave()
         return None

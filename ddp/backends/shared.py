@@ -53,7 +53,7 @@ class Arena:
         self.flips = 0
         self._views: dict[Any, list[Array]] = {}
         self._fence = threading.Lock()
-        self._open: dict[int, weakref.ref[Any]] = {}
+        self._open: dict[int, weakref.ref[Channel]] = {}
         self._steps[self.rank][0] = 0
         node.Barrier()
 
@@ -118,18 +118,20 @@ class Arena:
             return lambda: other[0] >= target
         return lambda: all(word[0] >= target for word in others)
 
-    def enter(self, seq: int, channel: Any) -> None:
+    def enter(self, seq: int, channel: Channel) -> None:
         """Note that collective `seq` has begun; it is over when its channel is gone."""
         self._open[seq] = weakref.ref(channel)
 
-    def turn(self, seq: int) -> Callable[[], bool]:
+    def turn(self, channel: Channel) -> Callable[[], bool]:
         """The condition that every earlier collective of this group is over on this rank."""
-        return lambda: self._oldest() == seq
+        mine = weakref.ref(channel)  # the condition must not keep its own collective open
+        return lambda: self._oldest() is mine()
 
-    def _oldest(self) -> int | None:
-        for seq, channel in list(self._open.items()):
-            if channel() is not None:
-                return seq
+    def _oldest(self) -> Channel | None:
+        for seq, reference in list(self._open.items()):
+            channel = reference()
+            if channel is not None:
+                return channel
             del self._open[seq]
         return None
 
@@ -184,7 +186,7 @@ class SharedSchedule(Schedule):
 
     def all_reduce(self, channel: Channel, flat: Array, op: ReduceOp) -> Steps:
         """The reduction of all ranks' `flat`: `flat` itself where that lies in shared memory."""
-        yield self.arena.turn(channel.seq)
+        yield self.arena.turn(channel)
         every = self.arena.shared(flat)
         if every is not None and flat.nbytes > SMALL_BYTES:
             yield from self._reduce_in_place(every, op)
@@ -244,7 +246,7 @@ class SharedSchedule(Schedule):
         arena = self.arena
         if not flat.size:
             return
-        yield arena.turn(channel.seq)
+        yield arena.turn(channel)
         per_piece = PIECE_BYTES // flat.itemsize
         for start in range(0, flat.size, per_piece):
             piece = flat[start : start + per_piece]
@@ -261,7 +263,7 @@ class SharedSchedule(Schedule):
         arena = self.arena
         if not flat.size:
             return
-        yield arena.turn(channel.seq)
+        yield arena.turn(channel)
         per_piece = PIECE_BYTES // flat.itemsize
         for start in range(0, flat.size, per_piece):
             part = slice(start, start + per_piece)
@@ -274,5 +276,5 @@ class SharedSchedule(Schedule):
 
     def barrier(self, channel: Channel) -> Steps:
         """None, once every rank has come."""
-        yield self.arena.turn(channel.seq)
+        yield self.arena.turn(channel)
         yield self.arena.done()

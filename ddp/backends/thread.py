@@ -155,6 +155,11 @@ class ThreadBoard:
         posted, fingerprint = self._records[rank]["ring"][seq % SLOTS]
         return fingerprint if posted == seq else None
 
+    def all_posted(self) -> bool:
+        """Whether every rank of the board has posted what this one last did."""
+        slot = self._mine["seq"] % SLOTS
+        return all(record["ring"][slot] == self._mine["ring"][slot] for record in self._records)
+
     def read(self, rank: int) -> Record:
         """What `rank` last said."""
         record = self._records[rank]

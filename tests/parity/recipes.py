@@ -104,7 +104,8 @@ class Array:
 
     def core(self, grad: bool = False) -> Any:
         """The tensor of ours."""
-        return self.leaf(self.viewed(core.from_numpy(self.base())), grad)
+        x = core.from_numpy(self.base()).to(core.get_default_device())
+        return self.leaf(self.viewed(x), grad)
 
     def leaf(self, x: Any, grad: bool) -> Any:
         wanted = grad and self.grad and self.dtype in FLOATS

@@ -81,7 +81,9 @@ def groups(params):
 def assert_same(ours, theirs, dtype):
     rtol, atol = TOLERANCE[dtype]
     for p, t in zip(ours, theirs, strict=True):
-        numpy.testing.assert_allclose(p.detach().cpu().numpy(), t.detach().numpy(), rtol, atol)
+        numpy.testing.assert_allclose(
+            p.detach().cpu().numpy(), t.detach().cpu().numpy(), rtol, atol
+        )
 
 
 def plain(value):
@@ -170,7 +172,9 @@ def test_muon_is_pytorchs_without_the_rounding_to_bfloat16(options, dtype, monke
         b.step()
     rtol, atol = {"float64": (1e-9, 1e-9), "float32": (1e-3, 1e-4)}[dtype]
     for p, t in zip(ours, theirs, strict=True):
-        numpy.testing.assert_allclose(p.detach().numpy(), t.detach().numpy(), rtol, atol)
+        numpy.testing.assert_allclose(
+            p.detach().cpu().numpy(), t.detach().cpu().numpy(), rtol, atol
+        )
 
 
 WRONG = [
@@ -242,7 +246,7 @@ def test_lbfgs_walks_the_same_way(options):
         for _ in range(6):
             losses.append(optimizer.step(closure_of(optimizer, p)).item())
             optimizer = through_state_dict(module, optimizer, p, options)
-        found.append((losses, plain(optimizer.state_dict()["state"][0]), p.detach().numpy()))
+        found.append((losses, plain(optimizer.state_dict()["state"][0]), p.detach().cpu().numpy()))
     (losses, state, p), (their_losses, their_state, q) = found
     numpy.testing.assert_allclose(losses, their_losses, 1e-6, 1e-12)
     numpy.testing.assert_allclose(p, q, 1e-6, 1e-9)
