@@ -9,14 +9,15 @@ from typing import Any
 
 from core import nn
 from core.autograd.mode import is_grad_enabled
-from core.backend import to_host
+from core.autograd.value import leaf_of
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
 from ddp.hooks import Hook, hooked
 from ddp.join import Company, Join
+from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer, ShardedReducer
 from ddp.shards import Lanes, check_shards, check_whole_batch, warn_of_threads
-from ddp.staging import bring_back, needs_host
+from ddp.sync import check_sync
 
 
 class DistributedDataParallel(nn.Module):
@@ -56,13 +57,17 @@ class DistributedDataParallel(nn.Module):
         self.reducer: Reducer
         self.company: Company | None = None  # while ranks may run out of data
         self.last_input: Any = None
+        self.comm_hook: tuple[Any, Hook] | None = None
         if self.process_group.size > 1:
             compare_modules(module, self.process_group)
             self.broadcast_state()
-        self._make_reducer(int(bucket_cap_mb * (1 << 20)), shards or self.process_group.shards)
+        self.bucket_cap = int(bucket_cap_mb * (1 << 20))
+        self.shards = shards or self.process_group.shards
+        self._make_reducer(self.bucket_cap, self.shards)
 
     def _make_reducer(self, cap: int, shards: int | None) -> None:
         named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
+        self.plan = Plan(self.module)
         names, parameters = [n for n, _ in named], [p for _, p in named]
         group = self.process_group
         if shards is not None:
@@ -76,6 +81,8 @@ class DistributedDataParallel(nn.Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """The module's output; under logical shards computed shard after shard."""
+        if self.plan.check(self.process_group.rank):
+            self._renew_reducer()
         plain = not is_grad_enabled() or not self.module.training
         if self.company is not None and not plain:
             return self.company.forward(inputs, kwargs)
@@ -83,6 +90,24 @@ class DistributedDataParallel(nn.Module):
             return self.module(*inputs, **kwargs)
         group = self.process_group
         return self.lanes.run(inputs, kwargs, group.rank, group.size)
+
+    def _renew_reducer(self) -> None:
+        """Reduce parameters, too, that were frozen when the module was wrapped."""
+        old = self.reducer
+        if self.lanes is not None and any(
+            leaf_of(x).local for lane in self.lanes.aliases for x in lane
+        ):
+            raise RuntimeError("a parameter was unfrozen between backwards under no_sync on shards")
+        old.detach()
+        self._make_reducer(self.bucket_cap, self.shards)
+        self.reducer.steps, self.reducer.syncing = old.steps, old.syncing
+        self.reducer.weights = old.weights
+        if self.comm_hook is not None:
+            self._install_hook(*self.comm_hook)
+
+    def check_sync(self, every: int | None = None) -> Any:
+        """What `ddp.check_sync` finds about the module, over the group of this model."""
+        return check_sync(self.module, self.process_group, every)
 
     def broadcast_state(self, root: int = 0) -> None:
         """Give every rank the root's parameters and buffers."""
@@ -118,6 +143,10 @@ class DistributedDataParallel(nn.Module):
             raise RuntimeError("logical shards add gradients in one fixed order: no hook may do it")
         if self.reducer.hook is not None:
             raise RuntimeError("register_comm_hook can only be called once")
+        self.comm_hook = (state, hook)
+        self._install_hook(state, hook)
+
+    def _install_hook(self, state: Any, hook: Hook) -> None:
         count = len(self.reducer.buckets)
         self.reducer.hook = hooked(state, hook, self.reducer.parameters, count)
 
@@ -145,54 +174,3 @@ class DistributedDataParallel(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("module"), name)
-
-
-def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:
-    """Give every rank the root's values of these tensors, in one message per dtype."""
-    by_dtype: dict[str, list[Any]] = {}
-    for x in tensors:
-        by_dtype.setdefault(str(x.array.dtype), []).append(x.array)
-    for arrays in by_dtype.values():
-        staged = [to_host(x) if needs_host(x, group) else x for x in arrays]
-        group.broadcast_coalesced(staged, root)
-        for x, host in zip(arrays, staged, strict=True):
-            if x is not host:
-                bring_back(host, x)
-
-
-def describe(module: Any) -> list[tuple[Any, ...]]:
-    """What must be equal on all ranks: parameters and buffers by name, shape, dtype and flag."""
-    out: list[tuple[Any, ...]] = []
-    for name, p in module.named_parameters():
-        out.append(("parameter", name, tuple(p.shape), str(p.dtype), p.requires_grad))
-    for name, b in module.named_buffers():
-        out.append(("buffer", name, tuple(b.shape), str(b.dtype), False))
-    return out
-
-
-def compare_modules(module: Any, group: ProcessGroup) -> None:
-    """Raise ValueError, on every rank, naming the first difference between the ranks' modules."""
-    every: list[Any] = [None] * group.size
-    group.all_gather_object(every, describe(module))
-    for rank, other in enumerate(every):
-        if other != every[0]:
-            raise ValueError(
-                f"rank {group.rank}: the ranks' modules differ: {first_difference(every, rank)}"
-            )
-
-
-def first_difference(every: list[Any], rank: int) -> str:
-    """The first entry in which `rank` differs from rank 0, in words."""
-    mine, theirs = every[rank], every[0]
-    for a, b in zip(theirs, mine, strict=False):
-        if a != b:
-            return f"rank 0 has {_words(a)}, rank {rank} has {_words(b)}"
-    longer, who = (theirs, 0) if len(theirs) > len(mine) else (mine, rank)
-    extra = longer[min(len(mine), len(theirs))]
-    return f"rank {who} has {_words(extra)}, which rank {rank if who == 0 else 0} has not"
-
-
-def _words(entry: tuple[Any, ...]) -> str:
-    kind, name, shape, dtype, requires_grad = entry
-    flag = ", requires_grad" if requires_grad else ""
-    return f"{kind} {name} {dtype} {shape}{flag}"

@@ -174,7 +174,7 @@ class Reducer:
             error.args = (
                 f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop"
                 f" (backward {step} of this model). Where a rank may run out of data before the"
-                " others, say what to do: ddp.uneven(batches, 'stop') or ddp.uneven(batches, 'join', model)",
+                " others, say what to do: ddp.uneven(batches, 'stop'), or 'join' and the model",
             )
             raise
 
@@ -262,7 +262,7 @@ class ShardedReducer(Reducer):
         super().__init__(*args)
         self.wide: dict[int, Any] = {}
         for p, name in zip(self.parameters, self.names, strict=True):
-            RemovableHandle(leaf_of(p).after, self._outside(name))
+            self.handles.append(RemovableHandle(leaf_of(p).after, self._outside(name)))
 
     def leaves(self) -> list[list[Any]]:
         """One list of stand-ins per local shard."""

@@ -37,8 +37,8 @@ def warn_of_threads(environ: Mapping[str, str]) -> None:
     limits = [environ.get(f"{library}_NUM_THREADS") for library in ("OMP", "OPENBLAS", "MKL")]
     if "1" not in limits:
         warnings.warn(
-            "logical shards give the same bits on any number of ranks only if each rank has one BLAS"
-            " thread: start with `python -m launch --shards S`, or set OMP_NUM_THREADS=1",
+            "logical shards give the same bits on any number of ranks only if each rank has one"
+            " BLAS thread: start with `python -m launch --shards S`, or set OMP_NUM_THREADS=1",
             stacklevel=2,
         )
 

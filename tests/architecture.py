@@ -59,7 +59,7 @@ ROWS = [
     ["ddp.lifecycle", "ddp.trace", "ddp.simulate", "ddp.absence", "ddp.average", "ddp.weight"],
     ["ddp.scatter", "ddp.sync", "ddp.staging"],
     ["ddp.collectives", "ddp.consensus", "ddp.stop", "ddp.bucket", "ddp.shards", "ddp.sampler"],
-    ["ddp.reducer", "ddp.functional", "ddp.sync_norm"],
+    ["ddp.reducer", "ddp.functional", "ddp.sync_norm", "ddp.plan"],
     ["ddp.join", "ddp.hooks", "ddp.parallel_layers"],
     ["ddp.distributed", "ddp.loader", "ddp.data_parallel", "ddp.powersgd", "ddp.checkpoint"],
     ["ddp"],

@@ -1,0 +1,89 @@
+"""What ranks must have in common before they train: the same module, with the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.backend import to_host
+from ddp.group import ProcessGroup
+from ddp.staging import bring_back, needs_host
+
+
+class Plan:
+    """Which objects of a module were wrapped, so that what replaces one later is noticed."""
+
+    def __init__(self, module: Any) -> None:
+        self.places: list[tuple[dict[str, Any], str, Any, str]] = []
+        self.frozen: list[Any] = []
+        for prefix, owner in module.named_modules():
+            for kind, table in (("module", owner._modules), ("parameter", owner._parameters)):
+                for name, x in table.items():
+                    full = f"{kind} {prefix}.{name}" if prefix else f"{kind} {name}"
+                    self.places.append((table, name, x, full))
+                    if kind == "parameter" and x is not None and not x.needs_grad:
+                        self.frozen.append(x)
+
+    def check(self, rank: int) -> bool:
+        """Whether a parameter that was frozen requires a gradient now.
+
+        Raises: RuntimeError naming a parameter or layer that was replaced or taken away.
+        """
+        for table, name, x, full in self.places:
+            if table.get(name) is not x:
+                raise RuntimeError(
+                    f"rank {rank}: {full} was replaced after the module was wrapped: its gradient"
+                    " would not be reduced. Change it before wrapping, wrap again, or write into"
+                    " the one that is there"
+                )
+        return any(x.needs_grad for x in self.frozen)
+
+
+def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:
+    """Give every rank the root's values of these tensors, in one message per dtype."""
+    by_dtype: dict[str, list[Any]] = {}
+    for x in tensors:
+        by_dtype.setdefault(str(x.array.dtype), []).append(x.array)
+    for arrays in by_dtype.values():
+        staged = [to_host(x) if needs_host(x, group) else x for x in arrays]
+        group.broadcast_coalesced(staged, root)
+        for x, host in zip(arrays, staged, strict=True):
+            if x is not host:
+                bring_back(host, x)
+
+
+def describe(module: Any) -> list[tuple[Any, ...]]:
+    """What must be equal on all ranks: parameters and buffers by name, shape, dtype and flag."""
+    out: list[tuple[Any, ...]] = []
+    for name, p in module.named_parameters():
+        out.append(("parameter", name, tuple(p.shape), str(p.dtype), p.requires_grad))
+    for name, b in module.named_buffers():
+        out.append(("buffer", name, tuple(b.shape), str(b.dtype), False))
+    return out
+
+
+def compare_modules(module: Any, group: ProcessGroup) -> None:
+    """Raise ValueError, on every rank, naming the first difference between the ranks' modules."""
+    every: list[Any] = [None] * group.size
+    group.all_gather_object(every, describe(module))
+    for rank, other in enumerate(every):
+        if other != every[0]:
+            raise ValueError(
+                f"rank {group.rank}: the ranks' modules differ: {first_difference(every, rank)}"
+            )
+
+
+def first_difference(every: list[Any], rank: int) -> str:
+    """The first entry in which `rank` differs from rank 0, in words."""
+    mine, theirs = every[rank], every[0]
+    for a, b in zip(theirs, mine, strict=False):
+        if a != b:
+            return f"rank 0 has {_words(a)}, rank {rank} has {_words(b)}"
+    longer, who = (theirs, 0) if len(theirs) > len(mine) else (mine, rank)
+    extra = longer[min(len(mine), len(theirs))]
+    return f"rank {who} has {_words(extra)}, which rank {rank if who == 0 else 0} has not"
+
+
+def _words(entry: tuple[Any, ...]) -> str:
+    kind, name, shape, dtype, requires_grad = entry
+    flag = ", requires_grad" if requires_grad else ""
+    return f"{kind} {name} {dtype} {shape}{flag}"
