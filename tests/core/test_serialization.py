@@ -207,7 +207,7 @@ def test_what_would_need_code_is_refused(value, message, tmp_path):
         (lambda x, device: x.to("cuda:0") if device == "cuda:1" else None, "cuda:0"),
         (lambda x, device: None, "cuda:1"),
     ],
-    ids=str,
+    ids=["none", "cpu", "cuda0", "renamed", "not ours", "moved", "declined"],
 )
 def test_tensors_go_where_map_location_says(where, device, tmp_path, monkeypatch):
     monkeypatch.setenv("UNISON_SIMULATED_GPUS", "2")
