@@ -81,7 +81,8 @@ def _cores() -> str:
     return f"{report.runs_text(mine)} of {os.cpu_count()}" + (f"; {bad}" if bad else "")
 
 
-def _shared_memory() -> str:
+def shared_memory() -> str:
+    """How much is free, and what to do if that is too little for MPI and the board."""
     free = shutil.disk_usage(folder()).free
     hint = "; too little: docker run --shm-size=1g" if free < SMALL else ""
     return f"{free >> 20} MiB free in {folder()}{hint}"
@@ -97,7 +98,7 @@ _FINDINGS: dict[str, Callable[[], str]] = {
     "MPI": _mpi,
     "GPUs": _gpus,
     "cores": _cores,
-    "shared memory": _shared_memory,
+    "shared memory": shared_memory,
 }
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ FAULTS = pathlib.Path(__file__).with_name("faults.py")
 MPIEXEC = pathlib.Path(sys.executable).with_name("mpiexec")
 # A job that is not over by then hangs; no test waits for it otherwise.
 LIMIT = 60
+# How often it is looked at what shared memory a running job has mapped.
+LOOK_EVERY = 0.2
 
 needs_mpi = [
     pytest.mark.mpi,
@@ -55,7 +57,7 @@ class Job:
     def __init__(self, folder, ranks, *words, options=(), direct=False, env=None, stderr=None):
         self.folder = folder
         self.tag = uuid.uuid4().hex
-        self._before = shared_memory()
+        self._mapped: set[str] = set()
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "UNISON_TEST_TAG": self.tag}
         environ.update(UNISON_TEST_DIR=str(folder), OMP_NUM_THREADS="1", **(env or {}))
         own = ["-q", *map(str, options), *map(str, words)]
@@ -82,16 +84,21 @@ class Job:
 
     def end(self) -> Ended:
         """Wait for the end; a job that does not end is killed, and the test fails."""
-        try:
-            out, _ = self.process.communicate(timeout=LIMIT)
-        except subprocess.TimeoutExpired:
-            for pid in tagged(self.tag):
-                os.kill(pid, 9)
-            self.process.communicate()
-            pytest.fail(f"the job hangs; so far it said: {self._said()}")
+        deadline = time.monotonic() + LIMIT
+        while True:
+            try:
+                out, _ = self.process.communicate(timeout=LOOK_EVERY)
+                break
+            except subprocess.TimeoutExpired:
+                self._mapped |= mapped(tagged(self.tag))
+            if time.monotonic() > deadline:
+                for pid in tagged(self.tag):
+                    os.kill(pid, 9)
+                self.process.communicate()
+                pytest.fail(f"the job hangs; so far it said: {self._said()}")
         at = time.time()
         alive = gone(lambda: tagged(self.tag))
-        litter = gone(lambda: shared_memory() - self._before - in_use())
+        litter = gone(lambda: self._mapped & set(os.listdir("/dev/shm")))
         return Ended(self.process.returncode, out.decode(), self._said(), alive, litter, at)
 
     def _said(self):
@@ -142,23 +149,17 @@ def tagged(tag):
     return found
 
 
-def shared_memory():
-    """The names in shared memory that MPI and the launcher make."""
-    folder = pathlib.Path("/dev/shm")
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    return {name for name in names if name.startswith(("unison-", "mpich", "sm_segment", "vader"))}
-
-
-def in_use():
-    """The names in shared memory that some process, of any job, has mapped."""
+def mapped(pids):
+    """The names in shared memory that these processes have mapped; other jobs have others."""
     found = set()
-    for entry in pathlib.Path("/proc").iterdir():
+    for pid in pids:
         try:
-            lines = (entry / "maps").read_text().splitlines() if entry.name.isdigit() else []
+            lines = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
         except OSError:
-            # It ended between the listing and the reading, or is not ours.
+            # It ended between the listing and the reading.
             continue
-        found.update(line.rsplit("/", 1)[1] for line in lines if "/dev/shm/" in line)
+        paths = [line.removesuffix(" (deleted)") for line in lines if "/dev/shm/" in line]
+        found.update(path.rsplit("/", 1)[1] for path in paths)
     return found
 
 

@@ -47,6 +47,8 @@ def test_one_rank_fails_and_the_job_ends_with_one_report(kind, ranks, tmp_path):
     pattern = says.replace("BAD", str(bad)).replace("of N", f"of {ranks}")
     assert re.search(pattern, ended.reports[0]), ended.err
     assert ended.tracebacks == tracebacks, ended.err
+    # MPICH's banner about a killed rank would be there.
+    assert ended.out == ""
     assert ended.alive == []
     assert ended.litter == []
 
@@ -82,6 +84,16 @@ def test_a_hang_is_told_by_rank_and_line(tmp_path):
     text = saved.read_text()
     assert all(f"==== rank {rank} " in text for rank in range(4))
     assert str(saved) in ended.err
+
+
+@pytest.mark.parametrize(("kind", "code"), [("raise", 1), ("sleep", 68)])
+def test_no_report_shows_the_environment(kind, code, tmp_path):
+    environ = {"API_TOKEN": "8f14e45fceea167a"}
+    ended = run(tmp_path, 2, FAULTS, kind, 1, 2, options=["--timeout", "1"], env=environ)
+    assert ended.code == code
+    saved = [path.read_text() for path in tmp_path.glob("unison-stacks-*.txt")]
+    assert len(saved) == (kind == "sleep")
+    assert all("8f14e45f" not in text for text in (ended.err, ended.out, *saved))
 
 
 def test_a_killed_supervisor_ends_the_job(tmp_path):
@@ -124,7 +136,7 @@ def test_an_ended_mpirun_ends_all_ranks(number, to_group, tmp_path):
     # Open MPI kills its ranks after 0.24 s, loses their output and says 1.
     assert ended.code == (1 if is_open_mpi() else 128 + number), ended.err
     assert ended.tracebacks == 0, ended.err
-    assert len(ended.reports) <= 1, ended.err
+    assert len(ended.reports) <= 1 and len(ended.err.splitlines()) <= 10, ended.err
     assert ended.alive == []
     assert ended.litter == []
 
@@ -134,41 +146,3 @@ def test_a_killed_mpirun_leaves_no_rank(tmp_path):
     assert ended.code == -signal.SIGKILL
     assert ended.alive == []
     assert ended.litter == []
-
-
-STOPS = """
-import os, pathlib, time
-from mpi4py import MPI
-from ddp import board
-comm = MPI.COMM_WORLD
-folder = pathlib.Path(os.environ["UNISON_TEST_DIR"])
-step = 0
-while not comm.allreduce(board.stop_requested(), op=MPI.MAX):
-    step += 1
-    (folder / f"ready.{comm.rank}").touch()
-steps = comm.allgather(step)
-print("stopped at one step:", len(dict.fromkeys(steps)) == 1)
-"""
-
-
-@pytest.mark.parametrize("to", ["mpirun", "rank"])
-def test_sigusr1_stops_all_ranks_at_one_step_and_ends_well(to, tmp_path):
-    (tmp_path / "stops.py").write_text(STOPS + "\n")
-    job = Job(tmp_path, 2, "stops.py", direct=to == "mpirun", options=["--prefix"])
-    job.wait_for("ready.0")
-    job.wait_for("ready.1")
-    os.kill(job.process.pid, signal.SIGUSR1)
-    ended = job.end()
-    assert ended.code == 0, ended.err
-    assert ended.out.count("stopped at one step: True") == 2
-
-
-@pytest.mark.skipif("is_open_mpi()", reason="Open MPI leaves 0.24 s after SIGTERM")
-def test_sigterm_lets_a_script_stop_that_watches_for_it(tmp_path):
-    (tmp_path / "stops.py").write_text(STOPS)
-    job = Job(tmp_path, 2, "stops.py")
-    job.wait_for("ready.0")
-    job.wait_for("ready.1")
-    job.process.send_signal(signal.SIGTERM)
-    ended = job.end()
-    assert ended.out.count("stopped at one step: True") == 2

@@ -1,6 +1,5 @@
 """Several ranks: they know their place, refuse to differ, keep their lines whole, start again."""
 
-import hashlib
 import json
 import os
 import re
@@ -69,6 +68,9 @@ ODD = {
     "other arguments": (("train.py",), ("train.py", "x"), "ranks differ: arguments is"),
     "other script": (("train.py",), ("other.py",), "ranks differ: script is"),
     "other options": (("train.py",), ("--timeout", "5", "train.py"), "options of launch is"),
+    "no script": ((), (), "expected a script"),
+    "unknown option": (("--nope", "train.py"),) * 2 + ("unknown option '--nope'",),
+    "no place for logs": (("--log-dir", "train.py/logs", "train.py"),) * 2 + ("cannot write log",),
     "bad shards": (("--shards", "1", "train.py"),) * 2 + ("--shards 1 cannot be shared by 2",),
 }
 
@@ -170,44 +172,6 @@ def test_log_files_hold_each_rank_and_the_terminal_rank_0(tmp_path):
 
 
 # ---- restarts ----
-
-RESTARTS = """
-import hashlib, os, pathlib, sys
-from mpi4py import MPI
-comm = MPI.COMM_WORLD
-saved = pathlib.Path("saved.txt")
-step, state = 0, b"start"
-if saved.exists():
-    number, text = saved.read_text().split()
-    step, state = int(number), bytes.fromhex(text)
-while step < 30:
-    parts = comm.allgather(hashlib.sha256(state + bytes([comm.rank, step])).digest())
-    state, step = hashlib.sha256(b"".join(parts)).digest(), step + 1
-    if comm.rank == 0:
-        pathlib.Path("new.txt").write_text(f"{step} {state.hex()}")
-        os.replace("new.txt", saved)
-    comm.Barrier()
-    rank, at, times = map(int, sys.argv[1:])
-    if comm.rank == rank and step == at and int(os.environ["UNISON_RESTARTS"]) < times:
-        os.kill(os.getpid(), 9)
-if comm.rank == 0:
-    print(state.hex())
-"""
-
-
-def test_a_restarted_job_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
-    results = []
-    for name, words in (("calm", (9, 0, 0)), ("killed", (1, 17, 1))):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "train.py").write_text(RESTARTS)
-        options = ["--max-restarts", "3"]
-        ended = run(tmp_path / name, 2, "train.py", *words, options=options)
-        assert ended.code == 0, ended.err
-        assert ended.alive == [] and ended.litter == []
-        results.append(ended.out.strip())
-        assert ended.err.count("restart 1 of 3") == (name == "killed")
-    assert results[0] == results[1]
-    assert len(results[0]) == hashlib.sha256().digest_size * 2
 
 
 def test_restarts_are_counted_and_the_last_status_is_the_jobs(tmp_path):
