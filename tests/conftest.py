@@ -37,9 +37,7 @@ def children():
 
 # Test files that say nothing of devices: with --device cuda their tensors are made on a GPU.
 ON_ANY_DEVICE = (
-    "tests/core/nn/",
     "tests/core/ops/",
-    "tests/core/optim/",
     "tests/parity/test_index.py",
     "tests/parity/test_linalg.py",
     "tests/parity/test_nn_modules.py",
@@ -56,7 +54,7 @@ def pytest_addoption(parser):
         "--device",
         default="cpu",
         choices=("cpu", "cuda"),
-        help="where tensors are made in tests that say nothing of it; without a GPU on simulated ones",
+        help="where tests that say nothing of it make tensors; on simulated GPUs if there is none",
     )
 
 

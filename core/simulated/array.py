@@ -206,7 +206,7 @@ class ndarray:  # noqa: N801 - CuPy's name
     def __getitem__(self, key: Any) -> ndarray:
         plain, arrays = unwrapped_key(key)
         if not arrays:
-            return seen(self, self.plain[plain] if plain != () else self.plain.view())
+            return seen(self, self.plain[plain if ... in plain else (*plain, ...)])
         where = wrapped_round(plain, self.plain.shape)
         return launched([self, *arrays], lambda: self.plain[where])
 
