@@ -77,6 +77,7 @@ from ddp.powersgd import PowerSGDState, powerSGD_hook
 from ddp.sampler import DistributedSampler, DistributedWeightedSampler
 from ddp.simulate import simulate
 from ddp.stop import should_stop
+from ddp.stats import Stats, stats
 from ddp.sync import check_sync, sync_buffers
 from ddp.sync_norm import SyncBatchNorm, convert_sync_batchnorm
 from ddp.weight import backward
@@ -102,6 +103,7 @@ __all__ = [
     "RankFailedError",
     "ReduceOp",
     "RowParallelLinear",
+    "Stats",
     "SyncBatchNorm",
     "Then",
     "TopKState",
@@ -161,6 +163,7 @@ __all__ = [
     "send",
     "should_stop",
     "simulate",
+    "stats",
     "stop_together",
     "sync_buffers",
     "topk_hook",

@@ -17,7 +17,9 @@ from ddp.join import Company, Join
 from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer, ShardedReducer
 from ddp.shards import Lanes, check_shards, check_whole_batch, warn_of_threads
+from ddp.stats import Stats, stats
 from ddp.sync import check_sync
+from ddp.tuning import Tuner
 
 
 class DistributedDataParallel(nn.Module):
@@ -25,7 +27,8 @@ class DistributedDataParallel(nn.Module):
 
     `device_ids`, `output_device`, `dim`, `find_unused_parameters`, `static_graph`,
     `gradient_as_bucket_view` and `check_reduction` are accepted for PyTorch's sake; nothing depends
-    on them. `broadcast_buffers` gives all ranks rank 0's buffers after every backward.
+    on them. With `bucket_cap_mb="auto"` the first steps find it. `broadcast_buffers`
+    gives all ranks rank 0's buffers after every backward.
     Raises: ValueError naming the first parameter or buffer in which the ranks' modules differ.
     """
 
@@ -37,7 +40,7 @@ class DistributedDataParallel(nn.Module):
         dim: int = 0,
         broadcast_buffers: bool = True,
         process_group: ProcessGroup | None = None,
-        bucket_cap_mb: float = 25,
+        bucket_cap_mb: float | str = 25,
         find_unused_parameters: bool = False,
         check_reduction: bool = False,
         gradient_as_bucket_view: bool = True,
@@ -61,7 +64,8 @@ class DistributedDataParallel(nn.Module):
         if self.process_group.size > 1:
             compare_modules(module, self.process_group)
             self.broadcast_state()
-        self.bucket_cap = int(bucket_cap_mb * (1 << 20))
+        self.tuner = Tuner(group) if bucket_cap_mb == "auto" else None
+        self.bucket_cap = self.tuner.cap if self.tuner else int(float(bucket_cap_mb) * (1 << 20))
         self.shards = shards or self.process_group.shards
         self._make_reducer(self.bucket_cap, self.shards)
 
@@ -83,6 +87,8 @@ class DistributedDataParallel(nn.Module):
         """The module's output; under logical shards computed shard after shard."""
         if self.plan.check(self.process_group.rank):
             self._renew_reducer()
+        if self.tuner is not None and is_grad_enabled():
+            self._try_bucket_size(self.tuner)
         plain = not is_grad_enabled() or not self.module.training
         if self.company is not None and not plain:
             return self.company.forward(inputs, kwargs)
@@ -104,6 +110,18 @@ class DistributedDataParallel(nn.Module):
         self.reducer.weights = old.weights
         if self.comm_hook is not None:
             self._install_hook(*self.comm_hook)
+
+    def _try_bucket_size(self, tuner: Tuner) -> None:
+        cap = tuner.next_cap(self.reducer.recorder)
+        if cap is not None:
+            self.bucket_cap = cap
+            self._renew_reducer()
+        if tuner.done:
+            self.tuner = None
+
+    def stats(self) -> Stats:
+        """Where the time of this model's steps went (see `ddp.stats`)."""
+        return stats(self)
 
     def check_sync(self, every: int | None = None) -> Any:
         """What `ddp.check_sync` finds about the module, over the group of this model."""

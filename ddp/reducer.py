@@ -20,6 +20,7 @@ from ddp.call import CollectiveError
 from ddp.group import ProcessGroup, ReduceOp, Work
 from ddp.reduction import is_narrow_float, tree_sum
 from ddp.staging import Staged, needs_host
+from ddp.stats import recorder_of
 from ddp.weight import current_weight
 
 
@@ -89,6 +90,7 @@ class Reducer:
         self.running = False  # buckets are on their way
         self.launched = 0
         self.steps = 0
+        self.recorder = recorder_of(group)
         self.works: list[Any] = []
         self.kept: dict[int, Any] = {}
         self.weights = Weights()
@@ -151,6 +153,7 @@ class Reducer:
         self.launched = 0
         self.works = []
         self.kept = {}
+        self.recorder.began()
         for bucket in self.buckets:
             bucket.missing = len(bucket.positions) * len(self.lanes)
 
@@ -161,6 +164,7 @@ class Reducer:
         self.launched += 1
         if is_absent():
             bucket.array[...] = 0
+        self.recorder.sent(bucket.nbytes)
         with self.located():
             self.works.append(self.send(bucket))
 
@@ -214,12 +218,14 @@ class Reducer:
         try:
             for bucket in self.buckets[self.launched :]:
                 self._launch(bucket)
+            self.recorder.arrives()
             with self.located():
                 used = self._used_anywhere()
                 for work in self.works:
                     if work is not None:
                         work.wait()
                 scale = self.weights.scale(self.group)
+            self.recorder.ends()
             self.steps += 1
             for i in range(len(self.parameters)):
                 self.settle(i, bool(used[i]), scale)

@@ -57,7 +57,7 @@ ROWS = [
     ["ddp.guard", "ddp.current_group"],
     ["ddp.backends"],
     ["ddp.lifecycle", "ddp.trace", "ddp.simulate", "ddp.absence", "ddp.average", "ddp.weight"],
-    ["ddp.scatter", "ddp.sync", "ddp.staging"],
+    ["ddp.scatter", "ddp.sync", "ddp.staging", "ddp.stats", "ddp.tuning"],
     ["ddp.collectives", "ddp.consensus", "ddp.stop", "ddp.bucket", "ddp.shards", "ddp.sampler"],
     ["ddp.reducer", "ddp.functional", "ddp.sync_norm", "ddp.plan"],
     ["ddp.join", "ddp.hooks", "ddp.parallel_layers"],
