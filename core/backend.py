@@ -302,6 +302,8 @@ def offset_of(array: Any) -> int:
 
 def strided(array: Any, shape: Any, strides: Any, offset: int) -> Any:
     """A view of the memory of `array`; `strides`, and `offset` from its owner's start, in bytes."""
+    if isinstance(array, numpy.generic):  # what NumPy's arithmetic of zero-dim arrays returns
+        array = numpy.asarray(array)
     whole = owner(array)
     if type(array) is not numpy.ndarray:
         return _owned(type(array)(shape, array.dtype, whole.data + offset, strides), whole)
