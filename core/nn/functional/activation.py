@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from core import random
 from core.autograd.adapt import adaptable
+from core.autograd.inplace import in_place
 from core.autograd.value import wrap
 from core.backend import device_of, on, xp
 from core.ops import activation, choice, exponential, trigonometric
@@ -23,9 +25,12 @@ __all__ = (
 ).split()
 
 
-def written(input: Any, out: Any, inplace: bool) -> Any:
-    """`out`, or with `inplace` the input itself with the values of `out`."""
-    return input.copy_(out) if inplace else out
+_writer = functools.cache(in_place)
+
+
+def applied(op: Any, inplace: bool, input: Any, *args: Any) -> Any:
+    """op(input, *args), or with `inplace` the input itself with those values."""
+    return _writer(op)(input, *args) if inplace else op(input, *args)
 
 
 # ---- one formula per side of zero -------------------------------------------------------------
@@ -43,7 +48,7 @@ def relu6(input: Any, inplace: bool = False) -> Any:
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """Elementwise input above zero, negative_slope * input below."""
-    return written(input, activation.leaky(input, negative_slope), inplace)
+    return applied(activation.leaky, inplace, input, negative_slope)
 
 
 def prelu(input: Any, weight: Any) -> Any:
@@ -69,27 +74,27 @@ def rrelu(
 ) -> Any:
     """Leaky relu whose slope is random per element while training, else the middle of the range."""
     if not training:
-        return written(input, activation.leaky(input, (lower + upper) / 2), inplace)
+        return applied(activation.leaky, inplace, input, (lower + upper) / 2)
     x = input.array
     key = random.default_generator().reserve()
     with on(device_of(x)):
         slopes = random.uniform(key, x.shape, x.dtype, lower, upper, xp(x))
-    return written(input, activation.prelu_of(input, wrap(slopes)), inplace)
+    return applied(activation.prelu_of, inplace, input, wrap(slopes))
 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
     """Elementwise input above the threshold, `value` elsewhere."""
-    return written(input, activation.threshold_at(input, threshold, value), inplace)
+    return applied(activation.threshold_at, inplace, input, threshold, value)
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """Elementwise input above zero, alpha * (exp(input) - 1) below."""
-    return written(input, activation.elu_at(input, alpha, 1.0, 1.0), inplace)
+    return applied(activation.elu_at, inplace, input, alpha, 1.0, 1.0)
 
 
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """Elementwise input above zero, alpha * (exp(input / alpha) - 1) below."""
-    return written(input, activation.elu_at(input, alpha, 1.0, 1.0 / alpha), inplace)
+    return applied(activation.elu_at, inplace, input, alpha, 1.0, 1.0 / alpha)
 
 
 def selu(input: Any, inplace: bool = False) -> Any:
@@ -98,24 +103,24 @@ def selu(input: Any, inplace: bool = False) -> Any:
     Source: Klambauer, Unterthiner, Mayr & Hochreiter (2017).
     """
     alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    return written(input, activation.elu_at(input, alpha, scale, 1.0), inplace)
+    return applied(activation.elu_at, inplace, input, alpha, scale, 1.0)
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """Elementwise input, kept between two numbers."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    return written(input, activation.hardtanh_at(input, min_val, max_val), inplace)
+    return applied(activation.hardtanh_at, inplace, input, min_val, max_val)
 
 
 def hardswish(input: Any, inplace: bool = False) -> Any:
     """Elementwise input * clip(input + 3, 0, 6) / 6."""
-    return written(input, activation.hardswish(input), inplace)
+    return applied(activation.hardswish, inplace, input)
 
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     """Elementwise input / 6 + 1/2, kept between 0 and 1."""
-    return written(input, activation.hardsigmoid(input), inplace)
+    return applied(activation.hardsigmoid, inplace, input)
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
@@ -149,12 +154,12 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 
 def silu(input: Any, inplace: bool = False) -> Any:
     """Elementwise input * sigmoid(input)."""
-    return written(input, activation.silu(input), inplace)
+    return applied(activation.silu, inplace, input)
 
 
 def mish(input: Any, inplace: bool = False) -> Any:
     """Elementwise input * tanh(softplus(input))."""
-    return written(input, activation.mish(input), inplace)
+    return applied(activation.mish, inplace, input)
 
 
 @adaptable
