@@ -16,6 +16,7 @@ from core.simulated.device import settle
 # Arguments in order; `=` marks those with a default, and after `|` they go by name only.
 SIGNATURES: dict[str, str] = {
     "arange": "start stop= step= dtype=",
+    "argsort": "a axis= kind=",
     "atleast_1d": "*arys",
     "bincount": "x weights= minlength=",
     "broadcast_to": "array shape",
@@ -31,7 +32,7 @@ SIGNATURES: dict[str, str] = {
     "flip": "a axis=",
     "full": "shape fill_value dtype= order=",
     "isin": "element test_elements assume_unique= invert=",
-    "lexsort": "keys axis=",
+    "lexsort": "keys",
     "moveaxis": "a source destination",
     "nonzero": "a",
     "ones": "shape dtype= order=",
@@ -47,6 +48,7 @@ SIGNATURES: dict[str, str] = {
     "tri": "N M= k= dtype=",
     "triu": "m k=",
     "unique": "ar return_index= return_inverse= return_counts= axis= | equal_nan=",
+    "vdot": "a b",
     "where": "condition x= y=",
     "zeros": "shape dtype= order=",
     "zeros_like": "a dtype= order= subok= shape=",
@@ -151,6 +153,8 @@ def _check_more(name: str, args: list[Any]) -> None:
         raise NotImplementedError("Only int or ndarray are supported for v")
     if name == "lexsort" and isinstance(args[0], (list, tuple)):
         raise TypeError("cupy.lexsort takes one array of keys")
+    if name == "argsort" and len(args) > 2 and args[2] not in (None, "stable"):
+        raise ValueError("CuPy's sort is stable: only kind=None and 'stable' are supported")
     if name == "bincount" and len(args) > 1 and args[1] is not None:
         raise TypeError("bincount with weights adds in an order that is not fixed on a GPU")
     if name == "matmul" and max(x.ndim for x in args) > 2 and args[0].dtype.name == "bfloat16":
