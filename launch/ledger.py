@@ -97,8 +97,11 @@ def _prefix() -> str:
 def _stale() -> Iterator[str]:
     prefix = _prefix()
     for name in sorted(os.listdir(folder())):
-        pid, _, started = name.removeprefix(prefix).partition("-")
-        if name.startswith(prefix) and pid.isdigit() and _started(int(pid)) != started:
+        if not name.startswith(prefix):
+            continue
+        # A third part names what else the job of that process has there, such as its board.
+        pid, started, *_ = [*name.removeprefix(prefix).split("-"), ""]
+        if pid.isdigit() and _started(int(pid)) != started:
             yield os.path.join(folder(), name)
 
 

@@ -43,23 +43,32 @@ class Rank:
         os.register_at_fork(after_in_child=self._ending.detach)
         signals = Signals()
         try:
-            agreement, board = self._start()
+            self._live(signals)
         except UsageError as error:
             return self._refuse(str(error))
+        except KeyboardInterrupt:
+            self._ending.fail(status.INTERRUPTED, "interrupted (SIGINT)")
+        except Exception as error:
+            # The others wait in MPI for this rank: it must not leave by way of MPI's end.
+            self._ending.fail(status.EXCEPTION, report.one_line(error), report.trimmed(error))
+        return 0
+
+    def _live(self, signals: Signals) -> None:
+        agreement, board = self._start()
         watchdog = self._watch(agreement, board, signals)
         stacks.mark(os.environ.pop("UNISON_STARTER", ""))
         recorder = Recorder()
-        if self._options.trace or self._options.stats:
+        recording = self._options.trace or self._options.stats
+        if recording:
             recorder.start()
         self._run_script()
-        recording = recorder.stop()
         board.set_state(State.FINISHED)
+        recorded = recorder.stop()
         self._team.end_together()
-        if self._options.trace or self._options.stats:
-            self._show(recording)
+        if recording:
+            self._show(recorded)
         watchdog.stop()
         self._ending.tell(ENDED)
-        return 0
 
     # ---- start ----
 

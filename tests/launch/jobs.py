@@ -78,8 +78,9 @@ class Job:
         """Block until a rank has written the file `name`."""
         deadline = time.monotonic() + LIMIT
         while not (self.folder / name).exists():
-            assert self.process.poll() is None, f"the job ended before {name}"
-            assert time.monotonic() < deadline, f"{name} never came"
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self._kill()
+                pytest.fail(f"{name} never came; the job said: {self._said()}")
             time.sleep(0.01)
 
     def end(self) -> Ended:
@@ -92,14 +93,17 @@ class Job:
             except subprocess.TimeoutExpired:
                 self._mapped |= mapped(tagged(self.tag))
             if time.monotonic() > deadline:
-                for pid in tagged(self.tag):
-                    os.kill(pid, 9)
-                self.process.communicate()
+                self._kill()
                 pytest.fail(f"the job hangs; so far it said: {self._said()}")
         at = time.time()
         alive = gone(lambda: tagged(self.tag))
         litter = gone(lambda: self._mapped & set(os.listdir("/dev/shm")))
         return Ended(self.process.returncode, out.decode(), self._said(), alive, litter, at)
+
+    def _kill(self):
+        for pid in tagged(self.tag):
+            os.kill(pid, 9)
+        self.process.communicate()
 
     def _said(self):
         if self._err is None:

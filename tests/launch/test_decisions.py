@@ -231,10 +231,15 @@ def test_the_ledger_of_a_dead_job_is_removed():
     mine = open_ledger(1)
     prefix = mine.path[: mine.path.index(f"{os.getpid()}-")]
     # The first process of the machine did not start at tick 1.
-    dead = pathlib.Path(f"{prefix}1-1")
-    dead.touch(mode=0o600)
+    dead = [pathlib.Path(f"{prefix}1-1"), pathlib.Path(f"{prefix}1-1-board")]
+    # A living job's board has its ledger's name and more.
+    board = pathlib.Path(f"{mine.path}-board")
+    for path in (*dead, board):
+        path.touch(mode=0o600)
     again = open_ledger(1)
-    assert not dead.exists()
+    assert not any(path.exists() for path in dead)
+    assert board.exists()
+    board.unlink()
     assert again.path == mine.path and mine.path.startswith(folder())
     mine.unlink()
 

@@ -124,6 +124,22 @@ def test_a_rank_that_cannot_load_mpi_ends_the_job(tmp_path):
     assert "ran" not in ended.stdout
 
 
+def test_a_rank_that_fails_as_it_starts_ends_the_job(tmp_path):
+    # Leaving by way of MPI's end it would wait there for the others, which wait for it.
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    shim = "import runpy, sys, ddp.board as b; b.Board.__init__ = lambda *a, **k: 1 / 0; "
+    shim += "sys.argv[1:] = ['-q', 'train.py']; runpy.run_module('launch', run_name='__main__')"
+    words = [*mpiexec(1), sys.executable, "-m", "launch", "-q", "train.py"]
+    words += [":", "-n", "1", sys.executable, "-c", shim]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert len(re.findall("rank 1 of 2 .*ZeroDivisionError", ended.stderr)) == 1
+    assert ended.stdout == ""
+
+
 def test_ranks_of_another_mpi_are_refused(tmp_path):
     (tmp_path / "train.py").write_text("print('ran')\n")
     claim = {"PMI_FD": "99", "PMI_RANK": "0", "PMI_SIZE": "4"}
