@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 import threading
 import warnings
@@ -111,6 +110,8 @@ def cuda_module() -> Any:
 
 def cupy_distributions() -> list[str]:
     """The installed packages that bring a `cupy` module, such as cupy-cuda12x."""
+    import importlib.metadata  # 20 ms, for a GPU only
+
     found: dict[str, None] = {}
     for package in importlib.metadata.distributions():
         name = (package.metadata["Name"] or "").lower().replace("_", "-")

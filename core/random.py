@@ -6,7 +6,7 @@ dropout mask can be recomputed instead of stored. The words themselves are in co
 """
 
 import math
-import secrets
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -256,7 +256,7 @@ class Generator:
 
     def seed(self) -> int:
         """A new seed, taken from the operating system."""
-        self.manual_seed(secrets.randbits(64))
+        self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
     def initial_seed(self) -> int:

@@ -1,5 +1,8 @@
 """Optimizers: how parameters move, given their gradients."""
 
+import importlib as _importlib
+import types as _types
+
 from core.optim import lr_scheduler as lr_scheduler
 from core.optim.adadelta import Adadelta as Adadelta
 from core.optim.adafactor import Adafactor as Adafactor
@@ -41,3 +44,9 @@ __all__ = [
     "SGD",
     "lr_scheduler",
 ]
+
+
+def __getattr__(name: str) -> _types.ModuleType:
+    if name == "swa_utils":  # it averages modules, so it stands above this package
+        return _importlib.import_module("core.optim.swa_utils")
+    raise AttributeError(f"module 'core.optim' has no attribute {name!r}")
