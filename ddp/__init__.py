@@ -76,8 +76,8 @@ from ddp.parallel_layers import ColumnParallelLinear, RowParallelLinear
 from ddp.powersgd import PowerSGDState, powerSGD_hook
 from ddp.sampler import DistributedSampler, DistributedWeightedSampler
 from ddp.simulate import simulate
-from ddp.stop import should_stop
 from ddp.stats import Stats, stats
+from ddp.stop import should_stop
 from ddp.sync import check_sync, sync_buffers
 from ddp.sync_norm import SyncBatchNorm, convert_sync_batchnorm
 from ddp.weight import backward

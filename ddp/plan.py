@@ -35,7 +35,7 @@ class Plan:
                     " would not be reduced. Change it before wrapping, wrap again, or write into"
                     " the one that is there"
                 )
-        return any(x.needs_grad for x in self.frozen)
+        return bool(self.frozen) and any(x.needs_grad for x in self.frozen)
 
 
 def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:

@@ -45,6 +45,8 @@ class Recorder:
     def arrives(self) -> None:
         """Note that this rank has nothing left to do but to wait."""
         self.arrived = self.clock()
+        if not self.sent_bytes:
+            self.first_sent = self.arrived
 
     def ends(self) -> None:
         """Note that all gradients are reduced; a first step has no beginning and is left out."""

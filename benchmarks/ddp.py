@@ -1,0 +1,194 @@
+"""Milliseconds per training step under DistributedDataParallel, beside torch DDP over gloo.
+
+python benchmarks/ddp.py [--ranks 2] [--rounds 15] [--json FILE]
+
+On the same ranks, in turn, round after round, each with one thread: ours and torch's DDP; then ours
+wrapped and not, on one rank; and ours with as many logical shards as ranks. A figure is the median
+over rounds; a ratio the median over rounds of one divided by the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# This file has the name of the package that it measures, and must not stand in its way.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
+
+import numpy  # noqa: E402 - after the number of threads and the path are set
+from tqdm import tqdm  # noqa: E402
+
+import core  # noqa: E402
+import ddp  # noqa: E402
+
+STEPS = {"toy": 40, "mlp": 10, "cnn": 3}
+
+
+def network(nn: Any, kind: str) -> Any:
+    """The DDP tutorial's toy, the quickstart's perceptron, the MNIST example's CNN."""
+    if kind == "toy":
+        return nn.Sequential(nn.Linear(10, 10), nn.ReLU(), nn.Linear(10, 5))
+    if kind == "mlp":
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
+            nn.Linear(512, 10),
+        )  # fmt: skip
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Dropout(0.25), nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def batch(from_numpy: Callable[[Any], Any], kind: str) -> tuple[Any, Any]:
+    """Inputs and labels of one rank."""
+    numbers = numpy.random.default_rng(0)
+    shape = (20, 10) if kind == "toy" else (64, 1, 28, 28)
+    classes = 5 if kind == "toy" else 10
+    x = numbers.normal(size=shape).astype("float32")
+    return from_numpy(x), from_numpy(numbers.integers(classes, size=shape[0]))
+
+
+def stepper(lib: Any, model: Any, kind: str) -> Callable[[], None]:
+    """One training step of a model of either library."""
+    x, y = batch(lib.from_numpy, kind)
+    criterion = lib.nn.CrossEntropyLoss()
+    optimizer = lib.optim.SGD(model.parameters(), lr=0.01)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        criterion(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def timed(step: Callable[[], None], count: int) -> float:
+    """Milliseconds per step, all ranks together."""
+    ddp.barrier()
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    return (time.perf_counter() - start) / count * 1e3
+
+
+def compared(
+    one: Callable[[], None], other: Callable[[], None], count: int, rounds: int
+) -> dict[str, float]:
+    """Both times, and the ratio of one to the other."""
+    pairs = []
+    for i in range(rounds + 1):
+        a, b = (timed(step, count) for step in ((one, other) if i % 2 else (other, one)))
+        pairs.append((a, b) if i % 2 else (b, a))
+    pairs = pairs[1:]  # the first round is there to warm up
+    a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return {"ms": a, "beside_ms": b, "ratio": statistics.median(x / y for x, y in pairs)}
+
+
+def torch_twin(kind: str, rendezvous: str) -> Callable[[], None] | None:
+    """Torch's step over gloo, None where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(1)
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group(
+            "gloo",
+            init_method=f"file://{rendezvous}",
+            rank=ddp.get_rank(),
+            world_size=ddp.get_world_size(),
+        )
+    model = torch.nn.parallel.DistributedDataParallel(network(torch.nn, kind))
+    return stepper(torch, model, kind)
+
+
+def measured(kind: str, rounds: int, rendezvous: str) -> dict[str, Any]:
+    """All comparisons of one network."""
+    count = STEPS[kind]
+    wrapped = ddp.DistributedDataParallel(network(core.nn, kind))
+    ours = stepper(core, wrapped, kind)
+    found: dict[str, Any] = {}
+    twin = torch_twin(kind, rendezvous)
+    if twin is not None:
+        found["beside torch DDP, gloo"] = compared(ours, twin, count, rounds)
+    else:
+        compared(ours, ours, count, rounds)
+    stats = wrapped.stats()
+    whole = stats.compute.median + stats.wait.median + stats.exposed.median
+    found["exposed"] = {"percent": 100 * stats.exposed.median / whole}
+    sharded = ddp.DistributedDataParallel(network(core.nn, kind), shards=ddp.get_world_size())
+    found["shards = ranks, beside none"] = compared(
+        stepper(core, sharded, kind), ours, count, rounds
+    )
+    return found
+
+
+def alone(kind: str, rounds: int) -> dict[str, float]:
+    """Wrapped beside not wrapped, on one rank."""
+    bare, model = network(core.nn, kind), ddp.DistributedDataParallel(network(core.nn, kind))
+    return compared(stepper(core, model, kind), stepper(core, bare, kind), STEPS[kind], rounds)
+
+
+def work(rounds: int, rendezvous: str, out: str) -> None:
+    """What each rank does."""
+    group = ddp.init_process_group()
+    found: dict[str, Any] = {}
+    for kind in tqdm(STEPS, disable=group.rank > 0):
+        if group.size == 1:
+            found[kind] = {"wrapped, beside bare, one rank": alone(kind, rounds)}
+        else:
+            found[kind] = measured(kind, rounds, rendezvous)
+    if group.rank == 0:
+        Path(out).write_text(json.dumps(found))
+
+
+def main(ranks: int, rounds: int, file: str | None) -> None:
+    """Start the ranks, join what they found, and print it."""
+    tables: dict[str, Any] = {}
+    for size in (1, ranks):
+        with tempfile.TemporaryDirectory() as folder:
+            out, meeting = Path(folder) / "found.json", Path(folder) / "meeting"
+            command = [sys.executable, "-m", "launch", "-n", str(size), "-q", __file__]
+            options = ["--rounds", str(rounds), "--worker", str(meeting), str(out)]
+            subprocess.run(command + options, check=True)
+            for kind, rows in json.loads(out.read_text()).items():
+                tables.setdefault(kind, {}).update(rows)
+    for kind, rows in tables.items():
+        print(kind)
+        for name, row in rows.items():
+            words = "  ".join(f"{key} {value:8.3f}" for key, value in row.items())
+            print(f"  {name:32} {words}")
+    if file:
+        versions = {"python": platform.python_version(), "numpy": numpy.__version__}
+        with contextlib.suppress(ImportError):
+            import torch
+
+            versions["torch"] = torch.__version__
+        report = {"ranks": ranks, "cores": os.cpu_count(), "versions": versions, "steps": tables}
+        Path(file).write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json")
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        work(given.rounds, *given.worker)
+    else:
+        main(given.ranks, given.rounds, given.json)
