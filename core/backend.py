@@ -110,10 +110,9 @@ def cuda_module() -> Any:
 
 def cupy_distributions() -> list[str]:
     """The installed packages that bring a `cupy` module, such as cupy-cuda12x."""
-    import importlib.metadata  # 20 ms, for a GPU only
-
+    metadata = importlib.import_module("importlib.metadata")  # 20 ms, for a GPU only
     found: dict[str, None] = {}
-    for package in importlib.metadata.distributions():
+    for package in metadata.distributions():
         name = (package.metadata["Name"] or "").lower().replace("_", "-")
         if name == "cupy" or name.startswith(("cupy-cuda", "cupy-rocm")):
             found[f"{name} {package.version}"] = None
@@ -237,6 +236,43 @@ def elsewhere(arrays: Any) -> Device | None:
             there = device_of(x)
             return None if cuda_module().cuda.Device().id == there.index else there
     return None
+
+
+def pinned(array: numpy.ndarray) -> numpy.ndarray:
+    """A copy of an array in pinned memory, from which a GPU copies while the CPU goes on.
+
+    Raises: RuntimeError where there is no GPU.
+    """
+    if is_pinned(array):
+        return array
+    resolve("cuda")
+    out = cupyx_module().empty_pinned(array.shape, array.dtype)
+    out[...] = array
+    key = id(out)
+    _pinned[key] = weakref.ref(out, lambda _: _pinned.pop(key, None))
+    return out
+
+
+_pinned: dict[int, Any] = {}
+# Copies under way: what they read must stay until the event behind them has passed.
+_in_flight: list[tuple[Any, Any]] = []
+
+
+def is_pinned(array: Any) -> bool:
+    """Whether an array lies in pinned memory."""
+    return id(array) in _pinned or id(owner(array)) in _pinned
+
+
+def copied_meanwhile(array: numpy.ndarray, device: Device) -> Any:
+    """A pinned array on a GPU, where it will be once the current stream has come to it."""
+    with on(device):
+        module = cuda_module()
+        out = module.empty(array.shape, array.dtype)
+        stream = module.cuda.get_current_stream()
+        out.set(array, stream=stream)
+        _in_flight[:] = [(e, kept) for e, kept in _in_flight if not e.done]
+        _in_flight.append((stream.record(), array))
+    return out
 
 
 def write(target: Any, values: Any) -> None:
