@@ -8,6 +8,7 @@ from typing import Any as _Any
 import core.methods  # noqa: F401 - gives Tensor its methods
 from core import amp as amp
 from core import autograd as autograd
+from core import cuda as cuda
 from core import kernels as kernels
 from core import linalg as linalg
 from core.amp import autocast as autocast

@@ -265,6 +265,8 @@ def is_pinned(array: Any) -> bool:
 
 def copied_meanwhile(array: numpy.ndarray, device: Device) -> Any:
     """A pinned array on a GPU, where it will be once the current stream has come to it."""
+    if not array.flags.c_contiguous:  # would be copied to where nobody keeps it
+        return to_device(array, device)
     with on(device):
         module = cuda_module()
         out = module.empty(array.shape, array.dtype)

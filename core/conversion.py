@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from core import dtype as dtypes
-from core.autograd.value import Value
-from core.backend import Device, device_of, resolve
+from core.autograd.value import Value, wrap
+from core.backend import Device, copied_meanwhile, device_of, is_pinned, pinned, resolve
 from core.dtype import dtype
 from core.ops import cast
 from core.types import type_as, type_of
@@ -40,7 +40,11 @@ def to(
             )
     out = x
     if device is not None and (where := resolve(device)) != device_of(x.array):
-        out = cast.transfer(out, where, device_of(x.array))
+        aside = non_blocking or flags[:1] == [True]
+        if aside and where.type == "cuda" and not x.requires_grad and is_pinned(x.array):
+            out = wrap(copied_meanwhile(x.array, where))
+        else:
+            out = cast.transfer(out, where, device_of(x.array))
     want = dtypes.to_numpy(dtype)
     if want is not None and want != out.array.dtype:
         out = cast.cast(out, want)
@@ -54,7 +58,22 @@ def cpu(x: Any, memory_format: Any = None) -> Any:
 
 def cuda(x: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
     """The tensor on a GPU, the current one unless named."""
-    return to(x, device="cuda" if device is None else device)
+    return to(x, device="cuda" if device is None else device, non_blocking=non_blocking)
+
+
+def pin_memory(x: Any, device: Any = None) -> Any:
+    """The tensor in pinned memory, from which `.to("cuda", non_blocking=True)` need not wait.
+
+    Raises: RuntimeError for a tensor on a GPU, or where there is no GPU.
+    """
+    if device_of(x.array).type != "cpu":
+        raise RuntimeError(f"cannot pin '{type_of(x)}' only dense CPU tensors can be pinned")
+    return x if is_pinned(x.array) else wrap(pinned(x.array))
+
+
+def is_in_pinned_memory(x: Any, device: Any = None) -> bool:
+    """Whether the tensor lies in pinned memory."""
+    return is_pinned(x.array)
 
 
 def to_dtype(d: dtype) -> Any:
@@ -73,4 +92,5 @@ CASTS: dict[dtype, str] = {
     dtypes.int8: "char", dtypes.uint8: "byte", dtypes.bool: "bool",
 }  # fmt: skip
 METHODS: dict[str, Any] = {"to": to, "cpu": cpu, "cuda": cuda, "type": type_of, "type_as": type_as}
+METHODS |= {"pin_memory": pin_memory, "is_pinned": is_in_pinned_memory}
 METHODS |= {name: to_dtype(d) for d, name in CASTS.items()}

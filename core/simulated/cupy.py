@@ -23,6 +23,8 @@ from core.simulated.device import (
 from core.simulated.functions import LINALG, SIGNATURES, function
 from core.simulated.memory import (
     TOTAL_BYTES,
+    Memory,
+    MemoryHook,
     MemoryPointer,
     OutOfMemoryError,
     alloc_pinned_memory,
@@ -112,8 +114,10 @@ def from_dlpack(array: Any, /, *, device: Any = None, copy: bool | None = None) 
         raise BufferError("from_dlpack: the array is not in a GPU's memory")
     if isinstance(array, ndarray):
         return array.view()
+    plain = numpy.from_dlpack(_OnCpu(array))
     with Device(index):
-        return fresh(numpy.from_dlpack(_OnCpu(array)))
+        start = MemoryPointer(Memory(plain, index), 0)
+        return ndarray(plain.shape, plain.dtype, start, plain.strides)
 
 
 class _OnCpu:
@@ -205,6 +209,7 @@ runtime = types.SimpleNamespace(
 cuda = types.SimpleNamespace(
     Device=Device,
     Event=Event,
+    MemoryHook=MemoryHook,
     MemoryPointer=MemoryPointer,
     Stream=Stream,
     alloc_pinned_memory=alloc_pinned_memory,

@@ -38,4 +38,4 @@ def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> numpy.ndar
     """A NumPy array in pinned memory."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     count = int(numpy.prod(shape, dtype=numpy.int64)) * numpy.dtype(dtype).itemsize
-    return numpy.ndarray(shape, dtype, alloc_pinned_memory(count), order=order)  # type: ignore[call-overload]
+    return numpy.ndarray(shape, dtype, alloc_pinned_memory(count), order=order)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from typing import Any
 
 TOTAL_BYTES = 16 << 30
@@ -106,7 +107,7 @@ class Task:
         self._over.wait()
 
 
-_all_streams: dict[int, dict[int, Stream]] = {}
+_all_streams: dict[int, weakref.WeakValueDictionary[int, Stream]] = {}
 _names = iter(range(1, 1 << 62))
 
 
@@ -128,10 +129,8 @@ class Stream:
         self.priority = priority or 0
         self.tasks: list[Task] = []
         if not null:
-            _all_streams.setdefault(self.device_id, {})[self.ptr] = self
-
-    def __del__(self) -> None:
-        _all_streams.get(self.device_id, {}).pop(self.ptr, None)
+            known = _all_streams.setdefault(self.device_id, weakref.WeakValueDictionary())
+            known[self.ptr] = self
 
     def __enter__(self) -> Stream:
         self._before = _current.streams.get(_current.id)

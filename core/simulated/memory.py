@@ -23,6 +23,33 @@ class OutOfMemoryError(MemoryError):
         )
 
 
+class MemoryHook:
+    """What is told of this thread's allocations, between entering and leaving it."""
+
+    name = "MemoryHook"
+
+    def __enter__(self) -> MemoryHook:
+        _hooks.running.append(self)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        _hooks.running.remove(self)
+
+    def malloc_postprocess(self, **about: Any) -> None:
+        """A block was handed out."""
+
+    def free_postprocess(self, **about: Any) -> None:
+        """A block was taken back."""
+
+
+class _Hooks(threading.local):
+    def __init__(self) -> None:
+        self.running: list[MemoryHook] = []
+
+
+_hooks = _Hooks()
+
+
 class MemoryPool:
     """The counters of CuPy's pool, per device; freed blocks stay until they are asked for."""
 
@@ -44,11 +71,17 @@ class MemoryPool:
                 raise OutOfMemoryError(size, used - size, limit)
             self._used[device] = used
             self._total[device] = max(self._total.get(device, 0), used)
+        for hook in _hooks.running:
+            hook.malloc_postprocess(
+                device_id=device, size=size, mem_size=size, mem_ptr=0, pmem_id=0
+            )
 
     def give(self, device: int, size: int) -> None:
         """Count `size` bytes as free again."""
         with self._lock:
             self._used[device] -= size
+        for hook in _hooks.running:
+            hook.free_postprocess(device_id=device, mem_size=size, mem_ptr=0, pmem_id=0)
 
     def used_bytes(self) -> int:
         """The bytes in use on the current device."""

@@ -1,0 +1,40 @@
+"""What people know as torch.cuda: devices, streams, events, memory. Loads no GPU library itself."""
+
+from typing import Any
+
+from core.cuda.device import can_device_access_peer as can_device_access_peer
+from core.cuda.device import current_device as current_device
+from core.cuda.device import device as device
+from core.cuda.device import device_count as device_count
+from core.cuda.device import get_device_capability as get_device_capability
+from core.cuda.device import get_device_name as get_device_name
+from core.cuda.device import get_device_properties as get_device_properties
+from core.cuda.device import init as init
+from core.cuda.device import is_available as is_available
+from core.cuda.device import is_bf16_supported as is_bf16_supported
+from core.cuda.device import is_initialized as is_initialized
+from core.cuda.device import set_device as set_device
+from core.cuda.device import synchronize as synchronize
+from core.cuda.memory import empty_cache as empty_cache
+from core.cuda.memory import max_memory_allocated as max_memory_allocated
+from core.cuda.memory import mem_get_info as mem_get_info
+from core.cuda.memory import memory_allocated as memory_allocated
+from core.cuda.memory import memory_reserved as memory_reserved
+from core.cuda.memory import out_of_memory_error
+from core.cuda.memory import reset_peak_memory_stats as reset_peak_memory_stats
+from core.cuda.memory import set_per_process_memory_fraction as set_per_process_memory_fraction
+from core.cuda.stream import Event as Event
+from core.cuda.stream import Stream as Stream
+from core.cuda.stream import current_stream as current_stream
+from core.cuda.stream import default_stream as default_stream
+from core.cuda.stream import set_stream as set_stream
+from core.cuda.stream import stream as stream
+from core.random import manual_seed as manual_seed
+
+manual_seed_all = manual_seed  # one counter-based generator for all devices
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OutOfMemoryError":
+        return out_of_memory_error()
+    raise AttributeError(f"module 'core.cuda' has no attribute {name!r}")
