@@ -100,12 +100,17 @@ if __name__ == "__main__":
     # Only here, in the child, NumPy and MPI are loaded: a supervisor must hold nothing that can
     # fail, and threads (of a BLAS, of MPI) do not survive a fork.
     try:
-        from launch.rank import run
+        from launch.rank import Observer, run
 
+        observer: Observer | None = None
         if options.as_torch:
             from launch import as_torch
 
             as_torch.install()
+        if options.trace or options.stats:
+            from launch.timeline import Timeline
+
+            observer = Timeline(options)
     except ImportError as error:
         _cannot_load(child, error)
-    run(options, child)
+    run(options, child, observer)

@@ -4,12 +4,11 @@ import os
 import sys
 import threading
 import time
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from ddp import board as boards
 from ddp.board import Board, State
-from ddp.trace import Recorder, Recording
-from launch import hang, mpi, report, script, stacks, status, timeline
+from launch import hang, mpi, report, script, stacks, status
 from launch.agreement import Agreement, agree, exported
 from launch.announce import announce
 from launch.ending import GATHERING, Ending
@@ -26,10 +25,26 @@ from launch.world import ALONE, HYDRA, OPEN_MPI
 YIELDING = 0.15
 
 
+class Observer(Protocol):
+    """What watches the script of a rank that reaches its end (see `launch.timeline`)."""
+
+    def start(self) -> None:
+        """Nothing; the script begins."""
+
+    def stop(self) -> None:
+        """Nothing; the script of this rank has ended."""
+
+    def finish(self, team: Team) -> str:
+        """What to say, on one rank; called when all ranks have reached their end."""
+
+
 class Rank:
     """One rank of the job, from the fork to its end."""
 
-    def __init__(self, options: Options, wanted: Script, child: Child) -> None:
+    def __init__(
+        self, options: Options, wanted: Script, child: Child, observer: Observer | None
+    ) -> None:
+        self._observer = observer
         self._options = options
         self._script = wanted
         self._child = child
@@ -57,16 +72,15 @@ class Rank:
         agreement, board = self._start()
         watchdog = self._watch(agreement, board, signals)
         stacks.mark(os.environ.pop("UNISON_STARTER", ""))
-        recorder = Recorder()
-        recording = self._options.trace or self._options.stats
-        if recording:
-            recorder.start()
+        if self._observer is not None:
+            self._observer.start()
         self._run_script()
+        if self._observer is not None:
+            self._observer.stop()
         board.set_state(State.FINISHED)
-        recorded = recorder.stop()
         self._team.end_together()
-        if recording:
-            self._show(recorded)
+        if self._observer is not None:
+            self._ending.say(self._observer.finish(self._team))
         watchdog.stop()
         self._ending.tell(ENDED)
 
@@ -142,19 +156,6 @@ class Rank:
             code = getattr(error, "exit_status", status.EXCEPTION)
             self._ending.fail(code, report.one_line(error), report.trimmed(error))
 
-    def _show(self, recording: Recording) -> None:
-        """Write the timeline and the table of steps of all ranks, on rank 0."""
-        self._team.barrier()
-        clocks = self._team.gather((os.uname().nodename, time.monotonic_ns()))
-        ranks = self._team.collect(recording)
-        if not ranks:
-            return
-        ranks = [timeline.shifted(*pair) for pair in zip(ranks, timeline.offsets(clocks))]
-        if self._options.trace:
-            timeline.write(self._options.trace, ranks)
-        if self._options.stats:
-            self._ending.say(timeline.table(ranks))
-
     def _exited(self, code: object) -> None:
         if os.getpid() != self._pid:
             # A child forked by the script: MPI must not be finalized from here.
@@ -190,7 +191,7 @@ class Rank:
         return hang.roll_call(standing)
 
 
-def run(options: Options, child: Child) -> NoReturn:
+def run(options: Options, child: Child, observer: Observer | None = None) -> NoReturn:
     """Be this rank until the end of the job."""
     assert options.script is not None
-    sys.exit(Rank(options, options.script, child).run())
+    sys.exit(Rank(options, options.script, child, observer).run())

@@ -1,16 +1,46 @@
 """`--trace` and `--stats`: what all ranks did, as one timeline and as a table of steps."""
 
 import json
+import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ddp.trace import DATA, OPTIMIZER, WAIT, Recording, Span, Talk
+from ddp.trace import DATA, OPTIMIZER, WAIT, Recorder, Recording, Span, Talk
+from launch.mpi import Team
+from launch.options import Options
 
 # A collective is told from others by the ranks of its group, which of the groups of these ranks it
 # is, and its number in the group.
 Key = tuple[tuple[int, ...], int, int]
 _MAIN, _TALKS = 0, 1
+
+
+class Timeline:
+    """Records the script of this rank; at the end rank 0 writes and says what all ranks did."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._recorder = Recorder()
+
+    def start(self) -> None:
+        """Nothing; the script begins."""
+        self._recorder.start()
+
+    def stop(self) -> None:
+        """Nothing; the script of this rank has ended."""
+        self._recording = self._recorder.stop()
+
+    def finish(self, team: Team) -> str:
+        """The table of steps, on rank 0 if it was asked for; the timeline is in its file."""
+        team.barrier()
+        clocks = team.gather((os.uname().nodename, time.monotonic_ns()))
+        ranks = team.collect(self._recording)
+        ranks = [shifted(*pair) for pair in zip(ranks, offsets(clocks))]
+        if ranks and self._options.trace:
+            write(self._options.trace, ranks)
+        return table(ranks) if ranks and self._options.stats else ""
 
 
 class Step(NamedTuple):
