@@ -126,6 +126,26 @@ def test_what_is_missing_is_named(tmp_path):
         assert said.startswith(expected)
 
 
+SNIPPETS = """
+import contextlib, io, sys, textwrap
+from tests.tutorials import TUTORIALS
+for tutorial, snippets in TUTORIALS.items():
+    for title, text in snippets.items():
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(textwrap.dedent(text), {"__name__": "__main__"})
+        except Exception as error:
+            print(f"{tutorial}: {title}: {type(error).__name__}: {error}")
+"""
+
+
+def test_every_snippet_of_the_tutorials_runs_as_it_is_written(tmp_path):
+    (tmp_path / "script.py").write_text(SNIPPETS)
+    ended = alone(tmp_path, *LAUNCH, "script.py")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == ""
+
+
 PRESENT = """
 import sys
 import core, ddp
