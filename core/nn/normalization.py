@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import core.nn.functional as F
-from core import dtype as dtypes
 from core.backend import device_of, on
+from core.dtype import int64
 from core.nn.init import ones_, zeros_
 from core.nn.module import Module
 from core.nn.parameter import Parameter
@@ -48,7 +48,7 @@ class NormWithStatistics(Module):
         made = [Parameter(empty(num_features, device=device, dtype=dtype)) for _ in range(2)]
         self.register_parameter("weight", made[0] if affine else None)
         self.register_parameter("bias", made[1] if affine and bias else None)
-        counted = full((), 0, dtype=dtypes.int64, device=device)
+        counted = full((), 0, dtype=int64, device=device)
         tracked = {
             "running_mean": zeros(num_features, device=device, dtype=dtype),
             "running_var": ones(num_features, device=device, dtype=dtype),

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from core import dtype as dtypes
 from core.backend import to_host
+from core.dtype import int64
 from core.ops.creation import full, tensor
 from core.ops.gather import index_select
 from core.ops.join import cat, stack
@@ -137,7 +137,7 @@ def pad_sequence(
 def pack_sequence(sequences: Any, enforce_sorted: bool = True) -> PackedSequence:
     """Sequences of different lengths, packed."""
     xs = list(sequences)
-    lengths = tensor([x.shape[0] for x in xs], dtype=dtypes.int64)
+    lengths = tensor([x.shape[0] for x in xs], dtype=int64)
     return pack_padded_sequence(pad_sequence(xs), lengths, False, enforce_sorted)
 
 

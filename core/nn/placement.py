@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import core.dtype as dtypes
 from core.autograd.value import Value
 from core.backend import Device
+from core.dtype import bfloat16, float16, float32, float64
+from core.dtype import dtype as ElementType
 from core.ops.creation import empty_like
 
 P = TypeVar("P", bound="Placed")
@@ -64,19 +65,19 @@ class Placed:
 
     def float(self: P) -> P:
         """This module with its floating-point tensors in float32."""
-        return self.to(dtypes.float32)
+        return self.to(float32)
 
     def double(self: P) -> P:
         """This module with its floating-point tensors in float64."""
-        return self.to(dtypes.float64)
+        return self.to(float64)
 
     def half(self: P) -> P:
         """This module with its floating-point tensors in float16."""
-        return self.to(dtypes.float16)
+        return self.to(float16)
 
     def bfloat16(self: P) -> P:
         """This module with its floating-point tensors in bfloat16."""
-        return self.to(dtypes.bfloat16)
+        return self.to(bfloat16)
 
 
 def _wanted(
@@ -90,7 +91,7 @@ def _wanted(
     for arg in args:
         if isinstance(arg, Value):
             device, dtype = arg.device, arg.dtype  # type: ignore[attr-defined]
-        elif isinstance(arg, dtypes.dtype):
+        elif isinstance(arg, ElementType):
             dtype = arg
         elif isinstance(arg, (str, int, Device)) and not isinstance(arg, bool):
             device = arg
