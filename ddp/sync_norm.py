@@ -93,7 +93,7 @@ def convert_sync_batchnorm(module: Any, process_group: ProcessGroup | None = Non
 
     Example:
         >>> convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(3)))[0]
-        SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+        SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
     """
     return SyncBatchNorm.convert_sync_batchnorm(module, process_group)
 
