@@ -63,7 +63,7 @@ ROWS = [
     ["ddp.join", "ddp.hooks", "ddp.parallel_layers"],
     ["ddp.distributed", "ddp.loader", "ddp.data_parallel", "ddp.powersgd", "ddp.checkpoint"],
     ["ddp"],
-    ["launch.bandwidth", "launch.tiny_training", "launch.torch_cuda", "launch.torch_distributed"],
+    ["launch.bandwidth", "launch.tiny_training", "launch.torch_amp", "launch.torch_distributed"],
     ["launch.spawn", "launch.handshake", "launch.watchdog", "launch.ending", "launch.mpi"],
     ["launch.agreement", "launch.signals", "launch.as_torch", "launch.doctor"],
     ["launch.announce", "launch.hang", "launch.timeline"],

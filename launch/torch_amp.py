@@ -1,4 +1,4 @@
-"""What scripts ask of torch.cuda before they know whether there is a GPU."""
+"""What scripts take from torch.cuda.amp: autocast that need not be told for which device."""
 
 from typing import Any
 
@@ -6,18 +6,6 @@ from core import amp
 from core.amp import GradScaler as GradScaler
 from core.amp import custom_bwd as custom_bwd
 from core.amp import custom_fwd as custom_fwd
-from core.backend import device_count as device_count
-from core.random import manual_seed
-
-
-def is_available() -> bool:
-    """Whether there is a GPU."""
-    return device_count() > 0
-
-
-def manual_seed_all(seed: int) -> None:
-    """Nothing; the random numbers of all devices come from `seed`, as those of the CPU do."""
-    manual_seed(seed)
 
 
 class autocast(amp.autocast):  # noqa: N801 - PyTorch's name
