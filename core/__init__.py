@@ -1,6 +1,7 @@
 """Tensors, autograd, layers, optimizers and data on NumPy and CuPy, with PyTorch's names."""
 
 import importlib as _importlib
+import math as _math
 import types as _types
 import warnings
 from typing import Any as _Any
@@ -112,6 +113,8 @@ from core.tensor import Tensor as Tensor
 from core.testing import gradcheck as gradcheck
 from core.testing import gradgradcheck as gradgradcheck
 from core.types import *
+
+e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 
 autograd.gradcheck = gradcheck  # type: ignore[attr-defined]
 autograd.gradgradcheck = gradgradcheck  # type: ignore[attr-defined]
