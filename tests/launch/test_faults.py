@@ -33,7 +33,13 @@ ENDS = {
     "mismatch": (66, "as #3", 0),
 }
 FOUR = ("raise", "exit0", "_exit0", "kill", "sleep")
-CASES = [(kind, 2) for kind in ENDS] + [(kind, 4) for kind in FOUR]
+# Each has a near relative that is always run.
+SLOW = (("memory", 2), ("mpi_error", 2), ("exit_text", 2), ("abort", 2), ("raise", 4), ("exit0", 4))
+CASES = [
+    pytest.param(kind, ranks, marks=pytest.mark.slow if (kind, ranks) in SLOW else ())
+    for ranks, kinds in ((2, ENDS), (4, FOUR))
+    for kind in kinds
+]
 
 
 @pytest.mark.parametrize(("kind", "ranks"), CASES)
@@ -69,6 +75,7 @@ def test_ranks_that_fail_alike_are_reported_once(tmp_path):
     assert "ranks 0-3 of 4" in ended.reports[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_rank_that_vanishes_with_status_0_is_never_a_success(attempt, tmp_path):
     ended = run(tmp_path, 4, FAULTS, "_exit0", attempt, 2)

@@ -68,7 +68,6 @@ ODD = {
     "other arguments": (("train.py",), ("train.py", "x"), "ranks differ: arguments is"),
     "other script": (("train.py",), ("other.py",), "ranks differ: script is"),
     "other options": (("train.py",), ("--timeout", "5", "train.py"), "options of launch is"),
-    "no script": ((), (), "expected a script"),
     "unknown option": (("--nope", "train.py"),) * 2 + ("unknown option '--nope'",),
     "no place for logs": (("--log-dir", "train.py/logs", "train.py"),) * 2 + ("cannot write log",),
     "bad shards": (("--shards", "1", "train.py"),) * 2 + ("--shards 1 cannot be shared by 2",),

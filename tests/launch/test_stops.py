@@ -56,7 +56,7 @@ def test_sigterm_to_one_rank_stops_all_ranks_too(tmp_path, calm):
     assert result(run(tmp_path, 2, TRAINS, options=SHARDS)) == calm
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_killed_and_restarted_training_has_the_bits_of_an_undisturbed_one(ranks, tmp_path, calm):
     draw = random.Random(ranks)
     words = (draw.randrange(ranks), draw.randrange(1, 24), draw.randint(1, 2))
