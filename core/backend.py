@@ -207,6 +207,16 @@ def on(device: Device) -> Any:
     return cuda_module().cuda.Device(device.index)
 
 
+def cuda_submodule(name: str) -> Any:
+    """A part of CuPy that is loaded by itself, such as `cuda.nccl`."""
+    module = cuda_module()
+    if not simulated.count():
+        return importlib.import_module(f"cupy.{name}")
+    for part in name.split("."):
+        module = getattr(module, part)
+    return module
+
+
 def cupyx_module() -> Any:
     """What CuPy has beyond NumPy's names: the module `cupyx`."""
     if simulated.count():
@@ -255,7 +265,7 @@ def pinned(array: numpy.ndarray) -> numpy.ndarray:
 
 _pinned: dict[int, Any] = {}
 # Copies under way: what they read must stay until the event behind them has passed.
-_in_flight: list[tuple[Any, Any]] = []
+in_flight: list[tuple[Any, Any]] = []
 
 
 def is_pinned(array: Any) -> bool:
@@ -272,8 +282,8 @@ def copied_meanwhile(array: numpy.ndarray, device: Device) -> Any:
         out = module.empty(array.shape, array.dtype)
         stream = module.cuda.get_current_stream()
         out.set(array, stream=stream)
-        _in_flight[:] = [(e, kept) for e, kept in _in_flight if not e.done]
-        _in_flight.append((stream.record(), array))
+        in_flight[:] = [(e, kept) for e, kept in in_flight if not e.done]
+        in_flight.append((stream.record(), array))
     return out
 
 

@@ -84,7 +84,7 @@ class Collectives(Messages):
     ) -> Work | None:
         """Nothing; `outs[r]` holds rank r's `array`."""
         call = self.call("all_gather", array)
-        self._check_outs("all_gather", outs, array)
+        self.check_outs("all_gather", outs, array)
 
         def plan(channel: Channel) -> Steps:
             flats = [flat_view(out) for out in outs]
@@ -101,7 +101,7 @@ class Collectives(Messages):
         Shape: (n, ...) -> (size * n, ...) or (size, n, ...).
         """
         call = self.call("all_gather_into_tensor", array)
-        self._check_whole("all_gather_into_tensor", out, array, out)
+        self.check_whole("all_gather_into_tensor", out, array, out)
 
         def plan(channel: Channel) -> Steps:
             flat = flat_view(out)
@@ -121,7 +121,7 @@ class Collectives(Messages):
         """Nothing; on the root `outs[r]` holds rank r's `array`."""
         call = self.call("gather", array, root=root)
         if self.rank == root:
-            self._check_outs("gather", outs, array)
+            self.check_outs("gather", outs, array)
         places: Sequence[Array] = outs if outs is not None and self.rank == root else []
 
         def plan(channel: Channel) -> Steps:
@@ -186,7 +186,7 @@ class Collectives(Messages):
         Shape: `array` (size * n, ...) or (size, n, ...), `out` (n, ...).
         """
         call = self.call("reduce_scatter_tensor", out, op)
-        self._check_whole("reduce_scatter_tensor", array, out, out)
+        self.check_whole("reduce_scatter_tensor", array, out, out)
 
         def plan(channel: Channel) -> Steps:
             parts = self._cut(flat_view(array))
@@ -239,7 +239,7 @@ class Collectives(Messages):
         count = flat.size // self.size
         return [flat[r * count : (r + 1) * count] for r in range(self.size)]
 
-    def _check_outs(self, op: str, outs: Sequence[Array] | None, array: Array) -> None:
+    def check_outs(self, op: str, outs: Sequence[Array] | None, array: Array) -> None:
         self.check_count(op, "outputs", outs or [])
         for out in outs or []:
             self.check_output(op, out, array.dtype, array.shape)
@@ -254,7 +254,7 @@ class Collectives(Messages):
                     f"got {part.dtype} {part.shape}"
                 )
 
-    def _check_whole(self, op: str, whole: Array, part: Array, written: Array) -> None:
+    def check_whole(self, op: str, whole: Array, part: Array, written: Array) -> None:
         self.check_array(op, whole)
         self.check_output(op, written, part.dtype, written.shape)
         stacked = (self.size, *part.shape)

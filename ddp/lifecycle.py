@@ -12,7 +12,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from core.cuda import set_device
 from ddp.backends.mpi import MpiGroup
+from ddp.backends.nccl import NcclGroup, gpus_differ
 from ddp.backends.single import SingleGroup
 from ddp.current_group import current_group, set_group
 from ddp.group import ProcessGroup, Timeout
@@ -20,6 +22,7 @@ from launch.world import claimed
 
 # Names of other libraries' transports that people pass: their CPU collectives are ours.
 _CPU_NAMES = ("gloo", "cpu:gloo", "cpu")
+_GPU_NAMES = ("nccl", "cuda:nccl", "cpu:gloo,cuda:nccl")
 
 
 class NonMember:
@@ -44,7 +47,8 @@ def init_process_group(
 ) -> ProcessGroup:
     """The new default group: over `comm`, else over all MPI ranks, else this process alone.
 
-    `backend` is None, "mpi" or "single"; `init_method` is accepted and not needed. `shards` is the
+    `backend` is None, "mpi", "nccl" or "single"; `init_method` is accepted and not needed. None is
+    "nccl" where the launcher gave every rank a GPU of its own. `shards` is the
     number of logical shards (default UNISON_SHARDS, else the run has none).
     Raises: RuntimeError if there is one; ValueError if rank, size or shards contradict the job.
     """
@@ -63,11 +67,32 @@ def init_process_group(
 
 
 def _new_group(backend: str | None, comm: Any, timeout: Timeout) -> ProcessGroup:
-    if backend not in (None, "mpi", "single", *_CPU_NAMES):
-        raise ValueError(f"unknown backend {backend!r}: expected 'mpi', 'single' or None")
+    if backend not in (None, "mpi", "single", *_CPU_NAMES, *_GPU_NAMES):
+        raise ValueError(f"unknown backend {backend!r}: expected 'mpi', 'nccl', 'single' or None")
     if comm is not None and backend == "single":
         raise ValueError("the single backend takes no communicator")
-    if comm is not None or backend == "mpi" or (backend != "single" and _launched_size() > 1):
+    if backend in _GPU_NAMES:
+        use_given_device()
+        return NcclGroup(_over_ranks(comm, timeout))
+    if backend == "mpi":
+        return MpiGroup(comm, timeout)
+    group = SingleGroup(timeout) if backend == "single" else _over_ranks(comm, timeout)
+    # The launcher has said on which device each rank computes.
+    if backend is None and group.size > 1 and use_given_device() and gpus_differ(group):
+        return NcclGroup(group)
+    return group
+
+
+def use_given_device() -> bool:
+    """Whether the launcher gave this rank a GPU, which is the current one from now on."""
+    device = os.environ.get("UNISON_DEVICE", "")
+    if device.startswith("cuda"):
+        set_device(device)
+    return device.startswith("cuda")
+
+
+def _over_ranks(comm: Any, timeout: Timeout) -> ProcessGroup:
+    if comm is not None or _launched_size() > 1:
         return MpiGroup(comm, timeout)
     return SingleGroup(timeout)
 

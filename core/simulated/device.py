@@ -70,6 +70,11 @@ class Device:
             stream.synchronize()
 
     @property
+    def pci_bus_id(self) -> str:
+        """Where it is plugged in."""
+        return f"0000:{self.id:02X}:00.0"
+
+    @property
     def compute_capability(self) -> str:
         """That of an H200."""
         return "90"

@@ -176,10 +176,18 @@ class NcclCommunicator:
         if len(kinds) > 1:
             self._world.error = 5
             return
-        for _, _, before, _ in calls:
-            for earlier in before:
-                earlier.wait()
-        run(kinds[0], [work for _, work, _, _ in calls])
+        earlier = [task for _, _, before, _ in calls for task in before if not task.done]
+        if earlier:  # the caller goes on, as a CPU does
+            threading.Thread(target=self._later, args=(earlier, calls), daemon=True).start()
+        else:
+            self._later([], calls)
+
+    def _later(self, earlier: list[Task], calls: list[tuple[Any, ...]]) -> None:
+        """Do a collective once the streams of all ranks have come to it."""
+        for task in earlier:
+            task.wait()
+        if not self._world.error:
+            run(calls[0][0], [work for _, work, _, _ in calls])
         for _, _, _, task in calls:
             task.finish()
 
