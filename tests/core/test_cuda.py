@@ -10,7 +10,8 @@ import numpy
 import pytest
 
 import core
-from core import backend
+from core import backend, random
+from core.simulated.device import Task
 
 
 @pytest.fixture
@@ -149,8 +150,6 @@ def test_work_goes_to_the_stream_of_the_context(gpus):
 
 
 def test_streams_wait_for_events_of_others(gpus):
-    from core.simulated.device import Task
-
     first, second = core.cuda.Stream(), core.cuda.Stream()
     task = Task()
     first.array_stream.add(task)
@@ -246,6 +245,15 @@ def test_values_cross_devices_and_dlpack(gpus):
     z += 1
     assert x.tolist() == [1, 2, 3, 4]
     assert x.__dlpack_device__() == (2, 0)
+
+
+def test_random_bits_are_the_cpus(gpus):
+    key, cp = random.Key(seed=3, stream=1, offset=2), backend.simulated.module()
+    numpy.testing.assert_array_equal(random.bits(key, 101, cp).get(), random.bits(key, 101))
+    core.manual_seed(5)
+    on_gpu = core.randn(100, device="cuda")
+    core.manual_seed(5)
+    numpy.testing.assert_array_equal(on_gpu.cpu().numpy(), core.randn(100).numpy())
 
 
 # ---- the stand-in refuses what a GPU refuses ---------------------------------------------------

@@ -1,4 +1,4 @@
-"""On a real GPU: what simulated ones cannot show. `make gpu-test` runs these, and the whole suite."""
+"""On a real GPU: what simulated ones cannot show. `make gpu-test` runs these and all the others."""
 
 import numpy
 import pytest
