@@ -64,7 +64,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.testing": ("core.testing",),
     "torch.utils": (),
     "torch.utils.checkpoint": ("core.recompute",),
-    "torch.utils.data": ("core.data",),
+    "torch.utils.data": ("core.data", "ddp:DistributedSampler"),
     "torch.utils.data.dataloader": ("core.data",),
     "torch.utils.data.dataset": ("core.data",),
     "torch.utils.data.distributed": ("ddp:DistributedSampler",),
