@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from numpy import ndarray
+
 from core.autograd import errors
 from core.autograd.mode import mode, watched
 from core.autograd.op import Op
@@ -83,8 +85,8 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
                 a = a.array
             arrays.append(a)
             bit += bit
-        if not tensors:
-            return op.forward(*arrays)
+        if not tensors:  # inside a gradient rule
+            return (op.direct if arrays and type(arrays[0]) is ndarray else op.forward)(*arrays)
         if len(MODULE_OF) > 1 and (there := elsewhere(arrays)) is not None:
             with on(there):  # GPUs are in use: work where the arrays are
                 return run(args)
@@ -102,7 +104,7 @@ def _forward(op: Op, args: Any, arrays: Any, tensors: int, wanted: int) -> Any:
         if fused is not NotImplemented:
             return fused_result(op, args, op.differentiable(wanted), fused)
     try:
-        out = op.forward(*arrays)
+        out = (op.direct if type(arrays[0]) is ndarray else op.forward)(*arrays)
     except (ValueError, IndexError) as error:
         raise errors.explained(op, arrays, error) from None
     if type(out) is tuple:
@@ -139,8 +141,9 @@ def composite(definition: Callable[..., Any]) -> Any:
 def accelerates(target: Any, array_type: type) -> Callable[[Any], Any]:
     """A decorator that registers `impl(*arrays) -> (out, vjp)` for `target` on one kind of array.
 
-    `vjp(g)` returns one array per argument (None where there is none). Returning NotImplemented from
-    `impl` falls back to the definition, as an operator method does.
+    `vjp(g)` returns one array per argument (None where there is none), or a function of nothing that
+    gives it where it is wanted. Returning NotImplemented from `impl` falls back to the definition,
+    as an operator method does.
     """
 
     def register(impl: Any) -> Any:

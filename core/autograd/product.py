@@ -75,7 +75,10 @@ def _other(node: Node, g: Any, create_graph: bool) -> list[Any]:
     if type(plan) is not FusedPlan:
         return plan.products(node, g, create_graph)
     check_versions(node, range(len(saved)), saved)
-    return _replayed(node, g) if create_graph else [plan.vjp(g)[i] for i in plan.wanted]
+    if create_graph:
+        return _replayed(node, g)
+    parts = plan.vjp(g)
+    return [p() if callable(p) else p for p in [parts[i] for i in plan.wanted]]
 
 
 def _as_values(node: Node, saved: Any) -> list[Any]:

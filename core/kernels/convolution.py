@@ -1,0 +1,172 @@
+"""Convolutions on the CPU: one image's columns at a time, copied into one buffer, into one product.
+
+The result of each product lies where it belongs, so nothing is transposed; the columns never leave the
+cache. Where images are small the batch is the last axis instead, for long runs of memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+from numpy import ndarray
+from numpy.lib.stride_tricks import as_strided
+
+from core.ops.conv import Window, conv_input, conv_weight, convolution
+
+_SMALL = 4096  # elements of columns, below which one image is too little for a product
+_PIECE = 1 << 17  # elements of columns made at once where images are small
+
+
+def fits(x: Any, w: Any, groups: int) -> bool:
+    """Whether these arrays are ours: one float type, one group, nothing empty."""
+    return (
+        groups == 1
+        and type(x) is ndarray
+        and type(w) is ndarray
+        and x.dtype.char in "fd"
+        and x.dtype == w.dtype
+        and x.size > 0
+        and w.size > 0
+    )
+
+
+def _small(channels: int, window: Window) -> bool:
+    each = channels * math.prod(window.kernel) * math.prod(window.out)
+    return each < _SMALL or math.prod(window.out) < 64
+
+
+def convolved(x, w, b, stride, padding, dilation, groups):
+    """What `convolution` gives."""
+    if not fits(x, w, groups) or (b is not None and b.dtype != x.dtype):
+        return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
+    return _correlated(x, w, b, Window(x.shape[2:], w.shape[2:], stride, padding, dilation))
+
+
+def _correlated(x: Any, w: Any, b: Any, window: Window) -> Any:
+    kernels = numpy.ascontiguousarray(w).reshape(len(w), -1)
+    out = numpy.empty((len(x), len(w), *window.out), x.dtype)
+    shift = None if b is None else b.reshape(-1, 1)
+    if _small(x.shape[1], window):
+        return _correlated_small(x, kernels, shift, window, out)
+    flat = out.reshape(len(x), len(w), -1)
+    for i, columns in _images(x, window):
+        numpy.matmul(kernels, columns, out=flat[i])
+        if shift is not None:
+            flat[i] += shift
+    return out
+
+
+def _correlated_small(x: Any, kernels: Any, shift: Any, window: Window, out: Any) -> Any:
+    for part, columns in _pieces(x, window):
+        product = kernels.dot(columns)
+        if shift is not None:
+            product += shift
+        product = product.reshape(len(kernels), *window.out, -1)
+        out[part] = numpy.moveaxis(product, -1, 0)
+    return out
+
+
+def input_gradient(g, w, size, stride, padding, dilation, groups):
+    """What `conv_input` gives: for a stride of one a convolution with the kernels turned round."""
+    kernel = w.shape[2:]
+    if not fits(g, w, groups):
+        return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    frame = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, padding, strict=True))
+    ones = (1,) * len(kernel)
+    dense = all(s == 1 for s in stride) and len(w) <= 4 * w.shape[1]
+    if dense and all(lo >= 0 and hi >= 0 for lo, hi in frame):
+        turned = numpy.flip(w, range(2, w.ndim)).swapaxes(0, 1)
+        return _correlated(g, turned, None, Window(g.shape[2:], kernel, ones, frame, dilation))
+    if math.prod(g.shape[2:]) < 64:
+        return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)
+    return _spread(g, w, Window(size, kernel, stride, padding, dilation))
+
+
+def _spread(g: Any, w: Any, window: Window) -> Any:
+    """Each image's columns, added up where they belong while they are in the cache."""
+    channels = w.shape[1]
+    kernels = numpy.ascontiguousarray(w.reshape(len(w), -1).T)
+    whole = numpy.zeros((len(g), channels, *window.full), g.dtype)
+    flat = numpy.ascontiguousarray(g).reshape(len(g), len(w), -1)
+    columns = numpy.empty((len(kernels), flat.shape[2]), g.dtype)
+    each = columns.reshape(channels, -1, *window.out)
+    for i in range(len(g)):
+        numpy.matmul(kernels, flat[i], out=columns)
+        for k, where in enumerate(window.offsets()):
+            whole[i][where] += each[:, k]
+    return window.cropped(whole)
+
+
+def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
+    """What `conv_weight` gives."""
+    if not fits(x, g, groups):
+        return conv_weight.op.forward(x, g, kernel, stride, padding, dilation, groups)
+    window = Window(x.shape[2:], kernel, stride, padding, dilation)
+    outs, rows = g.shape[1], x.shape[1] * math.prod(kernel)
+    out = numpy.zeros((rows, outs), x.dtype)  # the fast way round: the longer side first
+    if _small(x.shape[1], window):
+        for part, columns in _pieces(x, window):
+            last = numpy.moveaxis(g[part], 0, -1).reshape(outs, -1)
+            out += columns.dot(last.T)
+    else:
+        flat = numpy.ascontiguousarray(g).reshape(len(g), outs, -1)
+        one = numpy.empty_like(out)
+        for i, columns in _images(x, window):
+            out += numpy.matmul(columns, flat[i].T, out=one)
+    return numpy.ascontiguousarray(out.T).reshape(outs, x.shape[1], *kernel)
+
+
+def _images(x: Any, window: Window) -> Any:
+    """Each image's number and columns (C * prod(K), prod(P)), in one buffer that is used again."""
+    n, channels = x.shape[:2]
+    if math.prod(window.kernel) == 1 and window.full == window.out == window.size:
+        yield from enumerate(numpy.ascontiguousarray(x).reshape(n, channels, -1))
+        return
+    x = window.padded(x)
+    shape = (channels, *window.kernel, *window.out)
+    strides = _steps(x.strides[2:], window)
+    windows = as_strided(x, (n, *shape), (*x.strides[:2], *strides))
+    columns = numpy.empty(shape, x.dtype)
+    flat = columns.reshape(channels * math.prod(window.kernel), -1)
+    for i in range(n):
+        numpy.copyto(columns, windows[i])
+        yield i, flat
+
+
+def _pieces(x: Any, window: Window) -> Any:
+    """Slices of the batch and their columns (C * prod(K), prod(P) * n)."""
+    channels = x.shape[1]
+    each = channels * math.prod(window.kernel) * math.prod(window.out)
+    step = max(1, _PIECE // each)
+    for start in range(0, len(x), step):
+        part = slice(start, start + step)
+        last = numpy.moveaxis(x[part], 0, -1)
+        framed = numpy.zeros((channels, *window.full, last.shape[-1]), x.dtype)
+        framed[window.inner(1)] = last
+        strides = _steps(framed.strides[1:-1], window)
+        shape = (channels, *window.kernel, *window.out, last.shape[-1])
+        strides = (framed.strides[0], *strides, framed.strides[-1])
+        columns = as_strided(framed, shape, strides)
+        yield part, columns.reshape(channels * math.prod(window.kernel), -1)
+
+
+def _steps(strides: Any, window: Window) -> tuple[int, ...]:
+    """The strides of places in the kernel, then of places of the kernel."""
+    dilated = [a * d for a, d in zip(strides, window.dilation, strict=True)]
+    return (*dilated, *(a * s for a, s in zip(strides, window.stride, strict=True)))
+
+
+DIRECT = (
+    (convolution, convolved),
+    (conv_input, input_gradient),
+    (conv_weight, weight_gradient),
+)
+
+
+def install() -> None:
+    """Register what this file has."""
+    for op, function in DIRECT:
+        op.op.direct = function
