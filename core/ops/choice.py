@@ -219,7 +219,8 @@ _ZEROS = {d: numpy.zeros((), d) for d in map(numpy.dtype, ("float32", "float64")
 
 
 def _relu(x: Any) -> Any:
-    return numpy.maximum(x, _ZEROS[x.dtype])
+    zero = _ZEROS.get(x.dtype)
+    return relu.op.forward(x) if zero is None else numpy.maximum(x, zero)
 
 
 relu.op.direct = _relu
