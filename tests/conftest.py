@@ -58,6 +58,16 @@ def pytest_addoption(parser):
     )
 
 
+# Whole suites that take a minute of processor time and more: `make test` runs them, `make check` not.
+LONG = ("tests/parity/", "tests/launch/", "tests/examples/")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.nodeid.replace(os.sep, "/").startswith(LONG):
+            item.add_marker(pytest.mark.slow)
+
+
 def has_gpu():
     """Whether CuPy is installed and finds a GPU."""
     if importlib.util.find_spec("cupy") is None:
