@@ -1,6 +1,6 @@
 """The same ops, faster, per device: delete this folder and every result stays."""
 
-from core.kernels import convolution, ufuncs
+from core.kernels import activation, attention, convolution, pool, ufuncs
 
 
 def install() -> None:
