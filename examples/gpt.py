@@ -8,8 +8,7 @@ from tqdm import tqdm
 import core
 import core.nn.functional as F
 import ddp
-from core import nn, optim
-from core.data import TensorDataset
+from core import data, nn, optim
 
 ONES = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -41,7 +40,7 @@ def windows(length):
     texts = [encoded("  ".join(map(in_words, part)) + "  ") for part in (before, after)]
     pieces = [text[i : i + length + 1] for text in texts for i in range(0, len(text) - length, 8)]
     every = core.stack(pieces)
-    return TensorDataset(every[:, :-1], every[:, 1:])
+    return data.TensorDataset(every[:, :-1], every[:, 1:])
 
 
 class Block(nn.Module):

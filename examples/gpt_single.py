@@ -7,8 +7,7 @@ from tqdm import tqdm
 
 import core
 import core.nn.functional as F
-from core import nn, optim
-from core.data import DataLoader, TensorDataset
+from core import data, nn, optim
 
 ONES = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -40,7 +39,7 @@ def windows(length):
     texts = [encoded("  ".join(map(in_words, part)) + "  ") for part in (before, after)]
     pieces = [text[i : i + length + 1] for text in texts for i in range(0, len(text) - length, 8)]
     every = core.stack(pieces)
-    return TensorDataset(every[:, :-1], every[:, 1:])
+    return data.TensorDataset(every[:, :-1], every[:, 1:])
 
 
 class Block(nn.Module):
@@ -115,7 +114,7 @@ def main(epochs, batch_size, length, out):
     core.manual_seed(0)
     dataset = windows(length)
     model = GPT(len(LETTERS), length)
-    loader = DataLoader(dataset, batch_size, shuffle=True, drop_last=True)
+    loader = data.DataLoader(dataset, batch_size, shuffle=True, drop_last=True)
     optimizer = optim.AdamW(model.parameters(), lr=4e-3)
     scheduler = optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, epochs * len(loader))
     for _ in (bar := tqdm(range(epochs))):

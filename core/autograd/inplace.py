@@ -74,9 +74,13 @@ def forbid_leaf(x: Any) -> None:
 
 
 def with_grad_off(x: Any, new: Any) -> None:
-    """Write the values of `new` into `x`, unrecorded."""
+    """Write the values of `new` into `x`, unrecorded; watchers are told."""
     store(x.array, new.array)
     version_of(x)[0] += 1
+    for watcher in mode.watchers:
+        written = getattr(watcher, "written", None)
+        if written is not None:
+            written(x, new)
 
 
 def store(target: Any, array: Any) -> None:

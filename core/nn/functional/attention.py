@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from core.autograd.value import wrap
@@ -9,6 +10,7 @@ from core.backend import xp
 from core.nn.functional.masking import dropout
 from core.nn.functional.products import linear
 from core.ops.attention import attention, attention_weights, repeated_heads
+from core.ops.choice import choose
 from core.ops.join import cat
 from core.ops.linalg import matmul
 from core.ops.reduce import mean
@@ -55,9 +57,8 @@ def float_mask(mask: Any, dtype: Any, name: str) -> Any:
         raise RuntimeError(f"only bool and floating types of {name} are supported")
     if kind != "b":
         return mask
-    module = xp(mask.array)
-    zero, low = dtype.numpy.type(0), dtype.numpy.type(-float("inf"))
-    return wrap(module.where(mask.array, low, zero))
+    zero = wrap(xp(mask.array).zeros((), dtype.numpy))
+    return choose(mask, -math.inf, zero)
 
 
 def _projected(query: Any, key: Any, value: Any, weights: Any, bias: Any) -> list[Any]:
