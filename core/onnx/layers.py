@@ -70,6 +70,51 @@ def _lacking(args: Any, trace: Trace) -> list[int]:
     return [z - ((n - 1) * s - sum(p) + d * (k - 1) + 1) for z, n, k, s, p, d in parts]
 
 
+def _places(graph: Graph, kernel: Any, channels: int, dtype: Any) -> str:
+    """For each channel one kernel per place of it, with a one there."""
+    count = math.prod(kernel)
+    ones = numpy.eye(count).reshape(count, 1, *kernel)
+    return graph.constant(numpy.tile(ones, (channels, *[1] * (ones.ndim - 1))), dtype)
+
+
+@form("unfold_columns")
+def unfold(graph: Graph, call: Call) -> str:
+    """Conv with a kernel for each place, its places in one row."""
+    _, kernel, stride, padding, dilation = call.args
+    channels = call.array(0).shape[1]
+    out = graph.add(
+        "Conv", call.name(0), _places(graph, kernel, channels, call.dtype), strides=list(stride),
+        pads=pads(padding), dilations=list(dilation), group=channels,
+    )  # fmt: skip
+    return graph.add("Reshape", out, graph.constant([0, 0, -1], "int64"))
+
+
+@form("fold_columns")
+def fold(graph: Graph, call: Call) -> str:
+    """ConvTranspose with a kernel for each place."""
+    _, size, kernel, stride, padding, dilation = call.args
+    channels = call.shapes[0][1]
+    parts = zip(size, kernel, stride, padding, dilation, strict=True)
+    sums = [(z + sum(p) - d * (k - 1) - 1, s) for z, k, s, p, d in parts]
+    shape = graph.constant([0, 0, *(n // s + 1 for n, s in sums)], "int64")
+    return graph.add(
+        "ConvTranspose", graph.add("Reshape", call.name(0), shape),
+        _places(graph, kernel, channels, call.dtype), strides=list(stride), pads=pads(padding),
+        dilations=list(dilation), group=channels, output_padding=[n % s for n, s in sums],
+    )  # fmt: skip
+
+
+@form("add_rows")
+def add_rows(graph: Graph, call: Call) -> str:
+    """Rows added to zeros at indices: ScatterND."""
+    _, axis, _, shape = call.args
+    if axis:
+        raise NotImplementedError(f"core.onnx: rows added along axis {axis}")
+    index = graph.add("Unsqueeze", call.name(2, "int64"), graph.constant([-1], "int64"))
+    zeros = graph.constant(numpy.zeros(shape), call.dtype)
+    return graph.add("ScatterND", zeros, index, call.name(0, call.dtype), reduction="add")
+
+
 @form("max_windows")
 def max_windows(graph: Graph, call: Call) -> str:
     """MaxPool."""

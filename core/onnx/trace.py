@@ -99,7 +99,7 @@ def array_of(x: Any) -> Any:
 
 
 def _checksum(array: Any) -> int:
-    return zlib.crc32(numpy.ascontiguousarray(array).view(numpy.uint8)) if array.size else 0
+    return zlib.crc32(array.tobytes())
 
 
 def _place(array: Any) -> Any:

@@ -94,6 +94,8 @@ LAYERS = {
     "upsample bilinear": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), [(2, 3, 4, 5)]),
     "pixel shuffle": (lambda: nn.PixelShuffle(2), [(2, 8, 3, 3)]),
     "channel shuffle": (lambda: nn.ChannelShuffle(2), [(2, 4, 3, 3)]),
+    "unfold": (lambda: nn.Unfold((2, 3), 2, 1, (1, 2)), [(2, 3, 7, 6)]),
+    "fold": (lambda: nn.Fold((5, 6), (2, 3), padding=1, stride=2), [(2, 12, 9)]),
     "flatten": (lambda: nn.Flatten(), [(2, 3, 4)]),
     "cosine similarity": (lambda: nn.CosineSimilarity(), [(3, 4), (3, 4)]),
     "pairwise distance": (lambda: nn.PairwiseDistance(), [(3, 4), (3, 4)]),
@@ -168,8 +170,18 @@ class Tagger(nn.Module):
         return self.head(x).log_softmax(-1)
 
 
-def test_indices_are_read_and_not_kept():
-    model = Tagger()
+@pytest.mark.parametrize(
+    "make",
+    [
+        Tagger,
+        lambda: nn.Embedding(11, 3),
+        lambda: nn.EmbeddingBag(11, 3, mode="sum"),
+        lambda: nn.EmbeddingBag(11, 3),
+    ],
+    ids=["tagger", "embedding", "sum of rows", "mean of rows"],
+)
+def test_indices_are_read_and_not_kept(make):
+    model = make()
     session = started(core.onnx.export(model, words(2, 7)))
     assert_same(model, session, [words(2, 7, seed=5)])
 
