@@ -83,6 +83,7 @@ CPU = Device("cpu")
 MODULE_OF: dict[type, Any] = {numpy.ndarray: numpy}  # array type -> array module
 _lock = threading.Lock()
 _cuda: Any = None
+_pretended = False  # whether that is the simulated one: tests and demonstrations may change it
 
 
 def xp(array: Any) -> Any:
@@ -100,10 +101,11 @@ def cuda_module() -> Any:
 
     Raises: RuntimeError with one sentence where there is no usable GPU.
     """
-    global _cuda
+    global _cuda, _pretended
     with _lock:
-        if _cuda is None:
-            _cuda = simulated.module() if simulated.count() else _cupy()
+        pretend = simulated.count() > 0
+        if _cuda is None or pretend != _pretended:
+            _cuda, _pretended = simulated.module() if pretend else _cupy(), pretend
             MODULE_OF[_cuda.ndarray] = _cuda
     return _cuda
 
