@@ -50,7 +50,7 @@ def reshape(input: Any, *shape: Any, **named: Any) -> Any:
 
     Raises: RuntimeError where the number of elements differs.
     """
-    sizes = shape[0] if len(shape) == 1 and type(shape[0]) is tuple else shape
+    sizes = tuple(shape[0]) if len(shape) == 1 and type(shape[0]) in (tuple, list) else shape
     if sizes and input.array.flags.c_contiguous and min(sizes) >= -1:  # NumPy infers any below 0
         try:
             return reshape_array(input, sizes)
