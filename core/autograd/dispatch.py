@@ -86,7 +86,7 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
             arrays.append(a)
             bit += bit
         if not tensors:  # inside a gradient rule
-            return (op.direct if arrays and type(arrays[0]) is ndarray else op.forward)(*arrays)
+            return _function_of(op, arrays)(*arrays)
         if len(MODULE_OF) > 1 and (there := elsewhere(arrays)) is not None:
             with on(there):  # GPUs are in use: work where the arrays are
                 return run(args)
@@ -97,6 +97,15 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
     return run
 
 
+def _function_of(op: Op, arrays: Any) -> Callable[..., Any]:
+    """The forward for these arrays: `direct` where the first is of the CPU and float32 or float64."""
+    if arrays:
+        x = arrays[0]
+        if type(x) is ndarray and x.dtype.char in "fd":
+            return op.direct
+    return op.forward
+
+
 def _forward(op: Op, args: Any, arrays: Any, tensors: int, wanted: int) -> Any:
     """Run an acceleration of the op, or its definition, and record the result."""
     if op.fast and mode.accelerated:
@@ -104,7 +113,7 @@ def _forward(op: Op, args: Any, arrays: Any, tensors: int, wanted: int) -> Any:
         if fused is not NotImplemented:
             return fused_result(op, args, op.differentiable(wanted), fused)
     try:
-        out = (op.direct if type(arrays[0]) is ndarray else op.forward)(*arrays)
+        out = _function_of(op, arrays)(*arrays)
     except (ValueError, IndexError) as error:
         raise errors.explained(op, arrays, error) from None
     if type(out) is tuple:

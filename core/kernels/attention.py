@@ -1,4 +1,4 @@
-"""Attention on the CPU without mask or dropout: a few heads at a time, their scores in the cache."""
+"""Attention on the CPU without mask or dropout: a few heads at a time, scores in the cache."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy
 
-from core.autograd.dispatch import accelerates
-from core.kernels.piece import is_plain
+from core.kernels.piece import is_plain, row_sums
 from core.ops.attention import attention
 
 _SCORES = 1 << 16  # elements of scores in one piece
+_MILD = 40.0  # exponentials of scores up to here, and their sums, are far from the ends of float32
 
 
 def _parts(weights: Any) -> Any:
@@ -30,15 +30,21 @@ def _weights(q: Any, k: Any, is_causal: bool, scale: float) -> Any:
         hidden = numpy.where(later, q.dtype.type(-math.inf), q.dtype.type(0))
     for part in _parts(out):
         scores = numpy.matmul(q[part] * scale, k[part].swapaxes(-1, -2), out=out[part])
+        mild = -_MILD < scores.min() and scores.max() < _MILD
         if hidden is not None:
             scores += hidden
-        peak = scores.max(-1, keepdims=True)
-        if not numpy.isfinite(peak).all():
+        if not mild and not _lowered(scores):
             return None
-        scores -= peak
         numpy.exp(scores, out=scores)
-        scores *= 1 / scores.sum(-1, keepdims=True)
+        scores *= 1 / row_sums(scores)
     return out
+
+
+def _lowered(scores: Any) -> bool:
+    """Whether the scores have finite row maxima; these are then taken off."""
+    peak = scores.max(-1, keepdims=True)
+    scores -= peak
+    return bool(numpy.isfinite(peak).all())
 
 
 def _gradients(g: Any, q: Any, k: Any, v: Any, weights: Any, scale: float) -> tuple[Any, ...]:
@@ -48,14 +54,13 @@ def _gradients(g: Any, q: Any, k: Any, v: Any, weights: Any, scale: float) -> tu
         numpy.matmul(w.swapaxes(-1, -2), g[part], out=gv[part])
         h = numpy.matmul(g[part], v[part].swapaxes(-1, -2))
         h *= w
-        h -= w * h.sum(-1, keepdims=True)
+        h -= w * row_sums(h)
         h *= scale
         numpy.matmul(h, k[part], out=gq[part])
         numpy.matmul(h.swapaxes(-1, -2), q[part], out=gk[part])
     return gq, gk, gv
 
 
-@accelerates(attention, numpy.ndarray)
 def fast_attention(q, k, v, mask, p, is_causal, scale):
     """What `attention` gives where every query has keys of its own kind."""
     if mask is not None or p or not is_plain(q, k, v) or not q.shape[-1]:
@@ -68,3 +73,6 @@ def fast_attention(q, k, v, mask, p, is_causal, scale):
         return NotImplemented
     out = numpy.matmul(weights, v)
     return out, lambda g: (*_gradients(g, q, k, v, weights, scale), None, None, None, None)
+
+
+FUSED = ((attention, fast_attention),)

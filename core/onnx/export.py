@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy
@@ -19,7 +18,7 @@ def export(
     model: Any, args: Any = (), f: Any = None, *, kwargs: dict[str, Any] | None = None,
     input_names: Any = None, output_names: Any = None, opset_version: int | None = None,
     dynamic_axes: Any = None, verbose: Any = None, export_params: bool = True,
-    do_constant_folding: bool = True,
+    do_constant_folding: bool = True, dynamo: bool = False,
 ) -> Any:  # fmt: skip
     """The ONNX model of model(*args, **kwargs) in evaluation mode, also written to the file `f`.
 
@@ -27,23 +26,56 @@ def export(
     time with other values and sizes of these axes: what changes then without an op is refused.
     Raises: NotImplementedError for an op without an ONNX form; RuntimeError for what changes so.
     """
-    opset = DEFAULT if opset_version is None else opset_version
-    if opset < OLDEST:
-        raise ValueError(f"opset_version must be at least {OLDEST}, got {opset}")
+    onnx, opset = _onnx(), _opset(opset_version)
     args = args if isinstance(args, tuple) else (args,)
     kwargs = kwargs or {}
     found = tensors((args, kwargs))
+    _on_the_cpu([*found, *(model.state_dict().values() if isinstance(model, Module) else ())])
     names = _names(input_names, len(found), "input")
-    axes = _axes(dynamic_axes, found, names)
+    axes = _axes(dynamic_axes, found, names, output_names or ())
     second = iter([wrap(_varied(x.array, axes.get(name, {}))) for name, x in zip(names, found)])
     other = _replaced((args, kwargs), second)
     one, two = _evaluated(model, [(args, kwargs), other])
     graph = _graph(model, one, two, names, axes)
+    finals = _names(output_names, len(one.outputs), "output")
+    graph.used |= dict.fromkeys(finals)
     outs = [graph.name_of(number) for number in one.outputs]
-    made = _assembled(graph, one, two, names, outs, output_names, opset)
+    made = _assembled(onnx, graph, names, outs, finals, opset)
     if f is not None:
-        importlib.import_module("onnx").save_model(made, f)
+        onnx.save_model(made, f)
     return made
+
+
+def _onnx() -> Any:
+    """The package onnx.
+
+    Raises: ModuleNotFoundError that says how to get it.
+    """
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "core.onnx.export needs the package onnx: pip install unison-ddp[onnx]"
+        ) from error
+    return onnx
+
+
+def _opset(given: int | None) -> int:
+    if given is not None and given < OLDEST:
+        raise ValueError(f"opset_version must be at least {OLDEST}, got {given}")
+    return DEFAULT if given is None else given
+
+
+def _on_the_cpu(every: list[Any]) -> None:
+    """Raise where a tensor is somewhere else.
+
+    Raises: ValueError.
+    """
+    away = next((x for x in every if x.device.type != "cpu"), None)
+    if away is not None:
+        raise ValueError(
+            f"core.onnx.export reads models and arguments on the cpu, got a tensor on {away.device}"
+        )
 
 
 def _names(given: Any, count: int, kind: str) -> list[str]:
@@ -57,11 +89,18 @@ def _names(given: Any, count: int, kind: str) -> list[str]:
     return given + [f"{kind}_{i}" for i in range(len(given), count)]
 
 
-def _axes(given: Any, found: Any, names: list[str]) -> dict[str, dict[int, tuple[str, int]]]:
+def _axes(
+    given: Any, found: Any, names: list[str], outs: Any
+) -> dict[str, dict[int, tuple[str, int]]]:
     """For each input, its open axes: their names, and by how much they are larger the second time.
 
-    Axes of one name grow alike; so do axes without a name that have one size.
+    Axes of one name grow alike; so do axes without a name that have one size. What is open in the
+    outputs follows from this, whatever `given` says of them.
+    Raises: ValueError for a name that is neither of an input nor of an output.
     """
+    unknown = [name for name in given or {} if name not in (*names, *outs)]
+    if unknown:
+        raise ValueError(f"dynamic_axes names {unknown}; the inputs are {names}")
     growth: dict[Any, int] = {}
     out: dict[str, dict[int, tuple[str, int]]] = {}
     for name, x in zip(names, found):
@@ -133,12 +172,9 @@ def _graph(model: Any, one: Trace, two: Trace, names: Any, axes: Any) -> Graph:
     return graph
 
 
-def _assembled(
-    graph: Graph, one: Trace, two: Trace, names: Any, outs: Any, given: Any, opset: int
-) -> Any:
+def _assembled(onnx: Any, graph: Graph, names: Any, outs: Any, finals: Any, opset: int) -> Any:
     """The checked ONNX model."""
-    onnx = importlib.import_module("onnx")
-    finals = _names(given, len(outs), "output")
+    one, two = graph.one, graph.two
     nodes = [
         onnx.helper.make_node(n.operator, n.inputs, n.outputs, **n.attributes) for n in graph.nodes
     ]

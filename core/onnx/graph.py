@@ -68,7 +68,8 @@ class Graph:
     def new(self, operator: str) -> str:
         """A name that is not used yet."""
         count = len(self.used)
-        name = f"{operator.lower()}_{count}"
+        while (name := f"{operator.lower()}_{count}") in self.used:
+            count += 1
         self.used[name] = None
         return name
 
@@ -80,7 +81,7 @@ class Graph:
 
     def constant(self, value: Any, dtype: Any = None, name: str = "") -> str:
         """The name of a constant."""
-        name = name or self.new("constant")
+        name = name if name and name not in self.used else self.new("constant")
         self.used[name] = None
         self.constants[name] = numpy.ascontiguousarray(numpy.asarray(value, dtype))
         return name

@@ -10,7 +10,8 @@ from core.backend import device_of, on, xp
 from core.ops.promotion import accumulates_in
 
 
-def moments(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
+@primitive
+def moments(x, axes):
     """The mean and the variance (not corrected) of an array over axes, kept as ones.
 
     Dtype: float32 for the half types.

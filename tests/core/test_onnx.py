@@ -1,6 +1,9 @@
 """Exported models: onnx's checker accepts them, and onnxruntime gives their outputs."""
 
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy
 import pytest
@@ -14,6 +17,7 @@ onnx = pytest.importorskip("onnx", reason="pip install unison-ddp[onnx]")
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install unison-ddp[onnx]")
 
 F = nn.functional
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def drawn(*shape, seed=0):
@@ -293,6 +297,8 @@ def test_wrong_arguments_are_refused():
     model, x = nn.Linear(3, 2), drawn(2, 3)
     with pytest.raises(ValueError, match="opset_version must be at least 18, got 11"):
         core.onnx.export(model, x, opset_version=11)
+    with pytest.raises(ValueError, match=r"dynamic_axes names \['y'\]; the inputs are \['x'\]"):
+        core.onnx.export(model, x, input_names=["x"], dynamic_axes={"y": [0]})
     with pytest.raises(ValueError, match="2 input names were given for 1 tensors"):
         core.onnx.export(model, x, input_names=["a", "b"])
     with pytest.raises(RuntimeError, match="needs that this axis is not dynamic"):
@@ -310,3 +316,33 @@ def test_wrong_arguments_are_refused():
 def test_sizes_that_a_file_cannot_follow_are_refused(function, words):
     with pytest.raises(RuntimeError, match=words):
         core.onnx.export(Of(function), core.ones(4, 3), input_names=["x"], dynamic_axes={"x": [0]})
+
+
+def test_names_that_users_take_do_not_clash_with_ours():
+    model, x = nn.Linear(3, 2), drawn(2, 3)
+    plain = core.onnx.export(model, x)
+    taken = [n for node in plain.graph.node for n in node.output] + ["weight", "bias"]
+    for name in taken:
+        made = core.onnx.export(model, x, input_names=[name], output_names=["gemm_4"])
+        assert_same(model, started(made), [x])
+
+
+def test_a_model_on_a_gpu_is_sent_back():
+    code = (
+        "import core; from core import nn, onnx; model = nn.Linear(3, 2).cuda();"
+        "onnx.export(model, core.ones(2, 3, device='cuda'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "UNISON_SIMULATED_GPUS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert "ValueError: core.onnx.export reads models and arguments on the cpu" in done.stderr
+
+
+def test_without_onnx_the_error_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install unison-ddp\[onnx\]"):
+        core.onnx.export(nn.Linear(3, 2), drawn(2, 3))
