@@ -38,6 +38,8 @@ def export(
     one, two = _evaluated(model, [(args, kwargs), other])
     graph = _graph(model, one, two, names, axes)
     finals = _names(output_names, len(one.outputs), "output")
+    if len(dict.fromkeys([*names, *finals])) < len(names) + len(finals):
+        raise ValueError(f"a name stands twice among the inputs {names} and outputs {finals}")
     graph.used |= dict.fromkeys(finals)
     outs = [graph.name_of(number) for number in one.outputs]
     made = _assembled(onnx, graph, names, outs, finals, opset)

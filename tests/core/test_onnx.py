@@ -299,6 +299,8 @@ def test_wrong_arguments_are_refused():
         core.onnx.export(model, x, opset_version=11)
     with pytest.raises(ValueError, match=r"dynamic_axes names \['y'\]; the inputs are \['x'\]"):
         core.onnx.export(model, x, input_names=["x"], dynamic_axes={"y": [0]})
+    with pytest.raises(ValueError, match="a name stands twice"):
+        core.onnx.export(model, x, input_names=["x"], output_names=["x"])
     with pytest.raises(ValueError, match="2 input names were given for 1 tensors"):
         core.onnx.export(model, x, input_names=["a", "b"])
     with pytest.raises(RuntimeError, match="needs that this axis is not dynamic"):
@@ -322,8 +324,8 @@ def test_names_that_users_take_do_not_clash_with_ours():
     model, x = nn.Linear(3, 2), drawn(2, 3)
     plain = core.onnx.export(model, x)
     taken = [n for node in plain.graph.node for n in node.output] + ["weight", "bias"]
-    for name in taken:
-        made = core.onnx.export(model, x, input_names=[name], output_names=["gemm_4"])
+    for i, name in enumerate(taken):
+        made = core.onnx.export(model, x, input_names=[name], output_names=[f"constant_{i}"])
         assert_same(model, started(made), [x])
 
 
