@@ -98,7 +98,7 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:
 
 
 def _function_of(op: Op, arrays: Any) -> Callable[..., Any]:
-    """The forward for these arrays: `direct` where the first is of the CPU and float32 or float64."""
+    """The forward for these arrays: `direct` where the first is NumPy's, of float32 or 64."""
     if arrays:
         x = arrays[0]
         if type(x) is ndarray and x.dtype.char in "fd":
@@ -150,9 +150,9 @@ def composite(definition: Callable[..., Any]) -> Any:
 def accelerates(target: Any, array_type: type) -> Callable[[Any], Any]:
     """A decorator that registers `impl(*arrays) -> (out, vjp)` for `target` on one kind of array.
 
-    `vjp(g)` returns one array per argument (None where there is none), or a function of nothing that
-    gives it where it is wanted. Returning NotImplemented from `impl` falls back to the definition,
-    as an operator method does.
+    `vjp(g)` returns one array per argument (None where there is none), or a function of nothing
+    that gives it where it is wanted. Returning NotImplemented from `impl` falls back to the
+    definition, as an operator method does.
     """
 
     def register(impl: Any) -> Any:
