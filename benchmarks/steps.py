@@ -3,8 +3,8 @@
 python benchmarks/steps.py [--repeat 15] [--only NAME] [--json FILE]
 
 A step is zero_grad, forward, loss, backward and optimizer step, on data that is already there. The
-same text runs with ours and with PyTorch, in turn, round after round in one process on one thread; a
-figure is the least of all rounds, the ratio the median over rounds of ours divided by theirs.
+same text runs with ours and with PyTorch, in turn, round after round in one process on one thread;
+a figure is the least of all rounds, the ratio the median over rounds of ours divided by theirs.
 """
 
 from __future__ import annotations

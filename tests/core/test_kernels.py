@@ -1,0 +1,231 @@
+"""Every acceleration gives what its op's definition gives: value, gradient and second gradient."""
+
+import numpy
+import pytest
+
+import core
+from core import kernels
+from core.autograd.mode import mode
+from core.ops import activation, attention, conv, linalg, norm, pool, reduce
+
+GENERATOR = numpy.random.default_rng(3)
+ONE, PAIR = (1,), (1, 1)
+TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
+
+
+def normal(*shape):
+    return GENERATOR.standard_normal(shape)
+
+
+def frame(*sides):
+    return tuple((n, n) if isinstance(n, int) else n for n in sides)
+
+
+# Per op, the arguments of several calls: float arrays are differentiated, where the op allows it.
+CONVOLUTIONS = {
+    "images": (normal(2, 8, 11, 12), normal(5, 8, 3, 3), normal(5), PAIR, frame(1, 1), PAIR, 1),
+    "small images": (normal(7, 4, 5, 4), normal(6, 4, 3, 3), None, PAIR, frame(1, 0), PAIR, 1),
+    "stride": (normal(2, 9, 19, 18), normal(5, 9, 3, 2), normal(5), (2, 1), frame(1, 0), PAIR, 1),
+    "dilation": (normal(2, 9, 17, 16), normal(5, 9, 3, 3), None, PAIR, frame(2, 3), (2, 3), 1),
+    "uneven frame": (normal(2, 9, 9, 9), normal(5, 9, 2, 2), None, PAIR, ((0, 1),) * 2, PAIR, 1),
+    "wide frame": (normal(2, 9, 9, 9), normal(5, 9, 2, 2), None, PAIR, frame(3, 3), PAIR, 1),
+    "one place": (normal(2, 65, 9, 9), normal(5, 65, 1, 1), normal(5), PAIR, frame(0, 0), PAIR, 1),
+    "many kernels": (normal(2, 5, 20, 20), normal(24, 5, 3, 3), None, PAIR, frame(0, 0), PAIR, 1),
+    "groups": (normal(2, 8, 9, 9), normal(6, 4, 3, 3), normal(6), PAIR, frame(1, 1), PAIR, 2),
+    "sequences": (normal(3, 9, 200), normal(4, 9, 3), normal(4), (1,), frame(1), (1,), 1),
+    "volumes": (
+        normal(2, 3, 5, 6, 7),
+        normal(4, 3, 2, 3, 2),
+        None,
+        ONE * 3,
+        frame(0, 1, 0),
+        ONE * 3,
+        1,
+    ),
+}
+
+
+def gradients_of_convolutions(kind):
+    calls = {}
+    for name, (x, w, _, *window) in CONVOLUTIONS.items():
+        g = normal(*conv.convolution.op.forward(x, w, None, *window).shape)
+        if kind == "input":
+            calls[name] = (g, w, x.shape[2:], *window)
+        else:
+            calls[name] = (x, g, w.shape[2:], *window)
+    return calls
+
+
+TIES = numpy.round(normal(3, 2, 6, 7))
+HOLES = normal(2, 3, 6, 6)
+HOLES[0, 1, 2:4, 3] = numpy.nan
+
+
+def statistics(x, axes, eps=1e-5):
+    mean = x.mean(axes, keepdims=True)
+    return mean, 1 / numpy.sqrt(x.var(axes, keepdims=True) + eps), axes, eps
+
+
+BATCH, ROWS = normal(4, 3, 5, 6), normal(7, 5, 12)
+NORMS = {
+    "batch": (BATCH, (0, 2, 3)),
+    "rows": (ROWS, (2,)),
+    "several dims": (ROWS, (1, 2)),
+    "samples": (BATCH, (2, 3)),
+    "few places": (normal(6, 4), (0,)),
+    "many rows": (normal(3000, 16), (1,)),
+    "many images": (normal(40, 4, 16, 16), (0, 2, 3)),
+    "in another order": (ROWS.transpose(1, 0, 2), (2,)),
+}
+HEADS = [normal(3, 2, 6, 4) for _ in range(3)]
+TABLE = {
+    conv.convolution: CONVOLUTIONS,
+    conv.conv_input: gradients_of_convolutions("input"),
+    conv.conv_weight: gradients_of_convolutions("weight"),
+    activation.gelu_erf: {
+        "long": (normal(3, 9000) * 3,),
+        "far out": (numpy.linspace(-30, 30, 301),),
+        "infinite": (numpy.array([numpy.inf, 1.0, -2.0]),),
+        "in another order": (normal(5, 7).T,),
+    },
+    activation.gelu_tanh: {"long": (normal(3, 9000) * 3,), "in another order": (normal(5, 7).T,)},
+    attention.attention: {
+        "plain": (*HEADS, None, 0.0, False, None),
+        "causal": (*HEADS, None, 0.0, True, 0.3),
+        "other lengths": (HEADS[0][:, :, :3], *HEADS[1:], None, 0.0, True, None),
+        "large scores": (HEADS[0] * 40, HEADS[1] * 5, HEADS[2], None, 0.0, True, None),
+        "shared keys": (HEADS[0], HEADS[1][:1], HEADS[2][:1], None, 0.0, False, None),
+        "many heads": (*(normal(20, 8, 32, 3) for _ in range(3)), None, 0.0, True, None),
+    },
+    pool.max_windows: {
+        "tiles": (normal(3, 2, 6, 8), (2, 2), (2, 2), frame(0, 0), PAIR),
+        "odd": (normal(3, 2, 7, 9), (2, 3), (2, 3), frame(0, 0), PAIR),
+        "ties": (TIES, (2, 2), (2, 2), frame(0, 0), PAIR),
+        "not a number": (HOLES, (2, 2), (2, 2), frame(0, 0), PAIR),
+        "overlapping": (normal(2, 2, 7, 7), (3, 3), (2, 2), frame(1, 1), PAIR),
+        "single": (normal(2, 2, 3, 3), (1, 1), (1, 1), frame(0, 0), PAIR),
+        "many": (normal(9, 4, 32, 32), (2, 2), (2, 2), frame(0, 0), PAIR),
+    },
+    norm.moments: NORMS,
+    norm.pull: {
+        name: (normal(*x.shape), x, *statistics(x, axes)) for name, (x, axes) in NORMS.items()
+    },
+    norm.affine: {
+        "channels": (BATCH, normal(1, 3, 1, 1), normal(1, 3, 1, 1)),
+        "rows": (ROWS, normal(12), normal(12)),
+        "no shift": (ROWS, normal(12), None),
+        "elements": (ROWS, normal(5, 12), normal(5, 12)),
+    },
+    linalg.linear: {
+        "matrix": (normal(6, 5), normal(4, 5), normal(4)),
+        "many": (normal(3, 6, 5), normal(4, 5), None),
+        "vector": (normal(5), normal(4, 5), normal(4)),
+        "in another order": (normal(6, 3, 5).transpose(1, 0, 2), normal(4, 5), normal(4)),
+    },
+    linalg.matrix_product: {
+        "matrices": (normal(6, 5), normal(5, 4)),
+        "many with one": (normal(2, 3, 6, 5), normal(5, 4)),
+        "many": (normal(3, 6, 5), normal(3, 5, 4)),
+    },
+    reduce.sum: {"all": (normal(5, 4), None, False, None), "rows": (normal(5, 4), 1, True, None)},
+}
+
+
+def _calls():
+    """(op, arguments) of every acceleration; elementwise ones take what their arity says."""
+    for op in [op for op, _ in kernels.DIRECT + kernels.FUSED]:
+        name = op.op.name
+        args = {"elements": tuple(numpy.abs(normal(4, 5)) + 0.5 for _ in range(op.op.arity))}
+        for case, call in TABLE.get(op, args).items():
+            yield pytest.param(op, call, id=f"{name}-{case}")
+
+
+CALLS = list(_calls())
+
+
+def cast(x, dtype):
+    if not isinstance(x, numpy.ndarray):
+        return x
+    array = numpy.empty_like(x, dtype)  # keeps the order of the axes in memory
+    array[...] = x
+    return array
+
+
+def is_float(x):
+    return isinstance(x, numpy.ndarray) and x.dtype.kind == "f"
+
+
+class Definitions:
+    """A context in which every op runs its definition."""
+
+    def __enter__(self):
+        self.direct = [(op.op, op.op.direct) for op, _ in kernels.DIRECT]
+        for op, _ in self.direct:
+            op.direct = op.forward
+        mode.accelerated = False
+
+    def __exit__(self, *_):
+        mode.accelerated = True
+        for op, direct in self.direct:
+            op.direct = direct
+
+
+def results(op, args):
+    """The value, its gradients, and theirs, of a call with arrays."""
+    wanted = [i for i, x in enumerate(args) if is_float(x) and differentiable(op, i)]
+    xs = [core.from_numpy(x) if is_float(x) else x for x in args]
+    if op is norm.pull:  # takes its statistics as arrays
+        xs[2:4] = args[2:4]
+    for i in wanted:
+        xs[i].requires_grad_()
+    leaves = [xs[i] for i in wanted]
+    out = op(*xs)
+    if not isinstance(out, core.Tensor) or not out.requires_grad:
+        return [out]
+    weight = core.from_numpy(numpy.random.default_rng(1).standard_normal(tuple(out.shape)))
+    total = (out * weight.to(out.dtype)).sum()
+    first = core.autograd.grad(total, leaves, retain_graph=True)
+    recorded = core.autograd.grad(total, leaves, create_graph=True)
+    curved = [(g * g).sum() for g in recorded if g.requires_grad]
+    second = core.autograd.grad(sum(curved), leaves, allow_unused=True) if curved else []
+    return [out, *first, *recorded, *second]
+
+
+def differentiable(op, i):
+    if op is attention.attention:
+        return i < 3
+    return i in op.op.rules and not op.op.constant >> i & 1
+
+
+def flat(values):
+    for value in values:
+        if isinstance(value, tuple):
+            yield from flat(value)
+        elif value is not None:
+            yield value.detach().numpy() if isinstance(value, core.Tensor) else numpy.asarray(value)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("op", "args"), CALLS)
+def test_an_acceleration_gives_what_its_definition_gives(op, args, dtype):
+    args = [cast(x, dtype) for x in args]
+    before = [x.copy() if isinstance(x, numpy.ndarray) else x for x in args]
+    fast = list(flat(results(op, args)))
+    with Definitions():
+        plain = list(flat(results(op, args)))
+    assert len(fast) == len(plain)
+    for a, b in zip(fast, plain, strict=True):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        assert a.flags.c_contiguous >= b.flags.c_contiguous
+        size = max(1.0, numpy.abs(numpy.nan_to_num(b, posinf=0, neginf=0)).max(initial=0))
+        numpy.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype] * size)
+    for x, y in zip(args, before, strict=True):
+        numpy.testing.assert_array_equal(x, y)  # nobody wrote into an argument
+
+
+@pytest.mark.parametrize(("op", "args"), CALLS)
+def test_two_calls_give_the_same_bits(op, args):
+    args = [cast(x, "float32") for x in args]
+    for a, b in zip(flat(results(op, args)), flat(results(op, args)), strict=True):
+        assert a.tobytes() == b.tobytes()
