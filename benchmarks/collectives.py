@@ -2,8 +2,9 @@
 
 python benchmarks/collectives.py [--ranks 2 4] [--json FILE]
 
-Every size is measured in turns, ours, MPI's and gloo's, round after round in one job; a figure is the
-median of the rounds, of the slowest rank. Arrays are the group's own (`allocate`), as gradients are.
+Every size is measured in turns, ours, MPI's and gloo's, round after round in one job; a figure is
+the median of the rounds, of the slowest rank. Arrays are the group's own (`allocate`), as gradients
+are.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def measure(store: str) -> None:
         }
         if peer is not None:
             torch, dist = peer
-            runs["gloo"] = lambda t=torch.ones(count), d=dist: d.all_reduce(t)
+            there = torch.ones(count)
+            runs["gloo"] = lambda t=there, d=dist: d.all_reduce(t)
         calls = max(3, min(200, (16 << 20) // nbytes))
         times: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(ROUNDS):
@@ -105,7 +107,8 @@ def show(ranks: int, rows: list[dict[str, float]]) -> None:
     """Print a table with the ratios of the peers' time to ours."""
     print(f"{ranks} ranks: microseconds per all-reduce of float32 (AVG)")
     print(
-        f"{'bytes':>9} {'unison':>10} {'any array':>10} {'MPI':>10} {'gloo':>10} {'MPI/u':>6} {'gloo/u':>7}"
+        f"{'bytes':>9} {'unison':>10} {'any array':>10} {'MPI':>10} {'gloo':>10}"
+        f" {'MPI/u':>6} {'gloo/u':>7}"
     )
     for row in rows:
         mpi, other = row["mpi"], row.get("gloo", float("nan"))

@@ -2,9 +2,9 @@
 
 python benchmarks/overhead.py [--repeat 30] [--json FILE]
 
-Every op works on 10 float32 numbers (matrices are 4 x 4), so the time is overhead, not arithmetic. Ours
-and PyTorch's are timed in turn, round after round in one process on one thread; a figure is the least of all
-rounds, the ratio the median over rounds of theirs divided into ours.
+Every op works on 10 float32 numbers (matrices are 4 x 4), so the time is overhead, not arithmetic.
+Ours and PyTorch's are timed in turn, round after round in one process on one thread; a figure is
+the least of all rounds, the ratio the median over rounds of ours divided by theirs.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import types as _types
 import warnings
 from typing import Any as _Any
 
-import core.methods  # noqa: F401 - gives Tensor its methods
+import core.methods
 from core import amp as amp
 from core import autograd as autograd
 from core import cuda as cuda
@@ -89,10 +89,10 @@ from core.ops.scatter_reduce import *
 from core.ops.sequences import *
 from core.ops.shape import *
 from core.ops.softmax import *
+from core.ops.solve import *
 from core.ops.sort import *
 from core.ops.special import *
 from core.ops.statistics import *
-from core.ops.solve import *
 from core.ops.strided import *
 from core.ops.triangle import *
 from core.ops.trigonometric import *
@@ -119,12 +119,13 @@ e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 autograd.gradcheck = gradcheck  # type: ignore[attr-defined]
 autograd.gradgradcheck = gradgradcheck  # type: ignore[attr-defined]
 
-# Division by zero and overflow give inf and nan in silence, as in PyTorch; only our own modules' warnings go.
+# Division by zero and overflow give inf and nan in silence, as in PyTorch; only the warnings of our
+# own modules go.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(core|ddp)\.")
 
 kernels.install()
 
-# With these `import core` would take twice the time (0.09 s more than NumPy's); each comes when it is asked for.
+# With these `import core` would take twice the time: each comes when it is asked for.
 _LATE = {name: f"core.{name}" for name in ("cuda", "data", "nn", "onnx", "optim", "vision")}
 _LATE_NAMES = dict.fromkeys(("CheckpointError", "load", "save"), "core.serialization")
 

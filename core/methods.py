@@ -36,7 +36,6 @@ from core.ops import (
     scatter_reduce,
     shape,
     softmax,
-    solve,
     sort,
     special,
     statistics,

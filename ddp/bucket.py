@@ -68,7 +68,7 @@ class Bucket:
 
 
 def make_buckets(parameters: Sequence[Any], cap: int, allocate: Any = numpy.zeros) -> list[Bucket]:
-    """The buckets of `parameters`, each of about `cap` bytes; `allocate(count, dtype)` makes them."""
+    """The buckets of `parameters`, about `cap` bytes each; `allocate(count, dtype)` makes them."""
     arrays = [p.array for p in parameters]
     kinds = [(str(array.dtype), str(device_of(array))) for array in arrays]
     plan = plan_buckets([array.nbytes for array in arrays], kinds, cap)

@@ -128,7 +128,7 @@ class BoardGuard:
     def agreed(self, seq: int) -> bool:
         """Whether all ranks are seen to have posted the call last posted here; then it is settled.
 
-        Only where the board reaches every rank; `agree` finds out what is wrong where this stays False.
+        Only where the board reaches every rank; `agree` finds out what is wrong where not.
         """
         if self._messages or self._board is None or not self._board.all_posted():
             return False

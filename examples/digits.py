@@ -13,7 +13,7 @@ from core.data import DataLoader, TensorDataset, random_split
 from core.vision.datasets import Digits
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen first
+from matplotlib import pyplot as plt  # after the backend is chosen
 
 
 def digits():

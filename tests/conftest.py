@@ -58,7 +58,7 @@ def pytest_addoption(parser):
     )
 
 
-# Whole suites that take a minute of processor time and more: `make test` runs them, `make check` not.
+# Suites of a minute of processor time and more: `make test` runs them, `make check` does not.
 LONG = ("tests/parity/", "tests/launch/", "tests/examples/")
 
 

@@ -99,7 +99,7 @@ _session = _State()
 
 
 class Session:
-    """A backward of this thread; when the outermost one ends well, queued callbacks run in order."""
+    """A backward of this thread; when the outermost ends well, queued callbacks run in order."""
 
     def __enter__(self) -> None:
         _session.depth += 1

@@ -39,7 +39,7 @@ def jvp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """(func(*inputs), the Jacobian of `func` there times `v`), from a vjp differentiated in its `v`.
+    """(func(*inputs), the Jacobian of `func` there times `v`), from a vjp differentiated.
 
     Raises: RuntimeError where `v` is missing or does not fit; with `strict`, where nothing depends.
     """

@@ -236,4 +236,4 @@ def write_out(result: Any, out: Any) -> Any:
     return out
 
 
-dispatch.write_out = write_out
+dispatch.Late.write_out = staticmethod(write_out)

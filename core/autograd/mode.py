@@ -17,7 +17,7 @@ INFERRING: Any = 0  # what `fast` is in inference mode: as false as False, and a
 class Mode(threading.local):
     """The calling thread's state. `watchers` see every op before it runs (autocast, anomaly mode).
 
-    `fast` is `recording`, or None while anything watches: the dispatcher's fast path reads it alone.
+    `fast` is `recording`, or None while anything watches: the quick paths read it alone.
     """
 
     recording = True
@@ -181,7 +181,7 @@ class inference_mode(_Decorator):  # noqa: N801 - PyTorch's name
 
 
 class watching(_Decorator):  # noqa: N801 - reads as a statement
-    """A context in which `watcher(op, args) -> args` sees every op of this thread before it runs."""
+    """A context in which `watcher(op, args) -> args` sees this thread's ops before they run."""
 
     def __init__(self, watcher: Any) -> None:
         self.watcher = watcher

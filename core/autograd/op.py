@@ -20,7 +20,7 @@ class Op:
     """A function of arrays, its gradient rules, and its accelerations.
 
     `casts(arrays, tensors)` brings the arrays to one dtype before the forward; `direct` is the
-    forward used for NumPy arrays; `view` says that the result may share the first argument's memory.
+    forward used for NumPy arrays; `view` says that the result may share the first one's memory.
     """
 
     def __init__(self, forward: Callable[..., Any], **traits: Any) -> None:

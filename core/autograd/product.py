@@ -15,7 +15,8 @@ from core.backend import MODULE_OF, xp
 from core.dtype import of
 
 
-def products(node: Node, g: Any, create_graph: bool) -> list[Any]:
+# Once per node of every backward: each step made a function costs 0.1 us.
+def products(node: Node, g: Any, create_graph: bool) -> list[Any]:  # noqa: C901
     """The vector-Jacobian product of `g` with respect to each of the node's edges.
 
     Raises: RuntimeError if the graph was freed, or a saved value was written in place since.

@@ -1,6 +1,6 @@
-"""The quick paths: ops on float32 and float64 arrays of the CPU, called as operators and methods are.
+"""The quick paths: ops on float32 and float64 arrays of the CPU, called as operators are.
 
-They do what the general path does for such arguments, in fewer steps, and hand over everything else.
+They do what the general path does for such arguments, in fewer steps, and hand over all else.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def results(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, outs: Any
             pick = Node(PICK, i, [node], outs[i].shape, outs[i].dtype)
             values[i].node, values[i].needs_grad = pick, True
     if op.view:
-        for i, value in enumerate(values):
+        for value in values:
             if shares(value.array, arrays[0]):
                 share(value, args[0])
                 value.base = step_from(args[0], None, value.version[0], mode.recording)

@@ -205,7 +205,8 @@ class LostView(View):
 UNRECORDED = (
     "The view was created in no_grad mode: this use case is ambiguous and error-prone, so it is"
     " forbidden. You can clarify your code by moving both the view and the inplace either both"
-    " inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you"
+    " inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if"
+    " you"
     " want the inplace to be tracked)."
 )
 SEVERAL = (
@@ -316,7 +317,7 @@ class Leaf:
     """A leaf's gradient, and the functions run on it before, and on the leaf after, it grows.
 
     `home` is the array in which a gradient is put where there was none, if somebody keeps one (a
-    bucket that is reduced as a whole); `local` says that the gradient still waits to be reduced, and
+    bucket that is reduced as a whole); `local` says that the gradient waits to be reduced, and
     `reduced` is the gradient that the last reduction left.
     """
 

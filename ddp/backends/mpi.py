@@ -205,7 +205,7 @@ class MpiGroup(ProcessGroup):
         return None
 
     def _checked_call(self, array: Array, op: ReduceOp, label: str) -> Call:
-        """The record of an all_reduce; a training loop makes few different ones, checked once each."""
+        """The record of an all_reduce; a training loop makes few kinds, checked once each."""
         key = array.dtype, array.shape, op, label
         known = self._known_calls.get(key)
         if known is not None and array.flags.writeable:
@@ -233,7 +233,7 @@ class MpiGroup(ProcessGroup):
         self.start_unguarded(call, steps(), False, timeout)
 
     def allocate(self, count: int, dtype: Any) -> Array:
-        """Zeros that are reduced where they are, shared inside the node; all ranks call together."""
+        """Zeros that are reduced where they are, shared in the node; all ranks call together."""
         if self.arena is None:
             return np.zeros(count, dtype)
         return self.arena.allocate(count, dtype)

@@ -2,8 +2,8 @@
 
 Each rank owns a part of it: a word that counts the steps it has taken, two areas for small
 arrays, and one for pieces of large ones. Arrays made by `Arena.allocate` lie in shared
-memory of their own and are reduced where they are. Sums have the order of `ddp.reduction`, so the bits are those of every
-other backend.
+memory of their own and are reduced where they are. Sums have the order of `ddp.reduction`, so the
+bits are those of every other backend.
 """
 
 from __future__ import annotations

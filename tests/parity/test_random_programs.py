@@ -6,9 +6,9 @@ import pytest
 
 from tests.parity.programs import close, core, plain, torch
 
-# Each step takes two tensors and gives a new one, or one that it wrote, or None. Two things are left
-# out that we do and PyTorch refuses: reading memory that overlaps what is written, and writing twice
-# through a view an op that keeps its result (we keep it apart from the memory).
+# Each step takes two tensors and gives a new one, or one that it wrote, or None. Two things are
+# left out that we do and PyTorch refuses: reading memory that overlaps what is written, and
+# writing twice through a view an op that keeps its result (we keep it apart from the memory).
 STEPS = {
     "mul": lambda m, a, b: a * b,
     "add": lambda m, a, b: a + b,
