@@ -16,6 +16,8 @@ from numpy.lib.stride_tricks import as_strided
 from core.ops.conv import Window, conv_input, conv_weight, convolution
 
 _SMALL = 4096  # elements of columns, below which one image is too little for a product
+_RUN = 64  # places of the kernel, from which columns of many images have long runs of memory
+_DEEP = 48  # inner length of a product, below which it is not worth splitting
 _PIECE = 1 << 17  # elements of columns made at once where images are small
 
 
@@ -34,31 +36,39 @@ def fits(x: Any, w: Any, groups: int) -> bool:
 
 def _small(channels: int, window: Window) -> bool:
     each = channels * math.prod(window.kernel) * math.prod(window.out)
-    return each < _SMALL or math.prod(window.out) < 64
+    return each < _SMALL or math.prod(window.out) < _RUN
 
 
 def convolved(x, w, b, stride, padding, dilation, groups):
     """What `convolution` gives."""
     if not fits(x, w, groups) or (b is not None and b.dtype != x.dtype):
         return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
-    return _correlated(x, w, b, Window(x.shape[2:], w.shape[2:], stride, padding, dilation))
+    window = Window(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    if _small(x.shape[1], window) and math.prod(window.out) >= _RUN:
+        return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
+    return _correlated(x, w, b, window)
 
 
 def _correlated(x: Any, w: Any, b: Any, window: Window) -> Any:
-    kernels = numpy.ascontiguousarray(w).reshape(len(w), -1)
     out = numpy.empty((len(x), len(w), *window.out), x.dtype)
     shift = None if b is None else b.reshape(-1, 1)
     if _small(x.shape[1], window):
-        return _correlated_small(x, kernels, shift, window, out)
+        return _correlated_small(x, w, shift, window, out)
     flat = out.reshape(len(x), len(w), -1)
-    for i, columns in _images(x, window):
-        numpy.matmul(kernels, columns, out=flat[i])
+    kernels = _matrices(w, _shares(x.shape[1], window))
+    more = numpy.empty(flat.shape[1:], x.dtype)
+    for i, views in _images(x, window):
+        one = flat[i]
+        numpy.matmul(kernels[0], views[0], out=one)
+        for kernel, view in zip(kernels[1:], views[1:], strict=True):
+            one += numpy.matmul(kernel, view, out=more)
         if shift is not None:
-            flat[i] += shift
+            one += shift
     return out
 
 
-def _correlated_small(x: Any, kernels: Any, shift: Any, window: Window, out: Any) -> Any:
+def _correlated_small(x: Any, w: Any, shift: Any, window: Window, out: Any) -> Any:
+    kernels = w.reshape(len(w), -1)
     for part, columns in _pieces(x, window):
         product = kernels.dot(columns)
         if shift is not None:
@@ -80,7 +90,7 @@ def input_gradient(g, w, size, stride, padding, dilation, groups):
     if dense and all(lo >= 0 and hi >= 0 for lo, hi in frame):
         turned = numpy.flip(w, range(2, w.ndim)).swapaxes(0, 1)
         return _correlated(g, turned, None, Window(g.shape[2:], kernel, ones, frame, dilation))
-    if math.prod(g.shape[2:]) < 64:
+    if w.shape[1] * math.prod(g.shape[2:]) < _SMALL:
         return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)
     return _spread(g, w, Window(size, kernel, stride, padding, dilation))
 
@@ -105,35 +115,82 @@ def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
     if not fits(x, g, groups):
         return conv_weight.op.forward(x, g, kernel, stride, padding, dilation, groups)
     window = Window(x.shape[2:], kernel, stride, padding, dilation)
-    outs, rows = g.shape[1], x.shape[1] * math.prod(kernel)
-    out = numpy.zeros((rows, outs), x.dtype)  # the fast way round: the longer side first
-    if _small(x.shape[1], window):
+    outs, channels = g.shape[1], x.shape[1]
+    if _small(channels, window):
+        if math.prod(window.out) >= _RUN:
+            return conv_weight.op.forward(x, g, kernel, stride, padding, dilation, groups)
+        out = numpy.zeros((channels * math.prod(kernel), outs), x.dtype)
         for part, columns in _pieces(x, window):
-            last = numpy.moveaxis(g[part], 0, -1).reshape(outs, -1)
-            out += columns.dot(last.T)
-    else:
-        flat = numpy.ascontiguousarray(g).reshape(len(g), outs, -1)
-        one = numpy.empty_like(out)
-        for i, columns in _images(x, window):
-            out += numpy.matmul(columns, flat[i].T, out=one)
-    return numpy.ascontiguousarray(out.T).reshape(outs, x.shape[1], *kernel)
+            out += columns.dot(numpy.moveaxis(g[part], 0, -1).reshape(outs, -1).T)
+        return numpy.ascontiguousarray(out.T).reshape(outs, channels, *kernel)
+    flat = numpy.ascontiguousarray(g).reshape(len(g), outs, -1)
+    first = kernel[0] if _shares(channels, window) else 1
+    # The fast way round: the longer side of the result first.
+    out = numpy.zeros((first, channels * math.prod(kernel) // first, outs), x.dtype)
+    one = numpy.empty_like(out)
+    for i, views in _images(x, window):
+        for k, view in enumerate(views):
+            numpy.matmul(view, flat[i].T, out=one[k])
+        out += one
+    out = out.reshape(first, channels, -1, outs).transpose(3, 1, 0, 2)
+    return numpy.ascontiguousarray(out).reshape(outs, channels, *kernel)
+
+
+# ---- columns -----------------------------------------------------------------------------------
+
+
+def _shares(channels: int, window: Window) -> bool:
+    """Whether the rows of the kernel share columns, each standing further down in the same ones.
+
+    A third of the copying for kernels of three rows, and as many products, to be added up.
+    """
+    rest = channels * math.prod(window.kernel[1:])
+    return window.stride[0] == 1 and window.kernel[0] > 1 and rest >= _DEEP
+
+
+def _matrices(w: Any, shared: bool) -> list[Any]:
+    """The kernels as matrices: one, or one for each of their rows."""
+    if not shared:
+        return [numpy.ascontiguousarray(w).reshape(len(w), -1)]
+    return [numpy.ascontiguousarray(w[:, :, k]).reshape(len(w), -1) for k in range(w.shape[2])]
 
 
 def _images(x: Any, window: Window) -> Any:
-    """Each image's number and columns (C * prod(K), prod(P)), in one buffer that is used again."""
+    """Each image's number and its columns (C * prod(K), prod(P)), in a buffer that is used again.
+
+    Where the kernel's rows share columns, one matrix (C * prod(K[1:]), prod(P)) for each row.
+    """
     n, channels = x.shape[:2]
-    if math.prod(window.kernel) == 1 and window.full == window.out == window.size:
-        yield from enumerate(numpy.ascontiguousarray(x).reshape(n, channels, -1))
-        return
-    x = window.padded(x)
+    shared = _shares(channels, window)
+    framed = window.full != window.size
+    seen = numpy.zeros((channels, *window.full), x.dtype) if framed else x[0]
+    steps = _steps(seen.strides[1:], window)
+    d = len(window.kernel)
     shape = (channels, *window.kernel, *window.out)
-    strides = _steps(x.strides[2:], window)
-    windows = as_strided(x, (n, *shape), (*x.strides[:2], *strides))
+    if shared:
+        shape = (channels, *window.kernel[1:], window.full[0], *window.out[1:])
+        steps = (*steps[1:d], seen.strides[1], *steps[d + 1 :])
     columns = numpy.empty(shape, x.dtype)
-    flat = columns.reshape(channels * math.prod(window.kernel), -1)
+    views = _views(columns, window, shared)
+    inner = window.inner(1)
+    step = 0 if framed else x.strides[0]
+    windows = as_strided(seen, (n, *shape), (step, seen.strides[0], *steps))
     for i in range(n):
+        if framed:
+            seen[inner] = x[i]
         numpy.copyto(columns, windows[i])
-        yield i, flat
+        yield i, views
+
+
+def _views(columns: Any, window: Window, shared: bool) -> list[Any]:
+    """The matrices that stand in one image's columns."""
+    if not shared:
+        return [columns.reshape(columns.shape[0] * math.prod(window.kernel), -1)]
+    flat = columns.reshape(columns.shape[0] * math.prod(window.kernel[1:]), -1)
+    row = math.prod(window.out[1:])
+    places = window.out[0] * row
+    starts = [k * window.dilation[0] * row for k in range(window.kernel[0])]
+    return [flat[:, start : start + places] for start in starts]
 
 
 def _pieces(x: Any, window: Window) -> Any:
