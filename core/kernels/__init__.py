@@ -1,12 +1,14 @@
 """The same ops, faster, per device: delete this folder and every result stays."""
 
+from typing import Any
+
 import numpy
 
 from core.autograd.dispatch import accelerates
 from core.kernels import activation, attention, convolution, norm, pool, ufuncs
 
-DIRECT = (*ufuncs.DIRECT, *convolution.DIRECT, *norm.DIRECT)
-FUSED = (*activation.FUSED, *attention.FUSED, *norm.FUSED, *pool.FUSED)
+DIRECT: tuple[tuple[Any, Any], ...] = (*ufuncs.DIRECT, *convolution.DIRECT, *norm.DIRECT)
+FUSED: tuple[tuple[Any, Any], ...] = (*activation.FUSED, *attention.FUSED, *norm.FUSED, *pool.FUSED)
 
 
 def install() -> None:

@@ -88,7 +88,7 @@ def input_gradient(g, w, size, stride, padding, dilation, groups):
     ones = (1,) * len(kernel)
     dense = all(s == 1 for s in stride) and len(w) <= 4 * w.shape[1]
     if dense and all(lo >= 0 and hi >= 0 for lo, hi in frame):
-        turned = numpy.flip(w, range(2, w.ndim)).swapaxes(0, 1)
+        turned = numpy.flip(w, tuple(range(2, w.ndim))).swapaxes(0, 1)
         return _correlated(g, turned, None, Window(g.shape[2:], kernel, ones, frame, dilation))
     if w.shape[1] * math.prod(g.shape[2:]) < _SMALL:
         return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)

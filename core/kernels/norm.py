@@ -43,7 +43,7 @@ def _pieces(x: Any) -> Any:
 
 def fast_moments(x, axes):
     """What `moments` gives."""
-    layout = _layout(x, axes)
+    layout: Any = _layout(x, axes)
     if not _ours(layout, x):
         return moments.op.forward(x, axes)
     flat = x.reshape(layout)
@@ -69,7 +69,7 @@ def _mean(sums: Any, flat: Any, layout: Any) -> Any:
 
 def fast_pull(g, x, mean, scale, axes, eps):
     """What `pull` gives."""
-    layout = _layout(x, axes)
+    layout: Any = _layout(x, axes)
     if not _ours(layout, x, g, mean, scale) or g.shape != x.shape:
         return pull.op.forward(g, x, mean, scale, axes, eps)
     flat, h = x.reshape(layout), numpy.ascontiguousarray(g).reshape(layout)
