@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy
@@ -14,6 +15,7 @@ from core.ops import (
     exponential,
     linalg,
     reduce,
+    shape,
     trigonometric,
 )
 
@@ -73,4 +75,5 @@ DIRECT = (
     (linalg.matrix_product, _product),
     (linalg.linear, _linear),
     (reduce.sum, _sum),
+    (shape.transposed, operator.attrgetter("T")),
 )
