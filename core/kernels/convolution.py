@@ -6,6 +6,7 @@ leave the cache. Where images are small the batch is the last axis, for long run
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -92,7 +93,25 @@ def input_gradient(g, w, size, stride, padding, dilation, groups):
         return _correlated(g, turned, None, Window(g.shape[2:], kernel, ones, frame, dilation))
     if w.shape[1] * math.prod(g.shape[2:]) < _SMALL:
         return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)
-    return _spread(g, w, Window(size, kernel, stride, padding, dilation))
+    window = Window(size, kernel, stride, padding, dilation)
+    dense = all(d == 1 for d in dilation) and len(w) <= 4 * w.shape[1]
+    return _by_phases(g, w, window) if dense else _spread(g, w, window)
+
+
+def _by_phases(g: Any, w: Any, window: Window) -> Any:
+    """Every stride-th element of the result is a convolution with every stride-th of the kernel."""
+    whole = numpy.zeros((len(g), w.shape[1], *window.full), g.dtype)
+    ones = (1,) * len(window.kernel)
+    for phase in itertools.product(*(range(s) for s in window.stride)):
+        every = tuple(slice(i, None, s) for i, s in zip(phase, window.stride, strict=True))
+        part, target = w[(..., *every)], whole[(..., *every)]
+        if part.size:
+            turned = numpy.flip(part, range(2, w.ndim)).swapaxes(0, 1)
+            sizes = zip(part.shape[2:], target.shape[2:], window.out, strict=True)
+            frame = tuple((k - 1, n - p) for k, n, p in sizes)
+            over = Window(window.out, part.shape[2:], ones, frame, ones)
+            target[...] = _correlated(g, turned, None, over)
+    return window.cropped(whole)
 
 
 def _spread(g: Any, w: Any, window: Window) -> Any:
