@@ -69,7 +69,9 @@ def array_words(key: Key, blocks: int, first: int, plane: int, xp: Any = numpy) 
 class _Engine(threading.local):
     """NumPy's C generator, aimed at a key in 1 us where a new one takes 7 us."""
 
-    def __init__(self) -> None:
+    philox: Any = None  # made at the first draw: NumPy imports its generators when asked, in 20 ms
+
+    def start(self) -> None:
         self.philox = numpy.random.Philox(key=0)
         self.key = numpy.zeros(2, numpy.uint64)
         self.counter = numpy.zeros(4, numpy.uint64)
@@ -77,6 +79,8 @@ class _Engine(threading.local):
         self.state["state"] = {"counter": self.counter, "key": self.key}
 
     def words(self, key: Key, blocks: int, first: int, plane: int) -> Array:
+        if self.philox is None:
+            self.start()
         counter = self.counter
         self.key[0] = key.seed
         counter[0], counter[1], counter[2], counter[3] = first, key.offset, key.stream, plane
