@@ -203,6 +203,47 @@ def two_against_four():
         os.write(1, b"told\n")
 
 
+def train_beside_a_simulation():
+    """Ranks 0 and 1 simulate, the others train; user messages fly; one line with the hash of the model.
+
+    With four ranks all of them train: the hash must be the same.
+    """
+    import hashlib
+
+    import ddp
+    from tests.ddp.shard_runs import mlp_with_momentum
+
+    world = MPI.COMM_WORLD
+    simulators = world.Get_size() - 4
+    trains = world.Get_rank() >= simulators
+    part = world.Split(int(trains), world.Get_rank())
+    if simulators and not trains:
+        _simulate(world, simulators)
+        return
+    ddp.init_process_group(comm=part)
+    if simulators:
+        here = np.empty(4)
+        world.Recv(here, source=part.Get_rank() % simulators, tag=7)
+        world.Isend(here * 2, dest=part.Get_rank() % simulators, tag=8).Wait()
+    told = hashlib.sha256(repr(mlp_with_momentum(4)).encode()).hexdigest()
+    if part.Get_rank() == 0:
+        print(told, flush=True)
+    ddp.destroy_process_group()
+    part.Free()
+
+
+def _simulate(world, simulators):
+    """Exchange the user's own messages, on the communicator that MPI started with."""
+    mine = range(world.Get_rank(), 4, simulators)
+    sends = [world.Isend(np.arange(4.0), dest=simulators + r, tag=7) for r in mine]
+    for r in mine:
+        back = np.empty(4)
+        world.Recv(back, source=simulators + r, tag=8)
+        assert (back == 2 * np.arange(4.0)).all()
+    for request in sends:
+        request.Wait()
+
+
 if __name__ == "__main__":
     try:
         globals()[sys.argv[1]]()

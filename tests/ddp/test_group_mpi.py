@@ -50,3 +50,9 @@ def test_a_rank_that_ended_is_named_on_all_others(ranks):
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_two_elements_against_four_raise_on_all_ranks(ranks):
     assert mpiexec(ranks, "two_against_four") == ["told"] * ranks
+
+
+def test_trainers_beside_a_simulation_have_the_bits_of_a_job_of_their_own():
+    alone = mpiexec(4, "train_beside_a_simulation")
+    assert mpiexec(6, "train_beside_a_simulation") == alone
+    assert len(alone) == 1 and len(alone[0]) == 64
