@@ -106,7 +106,7 @@ def _by_phases(g: Any, w: Any, window: Window) -> Any:
         every = tuple(slice(i, None, s) for i, s in zip(phase, window.stride, strict=True))
         part, target = w[(..., *every)], whole[(..., *every)]
         if part.size:
-            turned = numpy.flip(part, range(2, w.ndim)).swapaxes(0, 1)
+            turned = numpy.flip(part, tuple(range(2, w.ndim))).swapaxes(0, 1)
             sizes = zip(part.shape[2:], target.shape[2:], window.out, strict=True)
             frame = tuple((k - 1, n - p) for k, n, p in sizes)
             over = Window(window.out, part.shape[2:], ones, frame, ones)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from core.kernels.piece import is_plain
-from core.ops.pool import max_windows
+from core.ops.pool import max_windows, spread_windows, winners
 
 _PIECE = 1 << 15  # elements of the input looked at together
 
@@ -52,15 +52,16 @@ def _spread(g: Any, x: Any, out: Any, kernel: Any) -> Any:
 
 
 def _spread_part(g: Any, x: Any, out: Any, offsets: Any, spread: Any) -> None:
-    free = numpy.ones(out.shape, bool)
+    rest = g.copy()  # what no place of the tile has taken yet
     unordered = numpy.isnan(out).any()
-    for where in offsets:
+    for where in offsets[:-1]:
         found = x[where] == out
         if unordered:
             found |= numpy.isnan(x[where])
-        found &= free
-        free ^= found
-        numpy.multiply(g, found, out=spread[where])
+        taken = found * rest
+        spread[where] = taken
+        rest -= taken
+    spread[offsets[-1]] = rest
 
 
 def fast_max_windows(x, kernel, stride, padding, dilation):
@@ -70,7 +71,15 @@ def fast_max_windows(x, kernel, stride, padding, dilation):
     out = _largest(x, kernel)
     if out.base is not None:
         out = out.copy()
-    return out, lambda g: (_spread(g, x, out, kernel), None, None, None, None)
+    window = (kernel, stride, padding, dilation)
+
+    def vjp(g: Any) -> Any:
+        if numpy.isfinite(numpy.add.reduce(g, None)):
+            return _spread(g, x, out, kernel), None, None, None, None
+        places = winners.op.forward(x, out, *window)  # 0 * inf is not 0
+        return spread_windows.op.forward(g, places, x.shape[2:], *window), None, None, None, None
+
+    return out, vjp
 
 
 FUSED = ((max_windows, fast_max_windows),)

@@ -256,3 +256,11 @@ def test_two_calls_give_the_same_bits(op, args):
     args = [cast(x, "float32") for x in args]
     for a, b in zip(flat(results(op, args)), flat(results(op, args)), strict=True):
         assert a.tobytes() == b.tobytes()
+
+
+def test_infinite_gradients_reach_only_the_largest_of_a_tile():
+    x = core.from_numpy(TIES.copy()).requires_grad_()
+    (pool.max_windows(x, (2, 2), (2, 2), frame(0, 0), PAIR) * numpy.inf).sum().backward()
+    g = x.grad.numpy()
+    assert numpy.isposinf(g).sum() == 3 * 2 * 3 * 3
+    assert (g[~numpy.isinf(g)] == 0).all()
