@@ -204,7 +204,7 @@ def two_against_four():
 
 
 def train_beside_a_simulation():
-    """Ranks 0 and 1 simulate, the others train; user messages fly; one line with the hash of the model.
+    """Ranks 0 and 1 simulate, the others train; user messages fly; one line: the hash of the model.
 
     With four ranks all of them train: the hash must be the same.
     """
