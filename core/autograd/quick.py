@@ -15,7 +15,15 @@ from numpy import ndarray
 from core.autograd import errors
 from core.autograd.mode import INFERRING, mode
 from core.autograd.record import attach, plan_of, wanted_of
-from core.autograd.value import Inference, Kind, Value, step_from, version_of
+from core.autograd.value import (
+    UNRECORDED,
+    Inference,
+    Kind,
+    LostView,
+    Value,
+    step_from,
+    version_of,
+)
 
 _new = object.__new__
 _MISSING = inspect.Parameter.empty
@@ -56,6 +64,8 @@ def leading(call: Any) -> Any:
     arity = op.arity
     tails = [tuple(op.defaults[n:]) for n in range(arity + 1)]  # what fewer arguments leave out
     finish = _view if op.view else _one
+    if arity == 1:
+        return _published(_leading_alone(op, call, finish), call)
 
     def quick(*args: Any, **kwargs: Any) -> Any:
         recording = mode.fast
@@ -79,6 +89,17 @@ def leading(call: Any) -> Any:
     return _published(quick, call)
 
 
+def _leading_alone(op: Any, call: Any, finish: Any) -> Any:
+    def quick(input: Any) -> Any:
+        recording = mode.fast
+        if recording is None or not isinstance(input, Value) or type(input.array) is not ndarray:
+            return op.direct(input) if type(input) is ndarray else call(input)
+        x = input.array
+        return finish(op, (input,), x, op.direct(x), recording)
+
+    return quick
+
+
 def _view(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
     """The result of a view op with one tensor argument."""
     owner = out.base
@@ -95,7 +116,11 @@ def _view(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
     else:
         t.node = None
         t.needs_grad = False
-    t.base = step_from(a, (op.call, args[1:]), counter[0], recording)
+    if recording or a.base is not None:
+        t.base = step_from(a, (op.call, args[1:]), counter[0], recording)
+    else:
+        view = t.base = _new(LostView)  # spelled out: this is what a view costs under no_grad
+        view.root, view.count, view.steps, view.why = a, counter[0], None, UNRECORDED
     return t
 
 

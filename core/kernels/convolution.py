@@ -103,8 +103,9 @@ def _by_phases(g: Any, w: Any, window: Window) -> Any:
     whole = numpy.zeros((len(g), w.shape[1], *window.full), g.dtype)
     ones = (1,) * len(window.kernel)
     for phase in itertools.product(*(range(s) for s in window.stride)):
-        every = tuple(slice(i, None, s) for i, s in zip(phase, window.stride, strict=True))
-        part, target = w[(..., *every)], whole[(..., *every)]
+        steps = zip(phase, window.stride, strict=True)
+        every: Any = (..., *(slice(i, None, s) for i, s in steps))
+        part, target = w[every], whole[every]
         if part.size:
             turned = numpy.flip(part, tuple(range(2, w.ndim))).swapaxes(0, 1)
             sizes = zip(part.shape[2:], target.shape[2:], window.out, strict=True)
