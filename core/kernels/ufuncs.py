@@ -9,6 +9,7 @@ import numpy
 
 from core.kernels.piece import is_plain
 from core.ops import (
+    choice,
     compare,
     division,
     elementwise,
@@ -53,6 +54,15 @@ def _sum(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
     return reduce.sum.op.forward(x, dim, keepdim, dtype)
 
 
+_ZERO = {char: numpy.zeros((), char) for char in "fd"}  # a number would be converted each time
+
+
+def _relu(x: Any) -> Any:
+    """The elements above zero, and zero elsewhere."""
+    zero = _ZERO.get(x.dtype.char)
+    return choice.relu.op.forward(x) if zero is None else numpy.maximum(x, zero)
+
+
 DIRECT = (
     (elementwise.plus, numpy.add),
     (elementwise.minus, numpy.subtract),
@@ -75,5 +85,6 @@ DIRECT = (
     (linalg.matrix_product, _product),
     (linalg.linear, _linear),
     (reduce.sum, _sum),
+    (choice.relu, _relu),
     (shape.transposed, operator.attrgetter("T")),
 )
