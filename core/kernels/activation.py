@@ -24,6 +24,7 @@ _TAIL = (
     0.03568213695,
 )
 _PEAK = 1 / math.sqrt(2 * math.pi)
+_SIGN = numpy.uint32(1 << 31)
 _ROOT, _CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
@@ -46,20 +47,23 @@ def _bell_and_tail(x: Any) -> tuple[Any, Any, Any]:
 
 def _erf_form(out: Any, x: Any) -> None:
     size, _, tail = _bell_and_tail(x)
-    numpy.maximum(x, 0, out=out)
     tail *= size
+    size *= 0.5
+    numpy.multiply(x, 0.5, out=out)
+    out += size  # the positive part, in less time than maximum takes
     out -= tail
 
 
 def _erf_slope(out: Any, g: Any, x: Any) -> None:
-    _, bell, tail = _bell_and_tail(x)
-    numpy.subtract(0.5, tail, out=tail)
-    numpy.copysign(tail, x, out=tail)
-    tail += 0.5
+    size, bell, slope = _bell_and_tail(x)
+    numpy.subtract(0.5, slope, out=slope)
     bell *= _PEAK
-    bell *= x
-    tail += bell
-    numpy.multiply(g, tail, out=out)
+    bell *= size
+    slope += bell  # what the slope is above 1/2 for x > 0, and below it for x < 0
+    bits = x.view(numpy.uint32) & _SIGN  # copysign takes three times as long
+    numpy.bitwise_or(slope.view(numpy.uint32), bits, out=slope.view(numpy.uint32))
+    slope += 0.5
+    numpy.multiply(g, slope, out=out)
 
 
 def fast_gelu_erf(x):
