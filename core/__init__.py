@@ -7,18 +7,10 @@ import warnings
 from typing import Any as _Any
 
 import core.methods
-from core import amp as amp
 from core import autograd as autograd
 from core import cuda as cuda
 from core import kernels as kernels
 from core import linalg as linalg
-from core.amp import autocast as autocast
-from core.amp.casting import clear_autocast_cache as clear_autocast_cache
-from core.amp.casting import get_autocast_dtype as get_autocast_dtype
-from core.amp.casting import is_autocast_cache_enabled as is_autocast_cache_enabled
-from core.amp.casting import is_autocast_enabled as is_autocast_enabled
-from core.amp.casting import set_autocast_cache_enabled as set_autocast_cache_enabled
-from core.amp.casting import set_autocast_dtype as set_autocast_dtype
 from core.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from core.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
 from core.autograd.mode import enable_grad as enable_grad
@@ -126,8 +118,20 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(core|ddp)\.
 kernels.install()
 
 # With these `import core` would take twice the time: each comes when it is asked for.
-_LATE = {name: f"core.{name}" for name in ("cuda", "data", "nn", "onnx", "optim", "vision")}
+_LATE = {name: f"core.{name}" for name in ("amp", "cuda", "data", "nn", "onnx", "optim", "vision")}
 _LATE_NAMES = dict.fromkeys(("CheckpointError", "load", "save"), "core.serialization")
+_LATE_NAMES |= dict.fromkeys(
+    (
+        "autocast",
+        "clear_autocast_cache",
+        "get_autocast_dtype",
+        "is_autocast_cache_enabled",
+        "is_autocast_enabled",
+        "set_autocast_cache_enabled",
+        "set_autocast_dtype",
+    ),
+    "core.amp.casting",
+)
 
 
 def __getattr__(name: str) -> _Any:

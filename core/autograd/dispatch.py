@@ -17,9 +17,13 @@ from core.backend import MODULE_OF, elsewhere, on
 
 
 class Late:
-    """What stands on this module and is called by it: the in-place module sets `write_out`."""
+    """What stands above and is called from below: set by the in-place module, and by kernels."""
 
     write_out: Callable[[Any, Any], Any]
+
+    @staticmethod
+    def with_layers() -> None:
+        """What is to be done once the layers are imported."""
 
 
 def primitive(forward: Callable[..., Any] | None = None, **traits: Any) -> Any:

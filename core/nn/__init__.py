@@ -1,5 +1,6 @@
 """Layers, losses and what they are made of."""
 
+from core.autograd.dispatch import Late as _Late
 from core.nn import functional as functional
 from core.nn import init as init
 from core.nn.activation import CELU as CELU
@@ -164,3 +165,5 @@ from core.nn.transformer import TransformerEncoderLayer as TransformerEncoderLay
 from core.nn.upsampling import Upsample as Upsample
 from core.nn.upsampling import UpsamplingBilinear2d as UpsamplingBilinear2d
 from core.nn.upsampling import UpsamplingNearest2d as UpsamplingNearest2d
+
+_Late.with_layers()

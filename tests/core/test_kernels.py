@@ -4,9 +4,11 @@ import numpy
 import pytest
 
 import core
-from core import kernels
 from core.autograd.mode import mode
+from core.kernels import layers, ufuncs
 from core.ops import activation, attention, conv, linalg, norm, pool, reduce
+
+DIRECT, FUSED = (*ufuncs.DIRECT, *layers.DIRECT), layers.FUSED
 
 GENERATOR = numpy.random.default_rng(3)
 ONE, PAIR = (1,), (1, 1)
@@ -160,7 +162,7 @@ TABLE = {
 
 def _calls():
     """(op, arguments) of every acceleration; elementwise ones take what their arity says."""
-    for op in [op for op, _ in kernels.DIRECT + kernels.FUSED]:
+    for op in [op for op, _ in DIRECT + FUSED]:
         name = op.op.name
         args = {"elements": tuple(numpy.abs(normal(4, 5)) + 0.5 for _ in range(op.op.arity))}
         for case, call in TABLE.get(op, args).items():
@@ -186,7 +188,7 @@ class Definitions:
     """A context in which every op runs its definition."""
 
     def __enter__(self):
-        self.direct = [(op.op, op.op.direct) for op, _ in kernels.DIRECT]
+        self.direct = [(op.op, op.op.direct) for op, _ in DIRECT]
         for op, _ in self.direct:
             op.direct = op.forward
         mode.accelerated = False

@@ -1,0 +1,8 @@
+"""The accelerations of the ops that layers are made of, in one table."""
+
+from typing import Any
+
+from core.kernels import activation, attention, convolution, norm, pool
+
+DIRECT: tuple[tuple[Any, Any], ...] = (*convolution.DIRECT, *norm.DIRECT)
+FUSED: tuple[tuple[Any, Any], ...] = (*activation.FUSED, *attention.FUSED, *norm.FUSED, *pool.FUSED)
