@@ -114,9 +114,17 @@ class Job:
         return text
 
 
+# Open MPI 5.0.11: mpirun itself fails, before any rank is started, once in some hundred starts on a
+# busy machine. Nothing of ours has run then, so the job is started again.
+MPIRUN_NEVER_BEGAN = "The PMIx server's listener thread failed to start"
+
+
 def run(folder, ranks, *words, **how) -> Ended:
     """Start a job and wait for its end."""
-    return Job(folder, ranks, *words, **how).end()
+    ended = Job(folder, ranks, *words, **how).end()
+    if MPIRUN_NEVER_BEGAN in ended.err:
+        ended = Job(folder, ranks, *words, **how).end()
+    return ended
 
 
 def alone(folder, *words, env=None):
