@@ -59,7 +59,13 @@ def pytest_addoption(parser):
 
 
 # Suites of a minute of processor time and more: `make test` runs them, `make check` does not.
-LONG = ("tests/parity/", "tests/launch/", "tests/examples/", "tests/test_cupy_names.py")
+LONG = (
+    "tests/parity/",
+    "tests/launch/",
+    "tests/examples/",
+    "tests/core/test_data_loader.py",
+    "tests/test_cupy_names.py",
+)
 
 
 def pytest_collection_modifyitems(items):
