@@ -15,6 +15,7 @@ import zlib
 from mpi4py import MPI
 
 from ddp import board as boards
+from tests.launch.marks import written
 
 comm = MPI.COMM_WORLD
 board = boards.installed()
@@ -24,7 +25,7 @@ posted = 0
 
 def mark(name):
     """Write a file that the test waits for."""
-    (folder / f"{name}.{comm.rank}").write_text(repr(time.time()))
+    written(folder / f"{name}.{comm.rank}", repr(time.time()))
 
 
 def all_reduce(label="all_reduce float32 (10,)"):

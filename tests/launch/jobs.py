@@ -74,14 +74,15 @@ class Job:
             start_new_session=True,
         )
 
-    def wait_for(self, name):
-        """Block until a rank has written the file `name`."""
+    def wait_for(self, name) -> str:
+        """The text of the file `name`, once a rank has written it (by `written`)."""
         deadline = time.monotonic() + LIMIT
         while not (self.folder / name).exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self._kill()
                 pytest.fail(f"{name} never came; the job said: {self._said()}")
             time.sleep(0.01)
+        return (self.folder / name).read_text()
 
     def end(self) -> Ended:
         """Wait for the end; a job that does not end is killed, and the test fails."""

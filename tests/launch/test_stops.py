@@ -32,9 +32,8 @@ def calm(tmp_path_factory):
 def stopped(folder, ranks, to, number):
     """A training of some ranks of which one, or mpirun, gets a signal after its first step."""
     job = Job(folder, ranks, TRAINS, options=SHARDS, direct=to == "mpirun")
-    job.wait_for(f"pid.{ranks - 1}")
-    where = job.process.pid if to == "mpirun" else int((folder / f"pid.{to}").read_text())
-    os.kill(where, number)
+    pids = [int(job.wait_for(f"pid.{rank}")) for rank in range(ranks)]
+    os.kill(job.process.pid if to == "mpirun" else pids[to], number)
     return job.end()
 
 

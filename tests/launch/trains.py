@@ -12,6 +12,7 @@ import core
 import ddp
 from core import nn, optim
 from core.data import TensorDataset
+from tests.launch.marks import written
 
 EPOCHS, SAMPLES, BATCH = 3, 64, 8
 SAVED = pathlib.Path("saved.ckpt")
@@ -66,7 +67,7 @@ def main():
             nn.functional.mse_loss(model(x), y).backward()
             optimizer.step()
             step += 1
-            (folder / f"pid.{ddp.get_rank()}").write_text(f"{os.getpid()}")
+            written(folder / f"pid.{ddp.get_rank()}", f"{os.getpid()}")
             if ddp.get_rank() == BAD and step == AT and int(os.environ["UNISON_RESTARTS"]) < TIMES:
                 os.kill(os.getpid(), signal.SIGKILL)
             stopping = ddp.should_stop()
