@@ -42,10 +42,19 @@ def follows(array: Any, wanted: Any) -> bool:
     """
     if wanted not in _RANK:
         return bool(array.flags.c_contiguous)
-    if array.ndim != _RANK[wanted]:
+    return bool(array.transpose(order_of(wanted, array.ndim)).flags.c_contiguous)
+
+
+def order_of(wanted: Any, ndim: int) -> tuple[int, ...]:
+    """The dims in the order in which a memory format (None: row-major) lays them, outermost first.
+
+    Raises: RuntimeError for other numbers of dims than the format orders.
+    """
+    if wanted not in _RANK:
+        return tuple(range(ndim))
+    if ndim != _RANK[wanted]:
         raise RuntimeError(
             f"required rank {_RANK[wanted]} tensor to use {wanted.name} format, but it has"
-            f" {array.ndim} dims"
+            f" {ndim} dims"
         )
-    order = (0, *range(2, array.ndim), 1)
-    return bool(array.transpose(order).flags.c_contiguous)
+    return (0, *range(2, ndim), 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 from core import conversion
 from core.autograd.inplace import in_place
+from core.autograd.reform import reforming
 from core.ops import (
     arrange,
     assign,
@@ -130,7 +131,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
         " diagonal unfold",
         "",
     ),
-    (strided, "as_strided view", ""),
+    (strided, "as_strided view resize_ resize_as_", ""),
     (movement, "roll flip fliplr flipud rot90 repeat tile repeat_interleave", ""),
     (triangle, "tril triu diag diag_embed diagflat diagonal_scatter trace", "tril triu"),
     (index, "index_put", "index_put"),
@@ -195,6 +196,12 @@ IN_PLACE_OPERATORS: dict[str, Any] = {
     "__ixor__": bitwise.bitwise_xor, "__ilshift__": bitwise.bitwise_left_shift,
     "__irshift__": bitwise.bitwise_right_shift,
 }  # fmt: skip
+REFORMED: dict[str, Any] = {
+    "squeeze_": reforming(shape.squeeze, 3), "unsqueeze_": reforming(shape.unsqueeze),
+    "t_": reforming(shape.t), "transpose_": reforming(shape.transpose),
+    "swapaxes_": reforming(arrange.swapaxes), "swapdims_": reforming(arrange.swapdims),
+    "as_strided_": reforming(strided.as_strided),
+}  # fmt: skip
 PROPERTIES: dict[str, Any] = {
     "T": arrange.mirrored,
     "mT": arrange.matrix_transposed,
@@ -211,7 +218,7 @@ def install() -> None:
             setattr(Tensor, name, getattr(module, name))
         for name in written.split():
             setattr(Tensor, f"{name}_", in_place(getattr(module, name)))
-    for name, function in (OPERATORS | conversion.METHODS).items():
+    for name, function in (OPERATORS | REFORMED | conversion.METHODS).items():
         setattr(Tensor, name, function)
     for name, function in IN_PLACE_OPERATORS.items():
         setattr(Tensor, name, in_place(function))

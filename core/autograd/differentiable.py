@@ -8,11 +8,13 @@ from typing import Any
 
 from core.autograd import gradients, sweep
 from core.autograd.value import (
+    Before,
     Inference,
     RemovableHandle,
     Value,
     add_hook,
     leaf_of,
+    root_of,
     share,
     version_of,
     wrap,
@@ -123,10 +125,11 @@ class Differentiable(Value):
 
     @property
     def _base(self) -> Any:
-        return None if self.base is None else self.base.root
+        root = None if self.base is None else root_of(self.base)
+        return None if type(root) is Before else root
 
     def _is_view(self) -> bool:
-        return self.base is not None
+        return self._base is not None
 
     def detach(self) -> Any:
         """A tensor of the same memory that the graph does not know."""
@@ -139,7 +142,7 @@ class Differentiable(Value):
 
         Raises: RuntimeError for a view.
         """
-        if self.base is not None:
+        if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self.node, self.needs_grad = None, False
         return self

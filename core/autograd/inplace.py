@@ -14,6 +14,7 @@ from core.autograd.value import (
     add_hook,
     extra_of,
     refresh,
+    root_of,
     version_of,
     wrap,
 )
@@ -64,7 +65,7 @@ def forbid_leaf(x: Any) -> None:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation."
         )
-    root = x.base.root if x.base is not None else None
+    root = root_of(x.base) if x.base is not None else None
     if root is not None and root.needs_grad and x.base.steps is None:
         raise x.base.refusal()
     if root is not None and root.needs_grad and root.node is None:
@@ -156,7 +157,7 @@ def write_recorded(x: Any, new: Any) -> None:
     if x.base is None:
         _rebase(x, new, counter)
         return
-    root, steps = x.base.root, x.base.steps
+    root, steps = root_of(x.base), x.base.steps
     shadow = wrap(root.array, root.node)
     shadow.needs_grad = root.needs_grad
     _rebase(root, write_view(shadow, new, steps), counter)

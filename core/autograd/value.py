@@ -38,6 +38,12 @@ class Value:
     version: list[int] | None
 
 
+class Before(Value):
+    """What a tensor was before it got another form in place: the root of its earlier views."""
+
+    __slots__ = ()
+
+
 class Kind:
     """The class that ops return: Value, until the tensor module makes it Tensor."""
 
@@ -261,6 +267,13 @@ class Inference(list[int]):
             )
 
 
+def root_of(view: View) -> Value:
+    """What a view is a view of; a root that got another form in place is one itself by now."""
+    while view.root.base is not None:
+        view.root = view.root.base.root
+    return view.root
+
+
 def count_of(x: Value) -> int:
     """How often the memory of `x`, which is being saved for backward, was written.
 
@@ -295,7 +308,7 @@ def refresh(x: Value) -> None:
     view = x.base
     assert view is not None and x.version is not None
     count = x.version[0]
-    if view.root.needs_grad:
+    if root_of(view).needs_grad:
         if view.steps is None:
             if mode.recording:
                 raise view.refusal("was created, and its base or another view of it has been")  # type: ignore[attr-defined]

@@ -7,10 +7,11 @@ from typing import Any
 
 from core import backend
 from core.autograd.dispatch import primitive
-from core.autograd.value import share, wrap
+from core.autograd.value import share, version_of, wrap
 from core.backend import xp
 from core.dtype import dtype, to_numpy
-from core.ops.dims import row_major
+from core.layout import order_of
+from core.ops.dims import flat, row_major
 from core.ops.positions import add_at
 from core.ops.shape import reshape_array
 from core.ops.shape import view as view_in_shape
@@ -172,3 +173,46 @@ def view(input: Any, *shape: Any, **named: Any) -> Any:
     if len(given) == 1 and isinstance(given[0], dtype):
         return view_dtype(input, given[0])
     return view_in_shape(input, *given)
+
+
+# ---- other sizes in the same memory -----------------------------------------------------------
+
+
+def resize_(x: Any, *sizes: Any, memory_format: Any = None) -> Any:
+    """`x` with other sizes over the same memory, or over larger memory that begins as that did.
+
+    Larger memory is of `x` alone; what lies in it beyond the old is anything.
+
+    Raises: RuntimeError for a tensor that requires grad, or a negative size.
+    """
+    if not sizes:
+        raise TypeError('resize_() missing 1 required positional arguments: "size"')
+    shape = flat(sizes)
+    if x.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    if shape and min(shape) < 0:
+        raise RuntimeError(f"Trying to resize a tensor to negative sizes: {list(shape)}")
+    if shape != x.array.shape:
+        x.array = _resized(x.array, shape, order_of(memory_format, len(shape)))
+        version_of(x)[0] += 1
+    return x
+
+
+def resize_as_(x: Any, other: Any, memory_format: Any = None) -> Any:
+    """`x` with the sizes of `other`, over the same memory where that is large enough."""
+    return resize_(x, other.array.shape, memory_format=memory_format)
+
+
+def _resized(array: Any, shape: Any, order: tuple[int, ...]) -> Any:
+    step = array.itemsize
+    inner = row_major([shape[i] for i in order])
+    strides = tuple(inner[order.index(i)] * step for i in range(len(shape)))
+    offset = backend.offset_of(array)
+    whole = backend.owner(array)
+    need = offset + math.prod(shape) * step
+    if need > whole.size * whole.itemsize:
+        memory = xp(array).empty(need // step, array.dtype)
+        old = backend.strided(array, (whole.size * whole.itemsize // step,), (step,), 0)
+        memory[: old.size] = old
+        array = memory
+    return backend.strided(array, shape, strides, offset)
