@@ -9,13 +9,14 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import Late, accelerates
-from core.kernels import ufuncs
+from core.kernels import heap, ufuncs
 
 Table = tuple[tuple[Any, Any], ...]
 
 
 def install() -> None:
     """Register every acceleration: forwards for NumPy arrays, and forwards with their gradients."""
+    heap.keep_freed_memory()
     register(ufuncs.DIRECT)
     Late.with_layers = install_layers  # type: ignore[method-assign]
 
