@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +16,14 @@ from ddp.group import ProcessGroup
 from ddp.hooks import Hook, hooked
 from ddp.join import Company, Join
 from ddp.plan import Plan, broadcast_all, compare_modules
-from ddp.reducer import Reducer, ShardedReducer
+from ddp.reducer import Reducer
+from ddp.sharded import ShardedReducer
 from ddp.shards import Lanes, check_shards, check_whole_batch, warn_of_threads
 from ddp.stats import Stats, stats
 from ddp.sync import check_sync
 from ddp.tuning import Tuner
+
+_made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 class DistributedDataParallel(nn.Module):
@@ -67,6 +71,8 @@ class DistributedDataParallel(nn.Module):
         self.tuner = Tuner(group) if bucket_cap_mb == "auto" else None
         self.bucket_cap = self.tuner.cap if self.tuner else int(float(bucket_cap_mb) * (1 << 20))
         self.shards = shards or self.process_group.shards
+        _made[group] = _made.get(group, 0) + 1
+        self.name = f"model {_made[group]}"
         self._make_reducer(self.bucket_cap, self.shards)
 
     def _make_reducer(self, cap: int, shards: int | None) -> None:
@@ -78,10 +84,10 @@ class DistributedDataParallel(nn.Module):
             warn_of_threads(os.environ)
             check_whole_batch(self.module, shards // group.size)
             self.lanes = Lanes(self.module, parameters, check_shards(shards, group.size))
-            common = (names, parameters, group, cap, self._after_backward)
+            common = (names, parameters, group, cap, self._after_backward, self.name)
             self.reducer = ShardedReducer(self.lanes.aliases, *common)
         else:
-            self.reducer = Reducer(names, parameters, group, cap, self._after_backward)
+            self.reducer = Reducer(names, parameters, group, cap, self._after_backward, self.name)
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """The module's output; under logical shards computed shard after shard."""
@@ -136,10 +142,9 @@ class DistributedDataParallel(nn.Module):
         broadcast_all(tensors, self.process_group, root)
 
     def _after_backward(self) -> None:
-        buffers = list(self.module.buffers()) if self.broadcast_buffers else []
-        if buffers and self.process_group.size > 1:
+        if self.broadcast_buffers and self.process_group.size > 1:
             root = 0 if self.company is None else self.company.join.root
-            broadcast_all(buffers, self.process_group, root)
+            broadcast_all(list(self.module.buffers()), self.process_group, root)
 
     def join(
         self,
@@ -169,7 +174,7 @@ class DistributedDataParallel(nn.Module):
 
     def _install_hook(self, state: Any, hook: Hook) -> None:
         count = len(self.reducer.buckets)
-        self.reducer.hook = hooked(state, hook, self.reducer.parameters, count)
+        self.reducer.use_hook(hooked(state, hook, self.reducer.parameters, count))
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:

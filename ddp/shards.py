@@ -173,6 +173,9 @@ class Lanes:
     def run(self, inputs: Any, kwargs: Any, rank: int, size: int) -> Any:
         """The module's output for the local batch, computed shard after shard."""
         count = len(self.aliases)
+        if count == 1:
+            with self.entered(0), random.stream(rank):
+                return self.module(*inputs, **kwargs)
         parts = split((inputs, kwargs), count, rank)
         before = [b.array.copy() for b in self.module.buffers()]
         kept = before

@@ -56,6 +56,13 @@ class Recorder:
             self.steps.append((compute, now - self.arrived, now - self.first_sent, self.sent_bytes))
         self.ended = now
 
+    def kept(self) -> None:
+        """Note a step whose gradients needed no reduction."""
+        now = self.clock()
+        if self.ended is not None:
+            self.steps.append((now - self.ended, 0.0, 0.0, 0))
+        self.ended = now
+
 
 class Spread(NamedTuple):
     """The least, the middle and the largest over ranks of each rank's median over steps."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy
+
+from ddp.group import ProcessGroup, ReduceOp
+
 
 class _Current(threading.local):
     weight: float | None = None
@@ -33,3 +37,49 @@ def backward(loss_sum: Any, weight: float, **options: Any) -> None:
         loss_sum.backward(**options)
     finally:
         _current.weight = before
+
+
+class Weights:
+    """What the gradients gathered since the last reduction weigh on this rank."""
+
+    def __init__(self) -> None:
+        self.total: float | None = None
+        self.plain = False
+        self.share: float | None = None  # of a loss that says none, where ranks may run out
+        self.before: tuple[float | None, bool] = (None, False)
+
+    def begin(self) -> None:
+        """Note the weight of the backward that begins in this thread."""
+        self.before = (self.total, self.plain)
+        weight = current_weight()
+        if weight is None and self.share is not None:
+            self.total = self.share
+        else:
+            self.note(weight)
+
+    def undo(self) -> None:
+        """Forget the weight of the backward that began last."""
+        self.total, self.plain = self.before
+
+    def note(self, weight: float | None) -> None:
+        """Add the weight of one backward.
+
+        Raises: RuntimeError where backwards with and without a weight would be mixed.
+        """
+        if weight is None:
+            self.plain = True
+        else:
+            self.total = (self.total or 0.0) + weight
+        if self.plain and self.total is not None:
+            raise RuntimeError(
+                "backward() and ddp.backward(loss, weight=...) cannot be mixed in one accumulation"
+            )
+
+    def scale(self, group: ProcessGroup) -> float:
+        """What an average over ranks is multiplied by to be the weighted mean; then start anew."""
+        total, self.total, self.plain = self.total, None, False
+        if total is None:
+            return 1.0
+        every = numpy.array([total])
+        group.all_reduce(every, ReduceOp.SUM)
+        return group.size / every[0] if every[0] else 0.0

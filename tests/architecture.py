@@ -60,7 +60,7 @@ ROWS = [
     ["ddp.scatter", "ddp.sync", "ddp.staging", "ddp.stats", "ddp.tuning"],
     ["ddp.collectives", "ddp.consensus", "ddp.stop", "ddp.bucket", "ddp.shards", "ddp.sampler"],
     ["ddp.reducer", "ddp.functional", "ddp.sync_norm", "ddp.plan"],
-    ["ddp.join", "ddp.hooks", "ddp.parallel_layers"],
+    ["ddp.join", "ddp.hooks", "ddp.parallel_layers", "ddp.sharded"],
     ["ddp.distributed", "ddp.loader", "ddp.data_parallel", "ddp.powersgd", "ddp.checkpoint"],
     ["ddp"],
     ["launch.bandwidth", "launch.tiny_training", "launch.torch_amp", "launch.torch_distributed"],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, leaf_of, wrap
 from core.backend import elsewhere, on, xp
 
@@ -39,6 +40,7 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
         hook(leaf)
 
 
+@where_it_lies
 def _compact(g: Any) -> Any:
     """`g` in memory of its own, without gaps: rules may return a view."""
     return g if g.base is None and g.flags.c_contiguous else xp(g).array(g, order="C")
@@ -92,7 +94,7 @@ class _State(threading.local):
     depth = 0
 
     def __init__(self) -> None:
-        self.callbacks: list[Callable[[], None]] = []
+        self.callbacks: list[tuple[Callable[[], None], Callable[[], None] | None]] = []
 
 
 _session = _State()
@@ -109,16 +111,22 @@ class Session:
         if _session.depth:
             return
         callbacks, _session.callbacks = _session.callbacks, []
-        if kind is None:
-            for callback in callbacks:
+        for callback, abandoned in callbacks:
+            if kind is None:
                 callback()
+            elif abandoned is not None:
+                abandoned()
 
 
-def queue_callback(callback: Callable[[], None]) -> None:
+def queue_callback(
+    callback: Callable[[], None], abandoned: Callable[[], None] | None = None
+) -> None:
     """Run `callback` when this thread's outermost backward, now under way, has ended well.
+
+    Where an exception ends it, `abandoned` runs instead.
 
     Raises: RuntimeError outside backward.
     """
     if not _session.depth:
         raise RuntimeError("queue_callback was called while no backward is under way")
-    _session.callbacks.append(callback)
+    _session.callbacks.append((callback, abandoned))

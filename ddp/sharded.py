@@ -1,0 +1,92 @@
+"""Gradients of logical shards: several summands per rank, added in the shards' tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+
+from core.autograd.value import RemovableHandle, wrap
+from ddp.bucket import Bucket
+from ddp.reducer import Reducer
+from ddp.reduction import is_narrow_float, tree_sum
+
+
+class ShardedReducer(Reducer):
+    """A reducer whose every rank has one summand per local shard, added in the shards' tree.
+
+    Summands r, r + W, r + 2W, ... are added on rank r, their sums over ranks, so the order of all S
+    summands is that of `tree_sum` whatever W is. `mean` outside has divided by the local shards.
+    """
+
+    def __init__(self, aliases: list[list[Any]], *args: Any) -> None:
+        self.aliases = aliases
+        self.wide: dict[int, Any] = {}
+        self.results: dict[int, Any] = {}
+        super().__init__(*args)
+
+    def leaves(self) -> list[list[Any]]:
+        """One list of stand-ins per local shard."""
+        return self.aliases
+
+    def attach(self) -> None:
+        """Nothing; the stand-ins are heard, the parameters themselves refuse gradients."""
+        super().attach()
+        for slot, name in zip(self.slots, self.names, strict=True):
+            self.handles.append(RemovableHandle(slot.after, self._outside(name)))
+
+    def _outside(self, name: str) -> Callable[[Any], None]:
+        def refuse(leaf: Any) -> None:
+            raise RuntimeError(
+                f"rank {self.group.rank}: {name} was used outside the sharded forward, so its"
+                " gradient belongs to no shard; call the wrapped module itself"
+            )
+
+        return refuse
+
+    def send(self, bucket: Bucket) -> Any:
+        """The started average of a bucket's sum over local shards."""
+        flats = [lane[bucket.index].array for lane in self.flats]
+        if is_narrow_float(bucket.array.dtype):  # rounded once, after the last addition
+            total = tree_sum([flat.astype(numpy.float32) for flat in flats])
+            self.wide[bucket.index] = total
+            return self.average(total)
+        if len(flats) > 1:
+            bucket.array[...] = tree_sum(flats)
+        return self.average(bucket.array)
+
+    def settle(self, used: Sequence[bool], scale: float) -> None:
+        """Add the reduced gradients to the parameters' own; then the stand-ins are empty again."""
+        for slots in self.lanes:
+            for slot in slots:
+                slot.local, slot.gradient = False, None
+        for bucket in self.buckets:
+            wide = self.wide.pop(bucket.index, None)
+            if wide is not None:
+                bucket.array[...] = wide
+            if scale != 1:
+                bucket.array *= bucket.array.dtype.type(scale)
+            self._store(bucket, used)
+
+    def _store(self, bucket: Bucket, used: Sequence[bool]) -> None:
+        views = self._results(bucket)
+        positions = [i for i in bucket.positions if used[i]]
+        if len(positions) == len(views) and all(self.slots[i].gradient is None for i in positions):
+            self.results[bucket.index][0][...] = bucket.array  # in one piece, as it mostly is
+            for i in positions:
+                self.slots[i].gradient = wrap(views[i])
+            return
+        for i in positions:
+            slot = self.slots[i]
+            if slot.gradient is None:
+                views[i][...] = bucket.views[i]
+                slot.gradient = wrap(views[i])
+            else:
+                slot.gradient.array += bucket.views[i]
+
+    def _results(self, bucket: Bucket) -> dict[int, Any]:
+        """Views of memory for the parameters' gradients: the bucket is the next backward's."""
+        if bucket.index not in self.results:
+            self.results[bucket.index] = bucket.twin()
+        return self.results[bucket.index][1]
