@@ -30,12 +30,6 @@ class Hooks:
     def __bool__(self) -> bool:
         return bool(self.pre or self.post or self.backward_pre or self.backward)
 
-    def __deepcopy__(self, memo: Any) -> Hooks:
-        out = Hooks()
-        for name in self.__slots__:
-            setattr(out, name, dict(getattr(self, name)))
-        return out
-
     def add(self, moment: str, entry: Any, prepend: bool = False) -> RemovableHandle:
         """A handle of a new entry, the first of its moment with `prepend`."""
         entries = getattr(self, moment)

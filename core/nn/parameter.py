@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from core.autograd.value import share
-from core.backend import device_of, on, to_host
 from core.ops.creation import empty
 from core.tensor import Tensor
 
@@ -26,21 +24,6 @@ class Parameter(Tensor):
 
     def __repr__(self, **options: Any) -> str:  # type: ignore[override]
         return "Parameter containing:\n" + Tensor.__repr__(self)
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        if id(self) in memo:
-            return memo[id(self)]
-        out = memo[id(self)] = type(self)(Tensor(0), self.requires_grad)
-        with on(device_of(self.array)):
-            out.array = self.array.copy()
-        if self.grad is not None:
-            out.grad = copy.deepcopy(self.grad, memo)
-        out.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return out
-
-    def __reduce__(self) -> Any:
-        state = (to_host(self.array), str(self.device), self.requires_grad, dict(self.__dict__))
-        return _restored, (type(self), *state)
 
 
 class Buffer(Tensor):
@@ -64,12 +47,4 @@ def _made(cls: type, data: Any, requires_grad: bool) -> Any:
     out.node = out.base = out.leaf = out.version = None
     out.needs_grad = False
     share(out, data)
-    return out.requires_grad_(requires_grad)
-
-
-def _restored(kind: Any, array: Any, device: str, requires_grad: bool, extra: Any) -> Any:
-    data = Tensor(0)
-    data.array = array
-    out = kind(data if device == "cpu" else data.to(device))
-    out.__dict__.update(extra)
     return out.requires_grad_(requires_grad)

@@ -6,7 +6,18 @@ import sys
 import types
 from typing import Any
 
-from core.nn import clip, fusion, hooks, packing, parametrize, stateless, vectors, weight_norms
+from core.nn import (
+    clip,
+    fusion,
+    hooks,
+    orthogonal,
+    packing,
+    parametrize,
+    stateless,
+    vectors,
+    weight_hooks,
+    weight_norms,
+)
 
 
 def _module(name: str, doc: str, **members: Any) -> types.ModuleType:
@@ -40,12 +51,11 @@ utils = _module(
         "Ways to compute a parameter.",
         weight_norm=weight_norms.weight_norm,
         spectral_norm=weight_norms.spectral_norm,
+        orthogonal=orthogonal.orthogonal,
     ),
     stateless=_module(f"{_ROOT}.stateless", "Calls with other parameters.", **_public(stateless)),
     fusion=fusion,
-    weight_norm=weight_norms.weight_norm_by_hook,
-    remove_weight_norm=weight_norms.remove_weight_norm,
-    spectral_norm=weight_norms.spectral_norm,
+    **_public(weight_hooks),
     **_public(clip),
     **_public(vectors),
     **_public(fusion),
