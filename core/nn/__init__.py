@@ -26,6 +26,7 @@ from core.nn.activation import Softsign as Softsign
 from core.nn.activation import Tanh as Tanh
 from core.nn.activation import Tanhshrink as Tanhshrink
 from core.nn.activation import Threshold as Threshold
+from core.nn.adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from core.nn.attention import MultiheadAttention as MultiheadAttention
 from core.nn.averaging import AdaptiveAvgPool1d as AdaptiveAvgPool1d
 from core.nn.averaging import AdaptiveAvgPool2d as AdaptiveAvgPool2d

@@ -155,6 +155,8 @@ LOSSES = [
     case("CrossEntropyLoss", reduction="none", x=((4,), Ints(4))),
     case("CrossEntropyLoss", x=((3, 4), Unit(3, 4))),
     case("NLLLoss", x=((3, 4), Ints(4, 3))),
+    case("AdaptiveLogSoftmaxWithLoss", 16, 12, [3, 7], 2.0, x=((20, 16), Ints(12, 20))),
+    case("AdaptiveLogSoftmaxWithLoss", 16, 12, [3, 7], head_bias=True, x=((16,), Ints(12))),
     case("HingeEmbeddingLoss", x=((3, 4), Signs(3, 4))),
     case("SoftMarginLoss", x=((3, 4), Signs(3, 4))),
     case("MarginRankingLoss", 0.3, x=((3,), (3,), Signs(3))),
