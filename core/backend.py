@@ -338,6 +338,11 @@ def _owned(view: Any, whole: Any) -> Any:
     return view
 
 
+def packed(array: Any) -> Any:
+    """The array row by row in memory: itself where it lies so."""
+    return array if array.flags.c_contiguous else xp(array).ascontiguousarray(array)
+
+
 def address(array: Any) -> int:
     """Where the first element lies in memory."""
     if isinstance(array, numpy.ndarray):

@@ -8,6 +8,7 @@ from core import dtype as dtypes
 from core.autograd.value import Value, wrap
 from core.backend import Device, copied_meanwhile, device_of, is_pinned, pinned, resolve
 from core.dtype import dtype
+from core.layout import preserve_format
 from core.ops import cast
 from core.types import type_as, type_of
 
@@ -48,17 +49,20 @@ def to(
     want = dtypes.to_numpy(dtype)
     if want is not None and want != out.array.dtype:
         out = cast.cast(out, want)
+    if memory_format not in (None, preserve_format):
+        out = cast.contiguous(out, memory_format)
     return cast.clone(x) if (copy or flags[1:] == [True]) and out is x else out
 
 
 def cpu(x: Any, memory_format: Any = None) -> Any:
     """The tensor in the CPU's memory."""
-    return to(x, device="cpu")
+    return to(x, device="cpu", memory_format=memory_format)
 
 
 def cuda(x: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
     """The tensor on a GPU, the current one unless named."""
-    return to(x, device="cuda" if device is None else device, non_blocking=non_blocking)
+    where = "cuda" if device is None else device
+    return to(x, device=where, non_blocking=non_blocking, memory_format=memory_format)
 
 
 def pin_memory(x: Any, device: Any = None) -> Any:
@@ -80,7 +84,7 @@ def to_dtype(d: dtype) -> Any:
     """The method that gives a tensor with elements of `d`."""
 
     def method(x: Any, memory_format: Any = None) -> Any:
-        return to(x, dtype=d)
+        return to(x, dtype=d, memory_format=memory_format)
 
     method.__doc__ = f"The tensor with elements of {d.name}."
     return method

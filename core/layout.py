@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 __all__ = [
@@ -58,3 +59,13 @@ def order_of(wanted: Any, ndim: int) -> tuple[int, ...]:
             f" {ndim} dims"
         )
     return (0, *range(2, ndim), 1)
+
+
+def steps_of(array: Any) -> tuple[int, ...]:
+    """How many elements lie between neighbours along each axis.
+
+    NumPy keeps no strides of new arrays without elements: those are of a row-major one.
+    """
+    if array.size or 0 not in array.strides:
+        return tuple(step // array.itemsize for step in array.strides)
+    return tuple(math.prod(max(n, 1) for n in array.shape[i + 1 :]) for i in range(array.ndim))

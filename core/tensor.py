@@ -12,7 +12,7 @@ from core.autograd.value import Kind, Value, wrap
 from core.backend import Device, device_of, resolve
 from core.dtype import dtype, get_default_dtype, of
 from core.exchange import Exchange
-from core.layout import follows, strided
+from core.layout import follows, steps_of, strided
 from core.ops.creation import empty, host_array
 from core.ops.dims import axis_of
 from core.ops.parts import unbind
@@ -106,8 +106,7 @@ class Tensor(Exchange):
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements lie between neighbours along each dim, or along one."""
-        step = self.array.itemsize
-        strides = tuple(s // step for s in self.array.strides)
+        strides = steps_of(self.array)
         return strides if dim is None else strides[axis_of(dim, self.ndim)]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:

@@ -8,6 +8,7 @@ from core import backend
 from core.autograd.dispatch import primitive
 from core.autograd.value import share, wrap
 from core.backend import xp
+from core.layout import contiguous_format, follows, order_of, preserve_format
 
 __all__ = "clone".split()
 
@@ -31,12 +32,24 @@ transfer.defvjp(x=lambda g, device, origin: transfer(g, origin, device))
 
 
 @primitive
-def clone(x):
-    """A copy of `x` with the same strides order."""
+def clone(x, memory_format=preserve_format):
+    """A copy of `x`, its dims in the same order in memory, or in that of a format."""
+    if memory_format not in (None, preserve_format):
+        return laid_out(x, memory_format)
     return x.copy() if x.flags.c_contiguous else xp(x).array(x, order="K")
 
 
-clone.defvjp(x=lambda g: g)
+clone.defvjp(x=lambda g: g, memory_format=None)
+
+
+def laid_out(x: Any, wanted: Any) -> Any:
+    """A copy of the array `x`, its dims in memory in the order of a format.
+
+    Raises: RuntimeError for other numbers of dims than the format orders.
+    """
+    order = order_of(wanted, x.ndim)
+    copied = xp(x).array(x.transpose(order), order="C")
+    return copied.transpose([order.index(i) for i in range(x.ndim)])
 
 
 @primitive(label="CloneBackward0")
@@ -48,9 +61,14 @@ def compact(x):
 compact.defvjp(x=lambda g: g)
 
 
-def contiguous(x: Any) -> Any:
-    """`x` itself if it is row-major in memory, else a copy that is."""
-    return x if x.array.flags.c_contiguous else compact(x)
+def contiguous(x: Any, memory_format: Any = None) -> Any:
+    """`x` itself if it lies in memory row by row, or in the order of a format; else a copy so.
+
+    Raises: RuntimeError for other numbers of dims than the format orders.
+    """
+    if memory_format in (None, contiguous_format):
+        return x if x.array.flags.c_contiguous else compact(x)
+    return x if follows(x.array, memory_format) else clone(x, memory_format)
 
 
 def detach(x: Any) -> Any:

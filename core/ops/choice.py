@@ -7,9 +7,10 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
+from core.autograd.place import where_it_lies
 from core.autograd.quick import binary, unary
 from core.autograd.value import Value, wrap
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import FLOAT, finfo, of
 from core.ops.promotion import promote, promote_choices, uniform
 
@@ -33,6 +34,7 @@ choose.defvjp(
 )
 
 
+@where_it_lies
 def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
     """Elementwise `input` where the condition holds, else `other`; alone, where it is nonzero.
 
@@ -40,7 +42,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     """
     if input is None and other is None:
         found = xp(condition.array).nonzero(xp(condition.array).atleast_1d(condition.array))
-        return tuple(wrap(part) for part in found[: condition.array.ndim or 1])
+        return tuple(wrap(packed(part)) for part in found[: condition.array.ndim or 1])
     if isinstance(condition, Value) and condition.array.dtype.kind != "b":
         if condition.array.dtype != numpy.uint8:
             raise RuntimeError(

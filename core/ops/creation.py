@@ -7,9 +7,22 @@ from typing import Any
 
 import numpy
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, version_of, wrap
-from core.backend import device_of, is_array, module_of, on, resolve, strided, to_device, to_host
+from core.backend import (
+    device_of,
+    is_array,
+    module_of,
+    on,
+    packed,
+    resolve,
+    strided,
+    to_device,
+    to_host,
+    write,
+)
 from core.dtype import get_default_dtype, of, of_scalar, promote_types, to_numpy
+from core.layout import order_of, preserve_format
 from core.ops.dims import flat
 
 __all__ = """
@@ -55,7 +68,8 @@ def tensor(
     if is_array(array):
         of(array.dtype)
         moved = to_device(array, where)
-        out = moved.astype(to_numpy(dtype) or moved.dtype, order="C", copy=moved is array)
+        with on(where):
+            out = moved.astype(to_numpy(dtype) or moved.dtype, order="C", copy=moved is array)
         return made(out, requires_grad)
     return made(to_device(host_array(data, to_numpy(dtype)), where), requires_grad)
 
@@ -188,9 +202,11 @@ def given(array: Any, out: Any, requires_grad: bool) -> Any:
     if out is None:
         return made(array, requires_grad)
     if out.array.shape != array.shape:
-        out.array = array.astype(out.array.dtype)
+        array = to_device(array, device_of(out.array))
+        with on(device_of(array)):
+            out.array = array.astype(out.array.dtype)
     else:
-        out.array[...] = array
+        write(out.array, array)
     version_of(out)[0] += 1
     return out
 
@@ -246,7 +262,7 @@ def full(size: Any, fill_value: Any, **options: Any) -> Any:
     if options.get("dtype") is None and not isinstance(value, float):
         options["dtype"] = of(host_array(value).dtype)
     out = _filled("empty", (size,), options)
-    out.array[...] = value
+    write(out.array, value)
     return out
 
 
@@ -275,7 +291,7 @@ def like(maker: Any) -> Any:
     def function(
         input: Any, *args: Any, dtype: Any = None, device: Any = None, **options: Any
     ) -> Any:
-        options.pop("memory_format", None)
+        wanted = options.pop("memory_format", None)
         if not isinstance(input, Value):
             raise TypeError(
                 f"{function.__name__}(): argument 'input' must be Tensor, not"
@@ -285,19 +301,24 @@ def like(maker: Any) -> Any:
         dtype = dtype or of(array.dtype)
         device = device_of(array) if device is None else device
         out = maker(tuple(array.shape), *args, dtype=dtype, device=device, **options)
-        return out if array.flags.c_contiguous else _in_order_of(array, out)
+        if wanted not in (None, preserve_format):
+            return _ordered(out, order_of(wanted, array.ndim))
+        return out if array.flags.c_contiguous else _ordered(out, _order_in_memory(array))
 
     function.__name__ = function.__qualname__ = maker.__name__ + "_like"
     function.__doc__ = f"Like `{maker.__name__}`, with the shape, dtype and device of `input`."
     return function
 
 
-def _in_order_of(array: Any, out: Any) -> Any:
-    """`out` with its dims in memory in the order of those of `array`."""
-    order = sorted(range(array.ndim), key=lambda d: array.strides[d], reverse=True)
-    inverse = tuple(order.index(d) for d in range(array.ndim))
-    module = module_of(device_of(out.array))
-    out.array = module.ascontiguousarray(out.array.transpose(order)).transpose(inverse)
+def _order_in_memory(array: Any) -> tuple[int, ...]:
+    return tuple(sorted(range(array.ndim), key=lambda d: array.strides[d], reverse=True))
+
+
+@where_it_lies
+def _ordered(out: Any, order: tuple[int, ...]) -> Any:
+    """`out` with its dims in memory in an order."""
+    inverse = tuple(order.index(d) for d in range(len(order)))
+    out.array = packed(out.array.transpose(order)).transpose(inverse)
     return out
 
 

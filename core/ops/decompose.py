@@ -70,6 +70,11 @@ def _run(name: str, function: Any, *args: Any, said: str, **kwargs: Any) -> Any:
         raise LinAlgError(f"{name}: {said} ({error})") from None
 
 
+def by_columns(x: Any) -> Any:
+    """The matrices, column by column in memory, as LAPACK (and PyTorch) leaves them."""
+    return mT(xp(x).ascontiguousarray(mT(x)))
+
+
 SINGULAR = "The inversion could not be completed because the input matrix is singular."
 
 # ---- inverses and solutions -------------------------------------------------------------------
@@ -78,26 +83,28 @@ SINGULAR = "The inversion could not be completed because the input matrix is sin
 @primitive(name="linalg_inv_ex")
 def inverse(x):
     """The inverse matrices."""
-    return _run("linalg.inv", xp(x).linalg.inv, x, said=SINGULAR)
+    return by_columns(_run("linalg.inv", xp(x).linalg.inv, x, said=SINGULAR))
 
 
 inverse.defvjp(x=lambda g, out: -mm(mm(mT(out), g), mT(out)))
 
 
 @primitive(casts=same_device, name="linalg_solve_ex")
-def solution(a, b):
-    """The matrices x with a @ x = b."""
+def solution(a, b, by_rows=False):
+    """The matrices x with a @ x = b, column by column in memory unless `by_rows`."""
     batch = xp(a).broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if b.shape[-1] == 0 or a.shape[-1] == 0:
         return xp(a).zeros((*batch, *b.shape[-2:]), a.dtype)
     b = xp(a).broadcast_to(b, (*batch, *b.shape[-2:]))
     said = "The solver failed because the input matrix is singular."
-    return _run("linalg.solve", xp(a).linalg.solve, a, b, said=said)
+    found = _run("linalg.solve", xp(a).linalg.solve, a, b, said=said)
+    return found if by_rows else by_columns(found)
 
 
 solution.defvjp(
     a=lambda g, a, out: -mm(solution(mT(a), g), mT(out)),
     b=lambda g, a: solution(mT(a), g),
+    by_rows=None,
 )
 
 
@@ -169,13 +176,22 @@ log_determinant.defvjp(x=lambda gs, x: gs[1][..., None, None] * mT(inverse(x)))
 
 
 @primitive(name="linalg_cholesky_ex")
-def cholesky_factor(x):
-    """The lower triangular matrices L with L @ L.T = x, of which only the lower half is read."""
+def cholesky_factor(x, upper=False):
+    """The lower triangular matrices L with L @ L.T = x, of which only the lower half is read.
+
+    With `upper` the upper half is, and these are their transposes.
+    """
     said = "The factorization could not be completed: the input is not positive-definite."
-    return _run("linalg.cholesky", xp(x).linalg.cholesky, x, said=said)
+    found = _run("linalg.cholesky", xp(x).linalg.cholesky, mT(x) if upper else x, said=said)
+    return mT(found) if upper else by_columns(found)
 
 
-cholesky_factor.defvjp(x=lambda g, out: _cholesky_gradient(g, out))
+cholesky_factor.defvjp(
+    x=lambda g, out, upper: (
+        _cholesky_gradient(mT(g), mT(out)) if upper else _cholesky_gradient(g, out)
+    ),
+    upper=None,
+)
 
 
 def _half_lower(x: Any) -> Any:
@@ -203,8 +219,8 @@ QrResult = result("linalg_qr", "Q", "R")
 def orthogonal_triangular(x, mode):
     """The orthogonal and the upper triangular factors of `x`."""
     if mode == "r":
-        return xp(x).zeros(0, x.dtype), xp(x).linalg.qr(x, "r")
-    return tuple(xp(x).linalg.qr(x, mode))
+        return xp(x).zeros(0, x.dtype), by_columns(xp(x).linalg.qr(x, "r"))
+    return tuple(by_columns(factor) for factor in xp(x).linalg.qr(x, mode))
 
 
 orthogonal_triangular.defvjp(
@@ -271,7 +287,8 @@ SvdResult = result("linalg_svd", "U", "S", "Vh")
 def singular_values(x, full_matrices):
     """The factors U, S, Vh with x = U @ diag(S) @ Vh."""
     said = "The algorithm failed to converge because the input is ill-conditioned."
-    return tuple(_run("linalg.svd", xp(x).linalg.svd, x, full_matrices, said=said))
+    u, s, vh = _run("linalg.svd", xp(x).linalg.svd, x, full_matrices, said=said)
+    return by_columns(u), s, by_columns(vh)
 
 
 singular_values.defvjp(
@@ -318,7 +335,8 @@ EighResult = result("linalg_eigh", "eigenvalues", "eigenvectors")
 def symmetric_eigen(x, UPLO):
     """The eigenvalues, ascending, and eigenvectors of symmetric matrices, of which half is read."""
     said = "The algorithm failed to converge because the input is ill-conditioned."
-    return tuple(_run("linalg.eigh", xp(x).linalg.eigh, x, UPLO, said=said))
+    values, vectors = _run("linalg.eigh", xp(x).linalg.eigh, x, UPLO, said=said)
+    return values, by_columns(vectors)
 
 
 symmetric_eigen.defvjp(x=lambda gs, out: _eigh_gradient(gs, out), UPLO=None)

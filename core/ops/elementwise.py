@@ -10,7 +10,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import type_name
 from core.autograd.quick import binary, unary
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, INTEGER, of, result_type
 from core.ops.cast import cast
 from core.ops.choice import choose
@@ -43,7 +43,7 @@ __all__ = (
 
 
 @binary
-@primitive(casts=promote, label="AddBackward0")
+@primitive(casts=promote, label="AddBackward0", whole="bBhil?")
 def plus(a, b):
     """Elementwise sum a + b."""
     return a + b
@@ -56,7 +56,7 @@ plus.defvjp(
 
 
 @binary
-@primitive(casts=promote_numeric, label="SubBackward0")
+@primitive(casts=promote_numeric, label="SubBackward0", whole="bBhil")
 def minus(a, b):
     """Elementwise difference a - b."""
     return a - b
@@ -101,6 +101,8 @@ def _times(input: Any, other: Any, alpha: Any) -> Any:
     Raises: RuntimeError where it would.
     """
     arrays = [x.array for x in (input, other) if hasattr(x, "array")]
+    if len(arrays) == 2 and arrays[0].dtype is arrays[1].dtype and arrays[0].dtype.kind == "f":
+        return mul(other, alpha)
     numbers = [x for x in (input, other) if isinstance(x, (bool, int, float))]
     d = result_type(arrays, numbers) if arrays else None
     if d is not None and isinstance(alpha, float) and d.category != FLOAT:
@@ -118,7 +120,7 @@ def _times(input: Any, other: Any, alpha: Any) -> Any:
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, whole="bBhil?")
 def mul(a, b):
     """Elementwise product a * b."""
     return a * b
@@ -175,7 +177,9 @@ def pow(a, b):
 
     Raises: RuntimeError for whole numbers to a negative Python number.
     """
-    kind = (a if hasattr(a, "dtype") else b).dtype.kind
+    if not hasattr(a, "dtype"):
+        return packed(_whole_power(a, b) if b.dtype.kind in "iu" else a**b)
+    kind = a.dtype.kind
     if kind in "iu" and hasattr(b, "dtype"):
         return _whole_power(a, b)
     return xp(a).float_power(a, b).astype(a.dtype) if kind == "b" else a**b

@@ -10,7 +10,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import unary
 from core.autograd.value import Value
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import of
 from core.ops import results
 from core.ops.choice import maximum, minimum
@@ -62,7 +62,7 @@ def _most(x: Any, name: str, kind: str, dim: Any, keepdim: bool) -> Any:
     axes = axes_of(dim, x.ndim)
     if x.size == 0:
         refuse_empty(name, x.shape, axes)
-    return x.max(axes, None, keepdim) if kind == "max" else x.min(axes, None, keepdim)
+    return packed(x.max(axes, None, keepdim) if kind == "max" else x.min(axes, None, keepdim))
 
 
 def refuse_empty(name: str, shape: tuple[int, ...], axes: tuple[int, ...] | None) -> None:
@@ -114,7 +114,7 @@ def _found(x: Any, name: str, dim: int, keepdim: bool) -> tuple[Any, Any]:
         return x.copy(), index
     # A second reduction costs less than gathering what the first one found.
     found = x.max(axis, None, keepdim) if name == "max" else x.min(axis, None, keepdim)
-    return found, xp(x).expand_dims(index, axis) if keepdim else index
+    return packed(found), xp(x).expand_dims(index, axis) if keepdim else index
 
 
 def taken(x: Any, index: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:
@@ -123,7 +123,9 @@ def taken(x: Any, index: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:
         return x.copy(), index
     column = xp(x).expand_dims(index, axis)
     found = xp(x).take_along_axis(x, column, axis)
-    return (found, column) if keepdim else (found.reshape(index.shape), index)
+    if not keepdim:
+        found, column = found.reshape(index.shape), index
+    return packed(found), packed(column)
 
 
 def placed(g: Any, index: Any, shape: tuple[int, ...], dim: int) -> Any:

@@ -8,8 +8,9 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
-from core.backend import xp
+from core.backend import packed, xp
 from core.ops.arrange import broadcast_shapes
 from core.ops.dims import axis_of
 from core.ops.positions import add_flat, along, check_range, rows, take_flat
@@ -26,7 +27,7 @@ gather index_select take take_along_dim masked_select nonzero argwhere
 @primitive(casts=same_device, name="gather")
 def gather_array(x, index, axis):
     """The elements of `x` at indices along one axis, in the shape of `index`."""
-    return x.reshape(-1)[along(index, axis, x.shape)]
+    return packed(x.reshape(-1)[along(index, axis, x.shape)])
 
 
 gather_array.defvjp(
@@ -80,6 +81,7 @@ def check_along(name: str, x: Any, axis: int, index: Any, exact: bool = False) -
     check_range(place, 0, n, RuntimeError, said)
 
 
+@where_it_lies
 def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """The elements of `input` at `indices` along a dim, both broadcast; in the flat order without.
 
@@ -178,6 +180,7 @@ def take(input: Any, index: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
+@where_it_lies
 def flat_places(name: str, x: Any, index: Any) -> Any:
     """The indices of the flat order of `x` without negative ones.
 
@@ -239,16 +242,17 @@ def check_mask(name: str, mask: Any) -> None:
         )
 
 
+@where_it_lies
 def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     """Where `input` is not zero: a row of indices per element, or a tuple, one tensor per dim."""
     array = input.array
     if as_tuple:
         found = (array if array.ndim else array.reshape(1)).nonzero()
-        return tuple(wrap(x) for x in found)
+        return tuple(wrap(packed(x)) for x in found)
     if not array.ndim:
         result = wrap(xp(array).zeros((int(bool(array)), 0), numpy.int64))
     else:
-        result = wrap(xp(array).stack(array.nonzero(), -1))
+        result = wrap(xp(array).stack(array.nonzero()).T)  # index by index in memory
     return result if out is None else write_out(result, out)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import can_cast, of
 from core.ops.arrange import atleast_1d, atleast_2d, atleast_3d
 from core.ops.cast import cast
@@ -30,7 +30,8 @@ def _promoted(arrays: list[Any], tensors: int) -> list[Any]:
 @primitive(casts=_promoted, name="cat")
 def joined_arrays(axis, *xs):
     """The arrays joined along an axis."""
-    return xp(xs[0]).concatenate(xs, axis)
+    out = xp(xs[0]).concatenate(xs, axis)
+    return out if out.ndim > 3 else packed(out)  # images keep their channels last
 
 
 joined_arrays.defvjp(
@@ -120,7 +121,7 @@ def concatenate(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
 @primitive(casts=_promoted, name="stack")
 def stacked_arrays(axis, *xs):
     """The arrays, all of one shape, joined along a new axis."""
-    return xp(xs[0]).stack(xs, axis)
+    return packed(xp(xs[0]).stack(xs, axis))
 
 
 stacked_arrays.defvjp(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
-from core.backend import xp
+from core.backend import packed, xp
 from core.ops.promotion import accumulates_in, promote
 from core.ops.shape import reshape_array
 
@@ -24,7 +24,7 @@ def log_softmax_axis(x, axis):
     """The logarithm of softmax along an axis."""
     shifted, _, total = _shifted(x, axis)
     shifted -= xp(x).log(total)
-    return shifted.astype(x.dtype, copy=False)
+    return packed(shifted.astype(x.dtype, copy=False))
 
 
 log_softmax_axis.op.label = "LogSoftmaxBackward0"
@@ -48,7 +48,7 @@ def softmax_axis(x, axis):
     """Exponentials along an axis, divided by their sum."""
     _, powers, total = _shifted(x, axis)
     powers /= total
-    return powers.astype(x.dtype, copy=False)
+    return packed(powers.astype(x.dtype, copy=False))
 
 
 softmax_axis.defvjp(

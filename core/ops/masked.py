@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, wrap
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import of
 from core.ops.arrange import broadcast_shapes
 from core.ops.gather import at_mask, check_mask, flat_places
@@ -24,7 +25,7 @@ __all__ = "masked_fill masked_scatter put".split()
 def fill_mask(x, mask, value):
     """`x` with `value` where the mask is True."""
     value = value if hasattr(value, "dtype") else x.dtype.type(value)
-    return xp(x).where(mask, value, x).astype(x.dtype, copy=False)
+    return packed(xp(x).where(mask, value, x).astype(x.dtype, copy=False))
 
 
 fill_mask.defvjp(
@@ -74,6 +75,7 @@ def _first(g: Any, shape: Any) -> Any:
     return reshape_array(in_zeros(g, (slice(g.shape[0]),), (count,)), tuple(shape))
 
 
+@where_it_lies
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """`input` with the elements of `source`, in their order, written where `mask` is True.
 
@@ -120,6 +122,7 @@ put_flat.defvjp(
 )
 
 
+@where_it_lies
 def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """`input` with `source` written (or added) at indices of its flat order.
 

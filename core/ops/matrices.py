@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from core.autograd.inplace import write_out
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import xp
+from core.ops.cast import compact
 from core.ops.choice import where
 from core.ops.decompose import (
     SvdResult,
@@ -86,8 +88,7 @@ def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     Raises: LinAlgError unless positive definite; RuntimeError unless square and floating.
     """
     check_square("linalg.cholesky", input)
-    found = cholesky_factor(mT(input) if upper else input)
-    found = mT(found) if upper else found
+    found = cholesky_factor(input, bool(upper))
     return found if out is None else write_out(found, out)
 
 
@@ -95,7 +96,7 @@ def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     """The inverse of the matrix whose Cholesky factor is given."""
     factor = mT(L) if upper else L
     half = inverse_of(lower(factor, 0))
-    return matmul(mT(half), half)
+    return mT(matmul(mT(half), half))  # symmetric, and column by column in memory
 
 
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
@@ -181,7 +182,7 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     if n == 0:
         found = input * 0 + eye_like(input)
     else:
-        found = _power(input if n > 0 else inv(input), abs(n))
+        found = compact(input) if n == 1 else _power(input if n > 0 else inv(input), abs(n))
     return found if out is None else write_out(found, out)
 
 
@@ -196,6 +197,7 @@ def _power(x: Any, n: int) -> Any:
     return out
 
 
+@where_it_lies
 def matrix_exp(A: Any) -> Any:
     """The matrix exponentials: a Taylor polynomial of the halved matrices, squared as often.
 
@@ -214,6 +216,7 @@ def matrix_exp(A: Any) -> Any:
     return out
 
 
+@where_it_lies
 def matrix_rank(
     A: Any,
     tol: Any = None,
@@ -264,6 +267,7 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     return found if out is None else write_out(found, out)
 
 
+@where_it_lies
 def eye_like(x: Any) -> Any:
     """The identity matrix in the size and dtype of the matrices of `x`."""
     return wrap(xp(x.array).eye(x.array.shape[-1], dtype=x.array.dtype))

@@ -8,8 +8,10 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
-from core.backend import xp
+from core.backend import packed, xp
+from core.ops.cast import compact
 from core.ops.dims import axis_of, distinct, flat, pair_of
 from core.ops.gather import index_select
 from core.ops.parts import in_zeros
@@ -21,7 +23,7 @@ __all__ = "roll flip fliplr flipud rot90 tile repeat_interleave".split()
 @primitive(name="roll")
 def roll_axes(x, shifts, axes):
     """The elements of `x` moved along axes, around the end."""
-    return xp(x).roll(x, shifts, axes)
+    return packed(xp(x).roll(x, shifts, axes))
 
 
 roll_axes.defvjp(
@@ -52,7 +54,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
 @primitive(name="flip")
 def flip_axes(x, axes):
     """The elements of `x` in the opposite order along axes."""
-    return xp(x).ascontiguousarray(xp(x).flip(x, axes)).reshape(x.shape)
+    return xp(x).flip(x, axes).copy(order="K")
 
 
 flip_axes.defvjp(x=lambda g, axes: flip_axes(g, axes), axes=None)
@@ -162,6 +164,7 @@ def _repeated(counts: Any) -> Any:
     return module.searchsorted(ends, module.arange(total), side="right")
 
 
+@where_it_lies
 def repeat_interleave(
     input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Any:
@@ -204,4 +207,4 @@ def _each_repeated(x: Any, times: int, axis: int) -> Any:
     shape = x.array.shape or (1,)
     x = reshape_array(x, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
     wide = broadcast_array(x, (*shape[: axis + 1], times, *shape[axis + 1 :]))
-    return reshape_array(wide.clone(), (*shape[:axis], shape[axis] * times, *shape[axis + 1 :]))
+    return reshape_array(compact(wide), (*shape[:axis], shape[axis] * times, *shape[axis + 1 :]))

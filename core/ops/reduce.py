@@ -10,7 +10,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import leading
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.choice import choose
 from core.ops.dims import axes_of, kept, size_of
@@ -49,9 +49,10 @@ def sum(x, dim=None, keepdim=False, dtype=None):
     """
     axes = axes_of(dim, x.ndim)
     if dtype is None and x.dtype.char in "fdl":
-        return x.sum(axes, None, None, keepdim)
+        return packed(x.sum(axes, None, None, keepdim))
     want = summed_dtype(x, dtype)
-    return x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want)).astype(want, copy=False)
+    out = x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want))
+    return packed(out.astype(want, copy=False))
 
 
 @primitive
@@ -60,7 +61,8 @@ def nansum(x, dim=None, keepdim=False, dtype=None):
     want = summed_dtype(x, dtype)
     x = xp(x).where(x == x, x, x.dtype.type(0)) if of(x.dtype).category == FLOAT else x
     axes = axes_of(dim, x.ndim)
-    return x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want)).astype(want, copy=False)
+    out = x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want))
+    return packed(out.astype(want, copy=False))
 
 
 @leading
@@ -72,11 +74,7 @@ def mean(x, dim=None, keepdim=False, dtype=None):
     """
     if dtype is None and x.dtype.char in "fd":
         axes = axes_of(dim, x.ndim)
-        return x.sum(axes, None, None, keepdim) / size_of(x.shape, axes)
-    if dtype is None and x.dtype.char in "fd":
-        axes = axes_of(dim, x.ndim)
-        total = xp(x).add.reduce(x, axes, None, None, keepdim)
-        return total / x.dtype.type(size_of(x.shape, axes))
+        return packed(x.sum(axes, None, None, keepdim) / size_of(x.shape, axes))
     want = x.dtype if dtype is None else to_numpy(dtype)
     if of(want).category != FLOAT:
         raise RuntimeError(
@@ -86,7 +84,7 @@ def mean(x, dim=None, keepdim=False, dtype=None):
     axes = axes_of(dim, x.ndim)
     count = size_of(x.shape, axes)
     total = x.sum(axis=axes, keepdims=keepdim, dtype=accumulates_in(want))
-    return (total / accumulates_in(want).type(count)).astype(want, copy=False)
+    return packed((total / accumulates_in(want).type(count)).astype(want, copy=False))
 
 
 sum.defvjp(
@@ -131,7 +129,7 @@ def nanmean(
 @primitive
 def count_nonzero(x, dim=None):
     """The number of elements over `dim` (an int, several, or all) that are not zero."""
-    return (x != 0).sum(axis=axes_of(dim, x.ndim), dtype=numpy.int64)
+    return packed((x != 0).sum(axis=axes_of(dim, x.ndim), dtype=numpy.int64))
 
 
 count_nonzero.defvjp(x=None, dim=None)
@@ -151,7 +149,8 @@ def prod(x, dim=None, keepdim=False, dtype=None):
     want = summed_dtype(x, dtype)
     axes = axes_of(dim, x.ndim)
     axis = axes[0] if axes else axes
-    return x.prod(axis=axis, keepdims=keepdim, dtype=accumulates_in(want)).astype(want, copy=False)
+    out = x.prod(axis=axis, keepdims=keepdim, dtype=accumulates_in(want))
+    return packed(out.astype(want, copy=False))
 
 
 prod.defvjp(
@@ -178,7 +177,7 @@ def logsumexp(x, dim, keepdim=False):
         peak = wide.max(axis=axes, keepdims=True)
         peak = module.where(module.isfinite(peak), peak, 0)
     total = module.log(module.exp(wide - peak).sum(axis=axes, keepdims=True)) + peak
-    return (total if keepdim else total.reshape(wide.sum(axis=axes).shape)).astype(x.dtype)
+    return packed(total if keepdim else total.reshape(wide.sum(axis=axes).shape)).astype(x.dtype)
 
 
 logsumexp.defvjp(
@@ -214,7 +213,7 @@ def any(x, dim=None, keepdim=False):
 def _truth(set_: Any, name: str, x: Any, dim: Any, keepdim: bool) -> Any:
     axes = () if dim == () else axes_of(dim, x.ndim)  # here, no dims are none, not all
     out = getattr(set_, name)(axis=axes, keepdims=keepdim)
-    return out.astype(x.dtype) if x.dtype == numpy.uint8 else out
+    return packed(out.astype(x.dtype) if x.dtype == numpy.uint8 else out)
 
 
 all.defvjp(x=None, dim=None, keepdim=None)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops import results
 from core.ops.dims import axis_of, size_of
@@ -53,11 +53,11 @@ def cumsum(x, dim, dtype=None):
     """
     axis = axis_of(dim, x.ndim)
     if dtype is None and x.ndim and x.dtype.char in "fdl":
-        return x.cumsum(axis)
+        return packed(x.cumsum(axis))
     want = _dtype_of(x, dtype)
     if not x.ndim:
         return x.astype(want)
-    return x.cumsum(axis, dtype=accumulates_in(want)).astype(want, copy=False)
+    return packed(x.cumsum(axis, dtype=accumulates_in(want)).astype(want, copy=False))
 
 
 cumsum.defvjp(x=lambda g, dim: backwards(cumsum(backwards(g, dim), dim), dim), dim=None, dtype=None)
@@ -81,7 +81,7 @@ def cumprod(x, dim, dtype=None):
     want, axis = _dtype_of(x, dtype), axis_of(dim, x.ndim)
     if not x.ndim:
         return x.astype(want)
-    return x.cumprod(axis, dtype=accumulates_in(want)).astype(want, copy=False)
+    return packed(x.cumprod(axis, dtype=accumulates_in(want)).astype(want, copy=False))
 
 
 # The product of all x[i], i <= j, but x[k], is never a quotient: x may be zero.
@@ -182,7 +182,8 @@ def _extremes(x: Any, dim: int, name: str) -> tuple[Any, Any]:
     shape = (-1,) + (1,) * (x.ndim - 1 - axis)
     places = module.arange(x.shape[axis], dtype=numpy.int64).reshape(shape)
     reached = module.where((x == values) | (x != x), places, 0)
-    return values, running(module.broadcast_to(reached, x.shape), "maximum", axis)
+    found = running(module.broadcast_to(reached, x.shape), "maximum", axis)
+    return packed(values), packed(found)
 
 
 for _call in (cummax, cummin):
@@ -208,7 +209,7 @@ def logcumsumexp(x, dim):
     if of(x.dtype).category != FLOAT:
         raise NotImplementedError(f"logcumsumexp is not implemented for {of(x.dtype)!r}")
     wide = x.astype(accumulates_in(x.dtype), copy=False)
-    return running(wide, "logaddexp", axis_of(dim, x.ndim)).astype(x.dtype)
+    return packed(running(wide, "logaddexp", axis_of(dim, x.ndim))).astype(x.dtype)
 
 
 # g[j] * exp(x[i] - out[j]), summed over j >= i: as the sum of g * exp(-out) would overflow, the

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 from typing import Any
 
+from numpy import ndarray
+
 from core import backend
 from core.autograd.dispatch import primitive
-from core.autograd.quick import leading
+from core.autograd.mode import mode
+from core.autograd.place import where_it_lies
+from core.autograd.quick import leading, view_of
+from core.ops.cast import contiguous
 from core.ops.dims import axis_of, distinct, flat
 
 __all__ = "reshape ravel flatten squeeze unsqueeze permute transpose t broadcast_to".split()
@@ -23,7 +29,7 @@ def reshape_array(x, shape):
     return x.reshape(shape)
 
 
-reshape_array.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
+reshape_array.defvjp(x=lambda g, x_shape: g.reshape(x_shape), shape=None)
 
 
 @leading
@@ -33,7 +39,7 @@ def alias_in_shape(x, shape):
     return x.reshape(shape)
 
 
-alias_in_shape.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
+alias_in_shape.defvjp(x=lambda g, x_shape: g.reshape(x_shape), shape=None)
 
 
 @primitive(label="UnsafeViewBackward0")
@@ -42,22 +48,37 @@ def copied_in_shape(x, shape):
     return x.reshape(shape)
 
 
-copied_in_shape.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), shape=None)
+copied_in_shape.defvjp(x=lambda g, x_shape: g.reshape(x_shape), shape=None)
 
 
+def quick_in_rows(general: Any) -> Any:
+    """A form of reshape, `general`, that is quick where the memory has no gaps: all are views."""
+    op = reshape_array.op
+
+    @functools.wraps(general)
+    def quick(input: Any, *shape: Any, **named: Any) -> Any:
+        x, recording = input.array, mode.fast
+        if recording is not None and shape and type(x) is ndarray and x.flags.c_contiguous:
+            try:
+                out = x.reshape(*shape)
+                sizes = out.shape
+                fits = sizes == shape or sizes == shape[0] or -1 in shape
+            except (ValueError, TypeError):
+                fits = False  # what does not fit, `general` says in PyTorch's words
+            if fits:  # NumPy infers any size below zero, not only -1
+                return view_of(op, (input, sizes), x, out, recording)
+        return general(input, *shape, **named)
+
+    return quick
+
+
+@quick_in_rows
 def reshape(input: Any, *shape: Any, **named: Any) -> Any:
     """`input` in another shape; one size may be -1. A view where the memory allows it, else a copy.
 
     Raises: RuntimeError where the number of elements differs.
     """
-    sizes = tuple(shape[0]) if len(shape) == 1 and type(shape[0]) in (tuple, list) else shape
-    if sizes and input.array.flags.c_contiguous and min(sizes) >= -1:  # NumPy infers any below 0
-        try:
-            return reshape_array(input, sizes)
-        except (RuntimeError, TypeError):  # what does not fit is said in PyTorch's words below
-            pass
-    want = resolved(input.array.shape, flat(shape or (named["shape"],)))
-    return in_shape(input, want)
+    return in_shape(input, resolved(input.array.shape, flat(shape or (named["shape"],))))
 
 
 def in_shape(x: Any, shape: tuple[int, ...]) -> Any:
@@ -68,6 +89,7 @@ def in_shape(x: Any, shape: tuple[int, ...]) -> Any:
     return alias_in_shape(x, shape) if _viewable(array, shape) else copied_in_shape(x, shape)
 
 
+@where_it_lies
 def _viewable(array: Any, shape: tuple[int, ...]) -> bool:
     out = array.reshape(shape)
     return array.size == 0 or backend.owner(out) is backend.owner(array)
@@ -126,8 +148,8 @@ def reshape_as(input: Any, other: Any) -> Any:
 
 
 def ravel(input: Any) -> Any:
-    """`input` as one dim."""
-    return in_shape(input, (input.array.size,))
+    """`input` as one dim: a view where it lies in memory row by row, else a copy."""
+    return reshape_array(contiguous(input), (input.array.size,))
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
@@ -152,7 +174,7 @@ def _squeezing(number: int) -> Any:
         """`x` without the axes of size one among `axes`."""
         return x[tuple(0 if n == 1 and i in axes else slice(None) for i, n in enumerate(x.shape))]
 
-    squeeze_axes.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), axes=None)
+    squeeze_axes.defvjp(x=lambda g, x_shape: g.reshape(x_shape), axes=None)
     return squeeze_axes
 
 
@@ -180,7 +202,7 @@ def expand_axis(x, axis):
     return backend.strided(x, shape, strides, backend.offset_of(x))
 
 
-expand_axis.defvjp(x=lambda g, x_shape: reshape_array(g, x_shape), axis=None)
+expand_axis.defvjp(x=lambda g, x_shape: g.reshape(x_shape), axis=None)
 
 
 def unsqueeze(input: Any, dim: int) -> Any:
@@ -247,7 +269,10 @@ def t(input: Any) -> Any:
 
     Raises: RuntimeError for more than two dims.
     """
-    ndim = input.array.ndim
+    x, recording = input.array, mode.fast
+    ndim = x.ndim
+    if ndim == 2 and recording is not None and type(x) is ndarray:
+        return view_of(transposed.op, (input,), x, x.T, recording)
     if ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D")
     return transposed(input)

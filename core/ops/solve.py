@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.inplace import write_out
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import xp
 from core.dtype import of
@@ -90,7 +91,7 @@ def solve_triangular(
     triangle = _triangle(A, upper, int(unitriangular))
     if unitriangular:
         triangle = triangle + eye_like(A)
-    found = solution(triangle, B) if left else mT(solution(mT(triangle), mT(B)))
+    found = solution(triangle, B) if left else mT(solution(mT(triangle), mT(B), True))
     return found if out is None else write_out(found, out)
 
 
@@ -101,6 +102,7 @@ def _triangle(x: Any, above: bool, offset: int) -> Any:
 LstsqResult = result("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 
 
+@where_it_lies
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """The X of least |A @ X - B|, the squared residuals, the ranks and (none) singular values.
 

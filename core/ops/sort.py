@@ -8,8 +8,9 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, wrap
-from core.backend import xp
+from core.backend import packed, xp
 from core.ops import results
 from core.ops.dims import axis_of
 from core.ops.extreme import placed, refuse_empty, set_along, taken
@@ -27,7 +28,7 @@ def order_of(x: Any, axis: int, descending: bool = False) -> Any:
     if not descending:
         return _stable(module, keys, axis)
     last = x.shape[axis] - 1
-    return module.flip(last - _stable(module, module.flip(keys, axis), axis), axis)
+    return module.flip(last - _stable(module, module.flip(keys, axis), axis), axis).copy()
 
 
 def _stable(module: Any, keys: Any, axis: int) -> Any:
@@ -58,7 +59,7 @@ def largest_few(x, k, dim, largest):
         raise RuntimeError("selected index k out of range")
     if not x.ndim:
         return x.copy(), xp(x).zeros((), numpy.int64)
-    index = order_of(x, axis, largest)[(slice(None),) * axis + (slice(k),)]
+    index = packed(order_of(x, axis, largest)[(slice(None),) * axis + (slice(k),)])
     return xp(x).take_along_axis(x, index, axis), index
 
 
@@ -161,6 +162,7 @@ def _row_places(module: Any, sequence: Any, values: Any, right: bool) -> Any:
     return module.take_along_axis(before, where, -1)
 
 
+@where_it_lies
 def searchsorted(
     sorted_sequence: Any,
     values: Any,

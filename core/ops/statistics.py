@@ -9,7 +9,7 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import FLOAT, of
 from core.ops import results
 from core.ops.choice import choose, clamp
@@ -49,7 +49,7 @@ def _spread(x: Any, dim: Any, correction: float, keepdim: bool) -> Any:
     centre = wide.sum(axis=axes, keepdims=True) / wide.dtype.type(count)
     apart = wide - centre
     total = (apart * apart).sum(axis=axes, keepdims=keepdim)
-    return total / wide.dtype.type(max(count - correction, 0))
+    return packed(total / wide.dtype.type(max(count - correction, 0)))
 
 
 def _ratio(x: Any, dim: Any, correction: float) -> float:

@@ -10,10 +10,10 @@ from core.autograd.dispatch import primitive
 from core.autograd.value import share, version_of, wrap
 from core.backend import xp
 from core.dtype import dtype, to_numpy
-from core.layout import order_of
+from core.layout import order_of, steps_of
 from core.ops.dims import flat, row_major
 from core.ops.positions import add_at
-from core.ops.shape import reshape_array
+from core.ops.shape import quick_in_rows, reshape_array
 from core.ops.shape import view as view_in_shape
 
 __all__ = ["as_strided"]
@@ -43,9 +43,7 @@ strided_array.defvjp(
 def geometry(x: Any) -> tuple[Any, Any, int]:
     """The sizes, strides and offset, in elements, of an array or tensor."""
     array = getattr(x, "array", x)
-    step = array.itemsize
-    steps = tuple(s // step for s in array.strides) if array.size else row_major(array.shape)
-    return array.shape, steps, backend.offset_of(array) // step
+    return array.shape, steps_of(array), backend.offset_of(array) // array.itemsize
 
 
 def overlaps(source: Any, like: Any) -> Any:
@@ -164,6 +162,7 @@ def _check_reinterpretation(array: Any, want: Any) -> None:
         )
 
 
+@quick_in_rows
 def view(input: Any, *shape: Any, **named: Any) -> Any:
     """A view of `input` in another shape, or, given a dtype, of its memory as such elements.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
-from core.backend import xp
+from core.backend import packed, xp
 from core.ops.cast import clone
 from core.ops.dims import axis_of
 from core.ops.parts import diagonal, diagonal_array
@@ -34,7 +34,7 @@ upper.defvjp(x=lambda g, diagonal: upper(g, diagonal), diagonal=None)
 
 
 def _where(x: Any, kept: Any) -> Any:
-    return xp(x).where(kept, x, x.dtype.type(0))
+    return packed(xp(x).where(kept, x, x.dtype.type(0)))
 
 
 def tril(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:

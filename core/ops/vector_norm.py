@@ -7,7 +7,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
-from core.backend import xp
+from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.cast import cast
 from core.ops.choice import choose
@@ -32,7 +32,7 @@ def vector_norm(x, p, dim=None, keepdim=False):
         )
     axes = axes_of(dim, x.ndim)
     wide = xp(x).abs(x.astype(accumulates_in(x.dtype), copy=False))
-    return _norm(wide, p, axes, keepdim).astype(x.dtype)
+    return packed(_norm(wide, p, axes, keepdim)).astype(x.dtype)
 
 
 def _norm(size: Any, p: float, axes: Any, keepdim: bool) -> Any:

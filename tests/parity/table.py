@@ -152,10 +152,13 @@ def same(row: Row, expected: Any, actual: Any) -> None:
 
 
 def same_tensor(row: Row, expected: Any, actual: Any) -> None:
-    """Hold dtype, shape and values of one tensor to PyTorch's."""
+    """Hold dtype, shape, order in memory and values of one tensor to PyTorch's."""
     assert isinstance(actual, core.Tensor), (row.name, type(actual))
     assert str(actual.dtype) == str(expected.dtype).replace("torch", "core")
     assert tuple(actual.shape) == tuple(expected.shape)
+    if expected.is_contiguous():  # so that what may be viewed there may be viewed here
+        assert actual.is_contiguous(), f"{row.name}: strides {actual.stride()}"
+    assert min(actual.stride(), default=0) >= 0
     name = str(actual.dtype).removeprefix("core.")
     x, y = as_numpy(expected), as_numpy(actual)
     if name in TOLERANCE:
