@@ -77,13 +77,14 @@ class DistributedDataParallel(nn.Module):
 
     def _make_reducer(self, cap: int, shards: int | None) -> None:
         named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
-        self.plan = Plan(self.module)
+        self.plan = Plan(self.module, self.process_group.rank)
         names, parameters = [n for n, _ in named], [p for _, p in named]
         group = self.process_group
-        if shards is not None:
+        count = 1 if shards is None else check_shards(shards, group.size)
+        if shards is not None and shards > 1:  # one shard is one rank's plain training
             warn_of_threads(os.environ)
-            check_whole_batch(self.module, shards // group.size)
-            self.lanes = Lanes(self.module, parameters, check_shards(shards, group.size))
+            check_whole_batch(self.module, count)
+            self.lanes = Lanes(self.module, parameters, count)
             common = (names, parameters, group, cap, self._after_backward, self.name)
             self.reducer = ShardedReducer(self.lanes.aliases, *common)
         else:
@@ -91,20 +92,22 @@ class DistributedDataParallel(nn.Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """The module's output; under logical shards computed shard after shard."""
-        if self.plan.check(self.process_group.rank):
+        if self.plan.changed():
             self._renew_reducer()
-        if self.tuner is not None and is_grad_enabled():
-            self._try_bucket_size(self.tuner)
         module: Any = self._modules["module"]  # `self.module` takes a microsecond to find it
-        if self.company is None and self.lanes is None:
+        plain = self.company is None and self.lanes is None and self.tuner is None
+        if plain or not is_grad_enabled():
             return module(*inputs, **kwargs)
-        if not is_grad_enabled() or not module.training:
+        if self.tuner is not None:
+            self._try_bucket_size(self.tuner)
+        if not module.training:
             return module(*inputs, **kwargs)
         if self.company is not None:
             return self.company.forward(inputs, kwargs)
-        assert self.lanes is not None
-        group = self.process_group
-        return self.lanes.run(inputs, kwargs, group.rank, group.size)
+        if self.lanes is not None:
+            group = self.process_group
+            return self.lanes.run(inputs, kwargs, group.rank, group.size)
+        return module(*inputs, **kwargs)
 
     def _renew_reducer(self) -> None:
         """Reduce parameters, too, that were frozen when the module was wrapped."""
@@ -144,7 +147,7 @@ class DistributedDataParallel(nn.Module):
     def _after_backward(self) -> None:
         if self.broadcast_buffers and self.process_group.size > 1:
             root = 0 if self.company is None else self.company.join.root
-            broadcast_all(list(self.module.buffers()), self.process_group, root)
+            broadcast_all(self.plan.buffers(), self.process_group, root)
 
     def join(
         self,
@@ -165,7 +168,7 @@ class DistributedDataParallel(nn.Module):
         """
         if not callable(hook):
             raise TypeError("Communication hook must be callable.")
-        if self.lanes is not None:
+        if self.shards is not None:
             raise RuntimeError("logical shards add gradients in one fixed order: no hook may do it")
         if self.reducer.hook is not None:
             raise RuntimeError("register_comm_hook can only be called once")

@@ -12,10 +12,13 @@ from ddp.staging import bring_back, needs_host
 class Plan:
     """Which objects of a module were wrapped, so that what replaces one later is noticed."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, rank: int) -> None:
+        self.rank = rank
         self.places: list[tuple[dict[str, Any], str, Any, str]] = []
         self.frozen: list[Any] = []
+        self.buffer_tables: list[dict[str, Any]] = []
         for prefix, owner in module.named_modules():
+            self.buffer_tables.append(owner._buffers)
             for kind, table in (("module", owner._modules), ("parameter", owner._parameters)):
                 for name, x in table.items():
                     full = f"{kind} {prefix}.{name}" if prefix else f"{kind} {name}"
@@ -23,7 +26,7 @@ class Plan:
                     if kind == "parameter" and x is not None and not x.needs_grad:
                         self.frozen.append(x)
 
-    def check(self, rank: int) -> bool:
+    def changed(self) -> bool:
         """Whether a parameter that was frozen requires a gradient now.
 
         Raises: RuntimeError naming a parameter or layer that was replaced or taken away.
@@ -31,11 +34,18 @@ class Plan:
         for table, name, x, full in self.places:
             if table.get(name) is not x:
                 raise RuntimeError(
-                    f"rank {rank}: {full} was replaced after the module was wrapped: its gradient"
-                    " would not be reduced. Change it before wrapping, wrap again, or write into"
-                    " the one that is there"
+                    f"rank {self.rank}: {full} was replaced after the module was wrapped: its"
+                    " gradient would not be reduced. Change it before wrapping, wrap again, or"
+                    " write into the one that is there"
                 )
         return bool(self.frozen) and any(x.needs_grad for x in self.frozen)
+
+    def buffers(self) -> list[Any]:
+        """The module's buffers, those assigned since included."""
+        tables = [table for table in self.buffer_tables if table]
+        return list(
+            {id(b): b for table in tables for b in table.values() if b is not None}.values()
+        )
 
 
 def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:

@@ -7,9 +7,8 @@ them, each its buckets in their order, so ranks agree on the sequence whatever t
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -102,15 +101,11 @@ class Reducer:
         """The leaves whose gradients are reduced: one list per summand of this rank."""
         return [self.parameters]
 
-    @property
-    def alone(self) -> bool:
-        """Whether gradients are final as they are: of one rank, without a hook."""
-        return self.group.size == 1 and self.hook is None and type(self) is Reducer
-
     def attach(self) -> None:
         """Nothing; from now on this reducer is told of each gradient that has grown."""
         self.detach()
-        alone = self.alone  # one rank has no use for a copy in a bucket
+        # One rank has no use for a copy in a bucket.
+        alone = self.group.size == 1 and self.hook is None and type(self) is Reducer
         for slots, flats in zip(self.lanes, self.flats, strict=True):
             for i, slot in enumerate(slots):
                 bucket = self.home_of[i]
@@ -139,7 +134,9 @@ class Reducer:
 
         def grown(_: Any) -> None:
             if not self.entered:
-                self._enter()
+                self.entered = True
+                queue_callback(self._keep, self.abandon)
+                self.weights.begin()
             if self.weights.total is not None:
                 self._check_weighable(i, slot)
             slot.local = True
@@ -221,8 +218,11 @@ class Reducer:
         if is_absent():
             bucket.array[...] = 0
         self.recorder.sent(bucket.nbytes)
-        with self.located():
+        try:
             self.works.append(self.send(bucket))
+        except CollectiveError as error:
+            self._locate(error)
+            raise
 
     def _gather(self, i: int, slot: Leaf, view: Any) -> None:
         """Bring a gradient into its bucket, wherever user code has put it."""
@@ -236,20 +236,15 @@ class Reducer:
         if not slot.local:
             self.kept[i] = view.copy()  # reduced before; an average of equal numbers can round
 
-    @contextlib.contextmanager
-    def located(self) -> Iterator[None]:
-        """A context whose collectives, if they fail, say in which step this rank was."""
-        try:
-            yield
-        except CollectiveError as error:
-            step = self.steps + 1
-            error.args = (
-                f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop"
-                f" (backward {step} of {self.name or 'this model'}). Where a rank may run out of"
-                " data before the others, say what to do: ddp.uneven(batches, 'stop'), or 'join'"
-                " and the model",
-            )
-            raise
+    def _locate(self, error: CollectiveError) -> None:
+        """Make an error say in which step this rank was."""
+        step = self.steps + 1
+        error.args = (
+            f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop"
+            f" (backward {step} of {self.name or 'this model'}). Where a rank may run out of"
+            " data before the others, say what to do: ddp.uneven(batches, 'stop'), or 'join'"
+            " and the model",
+        )
 
     def send(self, bucket: Bucket) -> Any:
         """The started average of a bucket, in place."""
@@ -275,19 +270,19 @@ class Reducer:
 
     def finish(self) -> None:
         """Agree on what was used, wait for everything, and leave the reduced gradients."""
-        if self.running:
-            self.recorder.arrives()
-            with self.located():
-                used = self._used_anywhere()
-                self._wait()
-                scale = self.weights.scale(self.group)
-            self.recorder.ends()
-            self.settle(used, scale)
-        elif self.syncing and self.alone:
-            self._keep()
-        else:
+        if not self.running:
             self.accumulated()
             return
+        self.recorder.arrives()
+        try:
+            used = self._used_anywhere()
+            self._wait()
+            scale = self.weights.scale(self.group)
+        except CollectiveError as error:
+            self._locate(error)
+            raise
+        self.recorder.ends()
+        self.settle(used, scale)
         self.steps += 1
         if self.at_end is not None:
             self.at_end()
@@ -302,6 +297,9 @@ class Reducer:
 
     def _keep(self) -> None:
         """Leave the gradients of one rank, which are reduced as they are."""
+        self.entered = False
+        if not self.syncing:
+            return
         scale = self.weights.scale(self.group)
         for slot in self.slots:
             if slot.local:
@@ -310,6 +308,7 @@ class Reducer:
                     slot.gradient.array *= slot.gradient.array.dtype.type(scale)
                 slot.reduced = slot.gradient
         self.recorder.kept()
+        self.steps += 1
 
     def _used_anywhere(self) -> list[bool]:
         lanes = [] if is_absent() else self.lanes

@@ -51,8 +51,10 @@ class Weights:
     def begin(self) -> None:
         """Note the weight of the backward that begins in this thread."""
         self.before = (self.total, self.plain)
-        weight = current_weight()
-        if weight is None and self.share is not None:
+        weight = _current.weight
+        if weight is None and self.total is None and self.share is None:
+            self.plain = True  # as it nearly always is
+        elif weight is None and self.share is not None:
             self.total = self.share
         else:
             self.note(weight)
