@@ -8,12 +8,14 @@ from typing import Any
 from core.autograd import dispatch
 from core.autograd.dispatch import primitive
 from core.autograd.mode import mode
+from core.autograd.place import where_it_lies
 from core.autograd.value import (
     Node,
     Value,
     add_hook,
     extra_of,
     refresh,
+    replayed,
     root_of,
     version_of,
     wrap,
@@ -66,7 +68,7 @@ def forbid_leaf(x: Any) -> None:
             "a leaf Variable that requires grad is being used in an in-place operation."
         )
     root = root_of(x.base) if x.base is not None else None
-    if root is not None and root.needs_grad and x.base.steps is None:
+    if root is not None and root.needs_grad and x.base.lost:
         raise x.base.refusal()
     if root is not None and root.needs_grad and root.node is None:
         raise RuntimeError(
@@ -135,6 +137,7 @@ def type_name(d: Any) -> str:
 # ---- recorded writes --------------------------------------------------------------------------
 
 
+@where_it_lies
 def stand_in(x: Any) -> Any:
     """A value with the contents and the node that `x` has now, safe from the write to come."""
     out = wrap(x.array.copy(), x.node)
@@ -147,7 +150,7 @@ def write_recorded(x: Any, new: Any) -> None:
 
     Raises: RuntimeError where `x` is a view through which writes cannot be followed.
     """
-    if x.base is not None and x.base.steps is None:
+    if x.base is not None and x.base.lost:
         raise x.base.refusal()
     if new.array.dtype != x.array.dtype and can_cast(of(new.array.dtype), of(x.array.dtype)):
         new = new.to(of(x.array.dtype))
@@ -157,7 +160,7 @@ def write_recorded(x: Any, new: Any) -> None:
     if x.base is None:
         _rebase(x, new, counter)
         return
-    root, steps = root_of(x.base), x.base.steps
+    root, steps = root_of(x.base), x.base.steps()
     shadow = wrap(root.array, root.node)
     shadow.needs_grad = root.needs_grad
     _rebase(root, write_view(shadow, new, steps), counter)
@@ -182,27 +185,22 @@ def _move_keepers(old: Node | None, new: Node | None) -> None:
         add_hook(new, extra.hooks.pop(key))
 
 
-def _replay(steps: Any, x: Any) -> Any:
-    for op, args in steps:
-        x = op(x, *args)
-    return x
-
-
 @primitive(label="CopySlices")
 def write_view(x: Any, v: Any, steps: Any) -> Any:
     """`x` with the part that `steps` make a view of replaced by `v`."""
     out = x.copy(order="K")  # in another order of memory a step could copy instead of view
-    _replay(steps, out)[...] = v
+    replayed(steps, out)[...] = v
     return out
 
 
 write_view.defvjp(
     x=lambda g, v_shape, steps: write_view(g, _zeros(g, v_shape), steps),
-    v=lambda g, steps: _replay(steps, g),
+    v=lambda g, steps: replayed(steps, g),
     steps=None,
 )
 
 
+@where_it_lies
 def _zeros(like: Any, shape: Any) -> Any:
     array = like.array if isinstance(like, Value) else like
     zeros = xp(array).zeros(shape, array.dtype)
@@ -212,6 +210,7 @@ def _zeros(like: Any, shape: Any) -> Any:
 # ---- out= -------------------------------------------------------------------------------------
 
 
+@where_it_lies
 def write_out(result: Any, out: Any) -> Any:
     """`out` (a tensor, or a tuple of them), resized and filled with `result`, as `out=` asks.
 

@@ -37,7 +37,8 @@ class Op:
     """A function of arrays, its gradient rules, and its accelerations.
 
     `casts(arrays, tensors)` brings the arrays to one dtype before the forward; `direct` is the
-    forward used for NumPy arrays; `view` says that the result may share the first one's memory.
+    forward used for NumPy arrays of float32 and float64, and of two arguments of one of the types
+    with the characters `whole`; `view` says that the result may share the first one's memory.
     """
 
     def __init__(self, forward: Callable[..., Any], **traits: Any) -> None:
@@ -51,6 +52,12 @@ class Op:
         self.params, self.defaults, self.variadic = _parameters(forward)
         self.required = self.defaults.count(inspect.Parameter.empty)
         self.arity = len(self.params)
+        given = [i for i, d in enumerate(self.defaults) if d is inspect.Parameter.empty]
+        self.optional = (
+            max(given, default=-1) + 1
+        )  # the first argument from which all have defaults
+        self.places: dict[str, int] = {}  # where the arguments of the names used so far stand
+        self.whole = traits.get("whole", "")
         self.rules: dict[int, Callable[..., Any]] = {}
         self.plans: dict[Any, Plan] = {}
         self.fast: dict[type, Any] = {}
@@ -69,13 +76,15 @@ class Op:
             return (*args, *self.defaults[len(args) :])
         bound = [*args, *self.defaults[len(args) :]]
         for name, value in kwargs.items():
-            i = self.position(name)
+            i = self.places.get(name)
+            if i is None:
+                i = self.places[name] = self.position(name)
             if i < len(args):
                 raise TypeError(f"{self.name}() got multiple values for argument {name!r}")
             bound[i] = value
-        for name, value in zip(self.params, bound, strict=True):
-            if value is inspect.Parameter.empty:
-                raise TypeError(f"{self.name}() missing required argument {name!r}")
+        for i in range(len(args), self.optional):
+            if bound[i] is inspect.Parameter.empty:
+                raise TypeError(f"{self.name}() missing required argument {self.params[i]!r}")
         return tuple(bound)
 
     def position(self, name: str) -> int:

@@ -16,11 +16,11 @@ from core.autograd import errors
 from core.autograd.mode import INFERRING, mode
 from core.autograd.record import attach, plan_of, wanted_of
 from core.autograd.value import (
-    UNRECORDED,
     Inference,
     Kind,
-    LostView,
+    Unrecorded,
     Value,
+    refresh,
     step_from,
     version_of,
 )
@@ -28,6 +28,7 @@ from core.autograd.value import (
 _new = object.__new__
 _MISSING = inspect.Parameter.empty
 _float32, _float64 = numpy.dtype("float32"), numpy.dtype("float64")
+_int64, _LARGE = numpy.dtype("int64"), 1 << 62
 _ONE = 1 << 32 | 1  # the key of a plan: the first argument is a tensor, and wants a gradient
 
 
@@ -63,19 +64,21 @@ def leading(call: Any) -> Any:
     op = call.op
     arity = op.arity
     tails = [tuple(op.defaults[n:]) for n in range(arity + 1)]  # what fewer arguments leave out
-    finish = _view if op.view else _one
+    finish = view_of if op.view else _one
     if arity == 1:
         return _published(_leading_alone(op, call, finish), call)
 
     def quick(*args: Any, **kwargs: Any) -> Any:
         recording = mode.fast
-        if recording is None or kwargs or not args or not isinstance(args[0], Value):
+        if recording is None or not args or not isinstance(args[0], Value):
             if len(args) == arity and type(args[0]) is ndarray:
                 return op.direct(*args)  # inside a gradient rule
             return call(*args, **kwargs)
         x = args[0].array
-        if type(x) is not ndarray:
-            return call(*args)
+        if type(x) is not ndarray or "out" in kwargs:
+            return call(*args, **kwargs)
+        if kwargs:
+            args = op.bind(args, kwargs)
         if len(args) != arity:
             if len(args) > arity or _MISSING in tails[len(args)]:
                 return call(*args)
@@ -100,41 +103,50 @@ def _leading_alone(op: Any, call: Any, finish: Any) -> Any:
     return quick
 
 
-def _view(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
-    """The result of a view op with one tensor argument."""
+def view_of(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
+    """The result of a view op with one tensor argument: `out`, made of its array `x`."""
     owner = out.base
     if owner is not x and out is not x and (owner is None or owner is not x.base):
         return _one(op, args, x, out, recording)
+    a = args[0]
     t = _new(Kind.of_results)
     t.array = out
     t.leaf = None
-    a = args[0]
     counter = t.version = a.version or version_of(a)
-    if recording and wanted_of(a) and out.dtype.kind in "fV":
-        plan = op.plans.get(_ONE) or plan_of(op, len(args), 1, 1)
-        attach(t, plan, args, (x,), out)
+    base = a.base
+    if not recording:
+        t.node = None
+        t.needs_grad = False
+        if base is None:
+            base = _new(Unrecorded)  # spelled out: this is what a view costs under no_grad
+            base.root = a
+            base.count = counter[0]
+        elif type(base) is not Unrecorded or base.count != counter[0]:
+            base = step_from(op, args, counter[0], False)
+        t.base = base
+        return t
+    if base is not None and base.count != counter[0]:
+        refresh(a)
+    if a.needs_grad and out.dtype.kind in "fV":
+        attach(t, op.plans.get(_ONE) or plan_of(op, len(args), 1, 1), args, (x,), out)
     else:
         t.node = None
         t.needs_grad = False
-    if recording or a.base is not None:
-        t.base = step_from(a, (op.call, args[1:]), counter[0], recording)
-    else:
-        view = t.base = _new(LostView)  # spelled out: this is what a view costs under no_grad
-        view.root, view.count, view.steps, view.why = a, counter[0], None, UNRECORDED
+    t.base = step_from(op, args, counter[0], True)
     return t
 
 
-def _one(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
-    """The result of an op with one tensor argument."""
+def _one(op: Any, args: Any, x: Any, out: Any, recording: Any, at: int = 0) -> Any:
+    """The result of an op whose only tensor is the argument `at`."""
     if type(out) is not ndarray:
         out = numpy.asarray(out)
     t = _new(Kind.of_results)
     t.array = out
     t.version = t.base = t.leaf = None
     if recording:
-        if wanted_of(args[0]) and not op.constant & 1 and out.dtype.kind in "fV":
-            plan = op.plans.get(_ONE) or plan_of(op, len(args), 1, 1)
-            attach(t, plan, args, (x,), out)
+        if wanted_of(args[at]) and not op.constant >> at & 1 and out.dtype.kind in "fV":
+            plan = op.plans.get(_ONE << at) or plan_of(op, len(args), 1 << at, 1 << at)
+            attach(t, plan, args, (args[0], x) if at else (x,), out)
             return t
     elif recording is INFERRING:
         t.version = Inference()
@@ -150,27 +162,45 @@ def binary(call: Any) -> Any:
     def quick(input: Any, other: Any, *, out: Any = None) -> Any:
         recording = mode.fast
         if recording is None or out is not None or not isinstance(input, Value):
-            if _plain(input) and type(other) is ndarray:
-                return op.direct(input, other)  # inside a gradient rule
-            return call(input, other, out=out) if out is not None else call(input, other)
+            return _aside(op, call, input, other, out, recording)
         x = input.array
         d = x.dtype
-        if (d is not _float32 and d is not _float64) or type(x) is not ndarray:
+        floating = d is _float32 or d is _float64
+        if type(x) is not ndarray or not (floating or d.char in op.whole):
             return call(input, other)
         if isinstance(other, Value):
             y = other.array
             if y.dtype is not d or type(y) is not ndarray:
                 return call(input, other)
-            return _two(op, input, other, x, y, recording)
-        if type(other) is not float and type(other) is not int:
+            return two_of(op, input, other, x, y, recording)
+        if not _fits(other, d, floating):
             return call(input, other)
-        out = op.direct(x, other)
-        return _one(op, (input, other), x, out, recording)
+        return _one(op, (input, other), x, op.direct(x, other), recording)
 
     return _published(quick, call)
 
 
-def _two(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
+def _fits(number: Any, d: Any, floating: bool) -> bool:
+    """Whether arithmetic with this Python number leaves an array in its dtype."""
+    if type(number) is int:
+        return floating or (d is _int64 and -_LARGE < number < _LARGE)
+    return floating and type(number) is float
+
+
+def _aside(op: Any, call: Any, input: Any, other: Any, out: Any, recording: Any) -> Any:
+    """What is no operator of a tensor on the left: arrays in a rule, a number first, out=."""
+    if out is not None:
+        return call(input, other, out=out)
+    if _plain(input) and type(other) is ndarray:
+        return op.direct(input, other)
+    if recording is not None and isinstance(other, Value) and type(input) in (float, int):
+        y = other.array
+        if _plain(y):
+            return _one(op, (input, other), y, op.direct(input, y), recording, 1)
+    return call(input, other)
+
+
+def two_of(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
     """The result of an op with two tensor arguments."""
     try:
         out = op.direct(x, y)

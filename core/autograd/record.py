@@ -65,9 +65,11 @@ def attach(t: Any, plan: Plan, args: Any, arrays: Any, out: Any) -> None:
         saved.append(a)
         if versions is None and isinstance(a, Value) and a.version and a.version[0]:
             versions = True
-    if plan.shapes or plan.every_shape:
-        saved = plan.save(args, arrays, out)
-    elif plan.keeps_out:
+    for i in plan.shapes:
+        saved.append(arrays[i].shape)
+    if plan.every_shape:
+        saved.append([x.shape for x in arrays[plan.op.arity - 1 :]])
+    if plan.keeps_out:
         saved.append(out)
     edges = []
     for i in plan.wanted:
@@ -116,7 +118,7 @@ def link(t: Any, op: Op, args: Any) -> None:
     """Note that `t` is a view of its op's first argument."""
     x = args[0]
     counter = t.version = x.version or version_of(x)
-    t.base = step_from(x, (op.call, args[1:]), counter[0], mode.recording)
+    t.base = step_from(op, args, counter[0], mode.recording)
 
 
 def results(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, outs: Any) -> Any:
@@ -137,7 +139,7 @@ def results(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, outs: Any
         for value in values:
             if shares(value.array, arrays[0]):
                 share(value, args[0])
-                value.base = step_from(args[0], None, value.version[0], mode.recording)
+                value.base = step_from(None, args, value.version[0], mode.recording)
     return op.result(*values) if op.result else tuple(values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,10 +17,13 @@ from core.autograd.accumulate import (
 )
 from core.autograd.anomaly import checked, is_anomaly_enabled
 from core.autograd.mode import mode
+from core.autograd.place import where_it_lies
 from core.autograd.product import match, products, replays_with
 from core.autograd.record import PICK
 from core.autograd.value import Node, Value, refresh, wrap
-from core.backend import elsewhere, on
+from core.backend import MODULE_OF, elsewhere, on
+
+_NUMBER = operator.attrgetter("seq")
 
 
 def backward(
@@ -97,7 +101,7 @@ class Sweep:
         self.products = checked if is_anomaly_enabled() else products
         starts = [source_of(root) for root in roots]
         for start, g in zip(starts, gs, strict=True):
-            g = g if create_graph else g.array.copy() if type(start) is not Node else g.array
+            g = g if create_graph else own(g.array) if type(start) is not Node else g.array
             self.add(start, g)
         self.starts = list(dict.fromkeys(starts))
         self.nodes, self.uses = self.history(targets is not None)
@@ -132,8 +136,9 @@ class Sweep:
 
     def pass_on(self, node: Node, g: Any) -> list[Any]:  # noqa: C901 - once per node, as products()
         """Send a node's gradient along its edges; the leaves whose gradient became final."""
-        if type(g) is not numpy.ndarray and not self.graph:
-            there = elsewhere(g if type(g) is list else (g,))
+        if type(g) is not numpy.ndarray and len(MODULE_OF) > 1:
+            gs = g if type(g) is list else (g,)
+            there = elsewhere([x.array if isinstance(x, Value) else x for x in gs])
             if there is not None:
                 with on(there):
                     return self.pass_on(node, g)
@@ -155,7 +160,13 @@ class Sweep:
         uses, gradients = self.uses, self.gradients
         for source, p in zip(node.edges, parts):  # strict= costs 80 ns here
             if p is not None:
-                p = match(p, source, g)
+                if (
+                    type(source) is not Node
+                    or type(p) is not numpy.ndarray
+                    or p.dtype is not source.dtype
+                    or p.shape != source.shape
+                ):
+                    p = match(p, source, g)
                 before = gradients.get(source)
                 gradients[source] = p if before is None else summed(before, p)
             if type(source) is not Node:
@@ -168,6 +179,7 @@ class Sweep:
         """Whether this sweep is part of a larger one that goes on, with hooks, at `source`."""
         return self.stop and source in self.targets
 
+    @where_it_lies
     def add(self, source: Any, g: Any) -> None:
         """Add to the gradient gathered so far for a node or leaf."""
         before = self.gradients.get(source)
@@ -202,7 +214,7 @@ class Sweep:
                 if type(source) is Node and source not in seen:
                     seen[source] = None
                     stack.append(source)
-        nodes = sorted(seen, key=_number, reverse=True)
+        nodes = sorted(seen, key=_NUMBER, reverse=True)
         if pruned:
             nodes = self.reaching(nodes)
         uses: dict[Any, int] = {}
@@ -221,14 +233,16 @@ class Sweep:
         return [node for node in nodes if node in found]
 
 
+@where_it_lies
+def own(array: Any) -> Any:
+    """A copy that the caller may write to."""
+    return array.copy()
+
+
 def summed(a: Any, b: Any) -> Any:
     """The sum of two gradients; NumPy would make a scalar of arrays without dims."""
     total = a + b
     return total if type(total) is type(a) else numpy.asarray(total)
-
-
-def _number(node: Node) -> int:
-    return node.seq
 
 
 replays_with(grad)

@@ -175,23 +175,36 @@ class AccumulateGrad:
 
 
 class View:
-    """How a view comes from its root: the steps to replay, and the root's version it held at.
+    """How a view comes from its root, and the root's version it held at.
 
-    The steps are None for a view that writes cannot be followed through.
+    It is op(*args), where args[0] is the root or, where there is a view `before`, that of it.
     """
 
-    __slots__ = ("count", "root", "steps")
+    __slots__ = ("args", "before", "count", "op", "root")
 
-    def __init__(self, root: Value, steps: tuple[Any, ...] | None, count: int) -> None:
-        self.root = root
-        self.steps = steps
-        self.count = count
+    lost = False  # whether writes cannot be followed through it
+    root: Value
+    count: int
+    before: View | None
+    op: Any
+    args: Any
 
-    def replay(self, x: Any) -> Any:
-        """The same view of another root: of a value, or of an array."""
-        for op, args in self.steps or ():
-            x = op(x, *args)
-        return x
+    def steps(self) -> list[Any]:
+        """The calls, as (op, further arguments), that make it of its root."""
+        found = []
+        view: View | None = self
+        while view is not None:
+            found.append((view.op.call, view.args[1:]))
+            view = view.before
+        found.reverse()
+        return found
+
+
+def replayed(steps: list[Any], x: Any) -> Any:
+    """The view that `steps` make of `x`, a value or an array."""
+    for op, args in steps:
+        x = op(x, *args)
+    return x
 
 
 class LostView(View):
@@ -199,9 +212,8 @@ class LostView(View):
 
     __slots__ = ("why",)
 
-    def __init__(self, root: Value, count: int, why: str) -> None:
-        super().__init__(root, None, count)
-        self.why = why
+    lost = True
+    why: str
 
     def refusal(self, what: str = "is being") -> RuntimeError:
         """The error that says that this view, or its base, was written."""
@@ -222,25 +234,27 @@ SEVERAL = (
 )
 
 
-def step_from(x: Value, step: Any, count: int, recording: bool) -> View:
-    """How a view that one more step makes of `x` comes from its root; None for one of several."""
-    base = x.base
-    root = x if base is None else base.root
+class Unrecorded(LostView):
+    """A view made under no_grad: the reason is the class's, as making one should cost little."""
+
+    __slots__ = ()
+
+    why = UNRECORDED
+
+
+def step_from(op: Any, args: Any, count: int, recording: bool) -> View:
+    """How the view op(*args) comes from its root; without an op it is one of several."""
+    base = args[0].base
     if not recording:
-        return _lost(root, count, UNRECORDED)
-    if step is None:
-        return _lost(root, count, SEVERAL)
-    if base is not None and base.steps is None:
-        return _lost(root, count, base.why)  # type: ignore[attr-defined]
-    view = _new(View)  # not by a call of the class, which costs 0.2 us more
-    view.root, view.count = root, count
-    view.steps = (step,) if base is None or base.steps is None else (*base.steps, step)
-    return view
-
-
-def _lost(root: Value, count: int, why: str) -> LostView:
-    view = _new(LostView)
-    view.root, view.count, view.steps, view.why = root, count, None, why
+        view: Any = _new(Unrecorded)  # not by a call of the class, which costs 0.2 us more
+    elif op is None or (base is not None and base.lost):
+        view = _new(LostView)
+        view.why = SEVERAL if op is None else base.why
+    else:
+        view = _new(View)
+        view.op, view.args, view.before = op, args, base
+    view.root = args[0] if base is None else base.root
+    view.count = count
     return view
 
 
@@ -309,14 +323,14 @@ def refresh(x: Value) -> None:
     assert view is not None and x.version is not None
     count = x.version[0]
     if root_of(view).needs_grad:
-        if view.steps is None:
+        if view.lost:
             if mode.recording:
                 raise view.refusal("was created, and its base or another view of it has been")  # type: ignore[attr-defined]
             return
         recording = mode.recording
         mode.record(True)  # the view is as tracked as it was, whoever looks at it
         try:
-            again = view.replay(view.root)
+            again = replayed(view.steps(), view.root)
         finally:
             mode.record(recording)
         x.node, x.needs_grad = again.node, again.needs_grad

@@ -7,6 +7,7 @@ import operator
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.place import where_it_lies
 from core.autograd.quick import binary, unary
 from core.backend import xp
 from core.dtype import FLOAT, of
@@ -19,42 +20,42 @@ __all__ = (
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, whole="bBhil?")
 def eq(a, b):
     """Elementwise a == b."""
     return a == b
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, whole="bBhil?")
 def ne(a, b):
     """Elementwise a != b."""
     return a != b
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, whole="bBhil?")
 def lt(a, b):
     """Elementwise a < b."""
     return a < b
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, whole="bBhil?")
 def le(a, b):
     """Elementwise a <= b."""
     return a <= b
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, whole="bBhil?")
 def gt(a, b):
     """Elementwise a > b."""
     return a > b
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, whole="bBhil?")
 def ge(a, b):
     """Elementwise a >= b."""
     return a >= b
@@ -126,6 +127,7 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return close | (near & (difference < math.inf))
 
 
+@where_it_lies
 def allclose(
     input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:

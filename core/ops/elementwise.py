@@ -101,8 +101,9 @@ def _times(input: Any, other: Any, alpha: Any) -> Any:
     Raises: RuntimeError where it would.
     """
     arrays = [x.array for x in (input, other) if hasattr(x, "array")]
-    if len(arrays) == 2 and arrays[0].dtype is arrays[1].dtype and arrays[0].dtype.kind == "f":
-        return mul(other, alpha)
+    if len(arrays) == 2 and type(alpha) is not bool:
+        if arrays[0].dtype is arrays[1].dtype and arrays[0].dtype.kind == "f":
+            return mul(other, alpha)
     numbers = [x for x in (input, other) if isinstance(x, (bool, int, float))]
     d = result_type(arrays, numbers) if arrays else None
     if d is not None and isinstance(alpha, float) and d.category != FLOAT:

@@ -10,6 +10,8 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import forbid_leaf, write_recorded
 from core.autograd.mode import mode
+from core.autograd.place import where_it_lies
+from core.autograd.quick import view_of
 from core.autograd.value import Value, version_of, wrap
 from core.backend import device_of, to_device, xp
 from core.dtype import of
@@ -29,7 +31,10 @@ def getitem(x: Any, key: Any) -> Any:
 
     Raises: IndexError as PyTorch.
     """
-    kind = type(key)
+    kind, array, recording = type(key), x.array, mode.fast
+    if kind is slice and recording is not None and type(array) is numpy.ndarray and array.ndim:
+        key = plain_slice(key)
+        return view_of(slice_at.op, (x, (key,)), array, array[key], recording)
     if kind is int:
         if not x.array.ndim:
             parsed(key, x)
@@ -130,7 +135,7 @@ def write_items(target: Any, key: tuple[Any, ...], v: Any) -> None:
 
     Raises: RuntimeError where the shapes do not fit.
     """
-    if not hasattr(v, "shape"):
+    if not hasattr(v, "shape") or not v.shape:
         target[key] = v
         return
     want = _shape_at(target, key)
@@ -159,6 +164,7 @@ def _host(part: Any) -> Any:
     return part if isinstance(part, numpy.ndarray) else part.get()
 
 
+@where_it_lies
 def setitem(x: Any, key: Any, v: Any) -> None:
     """Write `v`, broadcast, to `x[key]`.
 
@@ -265,6 +271,7 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     return put_items(input, values, _only_arrays(taken, input), accumulate)
 
 
+@where_it_lies
 def _only_arrays(key: Key, x: Any) -> tuple[Any, ...]:
     """A key's arrays, with its ints (zero-dim tensors) as arrays again."""
     module = xp(x.array)

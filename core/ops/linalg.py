@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy import ndarray
+
 from core.autograd.adapt import adaptable, adapted
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.mode import mode
-from core.autograd.quick import binary
+from core.autograd.quick import binary, two_of
 from core.backend import xp
 from core.dtype import of
 from core.ops.promotion import accumulates_in, same_device
@@ -122,10 +124,11 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
 
     Raises: RuntimeError where the inner sizes or the dtypes differ.
     """
-    x, y = input.array, getattr(other, "array", None)
-    if out is None and mode.fast is not None and y is not None and x.ndim == 2 == y.ndim:
-        if x.shape[1] == y.shape[0] and x.dtype is y.dtype and x.dtype.kind == "f":
-            return matrix_product(input, other)
+    x, y, recording = input.array, getattr(other, "array", None), mode.fast
+    if out is None and recording is not None and type(x) is type(y) is ndarray:
+        if x.ndim == 2 == y.ndim and x.dtype is y.dtype and x.dtype.kind == "f":
+            if x.shape[1] == y.shape[0]:
+                return two_of(matrix_product.op, input, other, x, y, recording)
     if y is None:
         raise TypeError(
             f"matmul(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}"

@@ -58,6 +58,7 @@ new_axis_at = _keyed("unsqueeze", "UnsqueezeBackward0")
 alias_at = _keyed("alias", "AliasBackward0")
 
 
+@leading
 @primitive(label="SliceBackward0")
 def in_zeros(g, key, shape):
     """Zeros of `shape` with `g` at a key of ints and slices."""
