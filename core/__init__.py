@@ -106,6 +106,8 @@ from core.testing import gradcheck as gradcheck
 from core.testing import gradgradcheck as gradgradcheck
 from core.types import *
 
+__version__ = "0.1.0.dev0"
+
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 
 autograd.gradcheck = gradcheck  # type: ignore[attr-defined]
@@ -118,8 +120,35 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(core|ddp)\.
 kernels.install()
 
 # With these `import core` would take twice the time: each comes when it is asked for.
-_LATE = {name: f"core.{name}" for name in ("amp", "cuda", "data", "nn", "onnx", "optim", "vision")}
+_LATE = {
+    name: f"core.{name}"
+    for name in (
+        "accelerator",
+        "amp",
+        "backends",
+        "cuda",
+        "data",
+        "distributions",
+        "nn",
+        "onnx",
+        "optim",
+        "vision",
+    )
+}
 _LATE_NAMES = dict.fromkeys(("CheckpointError", "load", "save"), "core.serialization")
+_LATE_NAMES |= dict.fromkeys(
+    (
+        "are_deterministic_algorithms_enabled",
+        "get_float32_matmul_precision",
+        "get_num_interop_threads",
+        "get_num_threads",
+        "set_float32_matmul_precision",
+        "set_num_interop_threads",
+        "set_num_threads",
+        "use_deterministic_algorithms",
+    ),
+    "core.settings",
+)
 _LATE_NAMES |= dict.fromkeys(
     (
         "autocast",

@@ -210,6 +210,12 @@ class finfo:  # noqa: N801 - PyTorch's name
         (65504.0, 1.1920928955078125e-07)
     """
 
+    min: builtins.float
+    max: builtins.float
+    eps: builtins.float
+    smallest_normal: builtins.float
+    tiny: builtins.float
+
     def __init__(self, type: Any = None) -> None:
         d = _Default.float if type is None else _checked("finfo", "type", 1, type)
         if not d.is_floating_point:

@@ -76,6 +76,16 @@ from ddp.parallel_layers import ColumnParallelLinear, RowParallelLinear
 from ddp.powersgd import PowerSGDState, powerSGD_hook
 from ddp.sampler import DistributedSampler, DistributedWeightedSampler
 from ddp.simulate import simulate
+from ddp.starting import (
+    GroupMember,
+    get_default_backend_for_device,
+    is_available,
+    is_gloo_available,
+    is_mpi_available,
+    is_nccl_available,
+    is_torchelastic_launched,
+    spawn,
+)
 from ddp.stats import Stats, stats
 from ddp.stop import should_stop
 from ddp.sync import check_sync, sync_buffers
@@ -96,6 +106,7 @@ __all__ = [
     "ErrorFeedback",
     "GlobalBatches",
     "GradBucket",
+    "GroupMember",
     "Join",
     "P2POp",
     "PowerSGDState",
@@ -134,6 +145,7 @@ __all__ = [
     "gather",
     "gather_object",
     "get_backend",
+    "get_default_backend_for_device",
     "get_group_rank",
     "get_local_rank",
     "get_process_group_ranks",
@@ -142,7 +154,12 @@ __all__ = [
     "get_world_size",
     "init_process_group",
     "irecv",
+    "is_available",
+    "is_gloo_available",
     "is_initialized",
+    "is_mpi_available",
+    "is_nccl_available",
+    "is_torchelastic_launched",
     "isend",
     "main_process_first",
     "mean",
@@ -163,6 +180,7 @@ __all__ = [
     "send",
     "should_stop",
     "simulate",
+    "spawn",
     "stats",
     "stop_together",
     "sync_buffers",

@@ -19,6 +19,9 @@ from ddp.work import Steps, Work
 
 __all__ = ["P2POp", "ProcessGroup", "ReduceOp", "Timeout", "Work"]
 
+# PyTorch's `distributed.group.WORLD`: None is the default group, everywhere.
+WORLD = None
+
 # How long close() waits for the other ranks: what is left to free is freed at the end anyway.
 CLOSE_SECONDS = 10.0
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from core.data import worker
+from ddp.starting import GroupMember
 
 _PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
 # Each module of PyTorch's and the modules in which its names are looked up, in this order, after a
@@ -24,23 +25,36 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch": ("core",),
     "torch.amp": ("core.amp",),
     "torch.autograd": ("core.autograd",),
+    "torch.autograd.function": ("core.autograd.function",),
     "torch.autograd.functional": ("core.autograd.functional",),
     "torch.autograd.profiler": ("core.profiler",),
-    "torch.backends": (),
-    "torch.backends.cudnn": (),
-    "torch.backends.mps": (),
+    "torch.accelerator": ("core.accelerator",),
+    "torch.backends": ("core.backends",),
+    "torch.backends.cuda": ("core.backends.cuda",),
+    "torch.backends.cudnn": ("core.backends.cudnn",),
+    "torch.backends.mps": ("core.backends.mps",),
     "torch.cuda": ("core.cuda",),
     "torch.cuda.amp": ("launch.torch_amp:GradScaler autocast custom_bwd custom_fwd",),
-    "torch.distributed": ("ddp", "launch.torch_distributed"),
+    "torch.distributed": ("ddp",),
     "torch.distributed.algorithms": (),
+    "torch.distributed.algorithms.ddp_comm_hooks": (),
+    "torch.distributed.algorithms.ddp_comm_hooks.default_hooks": ("ddp.hooks",),
+    "torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook": ("ddp.powersgd",),
     "torch.distributed.algorithms.join": ("ddp:Join",),
     "torch.distributed.elastic": (),
     "torch.distributed.elastic.multiprocessing": (),
-    "torch.distributed.elastic.multiprocessing.errors": ("launch.torch_distributed:record",),
+    "torch.distributed.elastic.multiprocessing.errors": ("ddp.starting:record",),
+    "torch.distributions": ("core.distributions",),
+    "torch.distributions.bernoulli": ("core.distributions",),
+    "torch.distributions.categorical": ("core.distributions",),
+    "torch.distributions.independent": ("core.distributions",),
+    "torch.distributions.kl": ("core.distributions",),
+    "torch.distributions.multivariate_normal": ("core.distributions",),
+    "torch.distributions.normal": ("core.distributions",),
     "torch.fft": ("core.fft",),
-    "torch.func": ("core.func", "core.autograd.functional"),
+    "torch.func": ("core.func", "core.nn.stateless:functional_call", "core.autograd.functional"),
     "torch.linalg": ("core.linalg",),
-    "torch.multiprocessing": ("launch.torch_distributed:spawn", "multiprocessing"),
+    "torch.multiprocessing": ("ddp:spawn", "multiprocessing"),
     "torch.nn": ("core.nn", "ddp:DataParallel SyncBatchNorm"),
     "torch.nn.functional": ("core.nn.functional",),
     "torch.nn.init": ("core.nn.init",),
@@ -86,14 +100,8 @@ SERVED: dict[str, tuple[str, ...]] = {
 _OWN: dict[str, dict[str, Any]] = {
     # The version whose names and defaults are followed.
     "torch": {"__version__": "2.13.0+unison", "has_mps": False},
-    "torch.backends.cudnn": {
-        "benchmark": False,
-        "deterministic": True,
-        "enabled": True,
-        "is_available": lambda: False,
-    },
+    "torch.distributed": {"group": GroupMember},
     "torch.version": {"cuda": None, "hip": None},
-    "torch.backends.mps": {"is_available": lambda: False, "is_built": lambda: False},
     "torchvision": {"__version__": "0.28.0+unison"},
 }
 _ROOTS = ("torch", "torchvision")

@@ -19,11 +19,18 @@ from core.serialization.structure import Packer, Unpacker
 __all__ = ["CheckpointError", "load", "save"]
 
 
-def save(obj: Any, f: Any) -> None:
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: int | None = None,
+    _use_new_zipfile_serialization: bool = True,
+) -> None:
     """Nothing; `f`, a path or a binary file, holds `obj`: tensors, numbers, strings, containers.
 
     A path is written beside its place and renamed, so it holds the old or the new, never less. The
-    file has the safetensors layout, so other programs can read its tensors.
+    file has the safetensors layout, so other programs can read its tensors. The arguments about
+    pickle change nothing.
     Raises: TypeError for what cannot be saved, naming where in `obj` it is; OSError.
     """
     packer = Packer()
@@ -40,14 +47,16 @@ def save(obj: Any, f: Any) -> None:
 def load(
     f: Any,
     map_location: Any = None,
+    pickle_module: Any = None,
     *,
     weights_only: bool | None = None,
     mmap: bool | None = None,
+    **pickle_load_args: Any,
 ) -> Any:
     """What `save` was given; of a plain `.safetensors` file a dict of its tensors.
 
     `map_location` is a device, a dict of devices, or `function(tensor, device) -> tensor`.
-    `weights_only` and `mmap` change nothing: no file is ever trusted with more.
+    The other arguments change nothing: no file is ever trusted with more than weights.
     Raises: CheckpointError for a file that is broken, foreign, or of a newer version.
     """
     with _opened(f) as (stream, size, name):

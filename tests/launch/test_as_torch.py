@@ -97,7 +97,7 @@ class TestSpawn:
         (tmp_path / "spawns.py").write_text(SPAWNS)
         ended = alone(tmp_path, *LAUNCH, "spawns.py")
         assert ended.returncode == 1
-        assert "`python -m launch -n 2 --as-torch`" in ended.stderr
+        assert "`python -m launch -n 2`" in ended.stderr
 
 
 MISSING = {
@@ -162,6 +162,17 @@ assert torch.optim.lr_scheduler.StepLR is core.optim.lr_scheduler.StepLR
 assert torch.float32 is core.float32 and torch.distributed.ReduceOp is ddp.ReduceOp
 assert not torch.cuda.is_available() and torch.cuda.device_count() == 0
 torch.backends.cudnn.benchmark = True
+torch.backends.cuda.matmul.allow_tf32 = True
+import torch.backends.cudnn as cudnn
+assert cudnn.benchmark is True and not torch.backends.mps.is_available()
+assert torch.accelerator.current_accelerator() is None
+torch.set_num_threads(1)
+from torch.autograd.function import once_differentiable
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
+assert default_hooks.fp16_compress_hook is ddp.fp16_compress_hook
+from torch.optim.lr_scheduler import _LRScheduler, LRScheduler
+assert _LRScheduler is LRScheduler and torch.distributed.group.WORLD is None
+from torch.func import functional_call
 torch.cuda.manual_seed_all(0)
 assert "torch" not in vars(core) and not [n for n in sys.modules if n.startswith("core.torch")]
 assert core.nn.__name__ == "core.nn" and core.nn.__spec__.name == "core.nn"

@@ -19,6 +19,8 @@ from core.optim.lr_scheduler.decay import StepLR as StepLR
 from core.optim.lr_scheduler.plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from core.optim.lr_scheduler.scheduler import LRScheduler as LRScheduler
 
+_LRScheduler = LRScheduler  # the name that annotations and base classes had before PyTorch 2
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",

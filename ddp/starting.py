@@ -1,4 +1,4 @@
-"""What scripts take from torch.distributed and torch.multiprocessing to start and to ask around."""
+"""What PyTorch's programs ask before they start, and `spawn`: the ranks are there already."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,13 +9,10 @@ from launch.world import claimed
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class group:  # noqa: N801 - PyTorch's name
-    """The names of groups: None is the default one, everywhere."""
+class GroupMember:
+    """PyTorch's names of groups: None is the default one, everywhere."""
 
     WORLD = None
-
-
-GroupMember = group
 
 
 def is_available() -> bool:
@@ -33,9 +30,24 @@ def is_gloo_available() -> bool:
     return True
 
 
+def is_nccl_available() -> bool:
+    """True: whether it can be loaded shows when a group of GPUs is made."""
+    return True
+
+
 def is_torchelastic_launched() -> bool:
     """Whether `launch` started several ranks, which sets the variables that torchrun sets."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def get_default_backend_for_device(device: Any) -> str:
+    """The backend that moves the arrays of a device: "nccl" for a GPU, else "mpi".
+
+    Example:
+        >>> get_default_backend_for_device("cpu")
+        'mpi'
+    """
+    return "nccl" if str(device).startswith("cuda") else "mpi"
 
 
 def record(function: F) -> F:
@@ -58,7 +70,7 @@ def spawn(
     size = int(os.environ.get("WORLD_SIZE", claimed(os.environ).size))
     if nprocs != size:
         raise RuntimeError(
-            f"mp.spawn of {nprocs} processes in a job of {size}: the ranks are started by "
-            f"`python -m launch -n {nprocs} --as-torch`"
+            f"spawn of {nprocs} processes in a job of {size}: the ranks are started by"
+            f" `python -m launch -n {nprocs}`, and this process is one of them"
         )
     fn(int(os.environ.get("RANK", "0")), *args)

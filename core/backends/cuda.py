@@ -1,0 +1,26 @@
+"""What people know as torch.backends.cuda. Kept, without effect (see the package)."""
+
+from core import cuda
+
+
+class _Matmul:
+    """How products are permitted to round."""
+
+    allow_tf32 = False
+    allow_fp16_reduced_precision_reduction = False
+    allow_bf16_reduced_precision_reduction = False
+
+
+matmul = _Matmul()
+
+
+def is_built() -> bool:
+    """Whether there is a GPU that this process can use."""
+    return cuda.is_available()
+
+
+def enable_flash_sdp(enabled: bool) -> None:
+    """Nothing: there is one attention, whatever is permitted."""
+
+
+enable_mem_efficient_sdp = enable_math_sdp = enable_cudnn_sdp = enable_flash_sdp

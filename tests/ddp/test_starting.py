@@ -1,0 +1,41 @@
+"""What scripts ask and call before there is a group, under PyTorch's names."""
+
+import pytest
+
+import ddp
+
+
+def test_the_idiom_of_scripts_that_run_alone_too():
+    assert ddp.is_available() and not ddp.is_initialized()
+    assert ddp.is_nccl_available() and ddp.is_gloo_available() and ddp.is_mpi_available()
+    assert not ddp.is_torchelastic_launched()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda", "cuda:1"])
+def test_the_default_backend_of_a_device_is_one_that_a_group_takes(backend):
+    name = ddp.get_default_backend_for_device(backend)
+    assert name == ("nccl" if backend.startswith("cuda") else "mpi")
+
+
+def test_the_groups_names_stand_for_the_default_group():
+    def total():
+        x = [ddp.get_rank() + 1.0]
+        out = [[None] * 2, [None] * 2]
+        ddp.all_gather_object(out[0], x, group=ddp.group.WORLD)
+        ddp.all_gather_object(out[1], x, group=ddp.GroupMember.WORLD)
+        return out
+
+    assert ddp.simulate(total, size=2) == [[[[1.0], [2.0]]] * 2] * 2
+
+
+def test_spawn_of_one_runs_here(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    calls = []
+    ddp.spawn(lambda *args: calls.append(args), args=("a",), nprocs=1)
+    assert calls == [(0, "a")]
+
+
+def test_spawn_of_more_names_the_command(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(RuntimeError, match="`python -m launch -n 4`"):
+        ddp.spawn(print, nprocs=4)
