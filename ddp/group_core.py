@@ -127,8 +127,7 @@ class GroupCore(ABC):
             self.engine.wait_until(self._oldest())
             self.check_usable(call)
         seq = self.guard.post(call)
-        if timeout is not None and timeout_seconds(timeout) == float("inf"):
-            self.guard.wait_patiently()
+        self.note_patience(timeout)
         steps = self._guarded(seq, call, plan)
         return self._launch(call, steps, async_op, timeout, collective=True)
 
@@ -138,6 +137,11 @@ class GroupCore(ABC):
         """The started work of `steps`, between two ranks only, so without agreement of all."""
         self.check_usable(call)
         return self._launch(call, steps, async_op, timeout, collective=False)
+
+    def note_patience(self, timeout: Timeout) -> None:
+        """Nothing; where `timeout` is infinite, those who watch know that the call has none."""
+        if timeout is not None and timeout_seconds(timeout) == float("inf"):
+            self.guard.wait_patiently()
 
     def check_usable(self, call: Call) -> None:
         """None, if the group can still be used.

@@ -69,7 +69,8 @@ def check_mode() -> bool:
 class BoardGuard:
     """A guard over the ranks of one board.
 
-    `places[r]` is the board's rank of group rank r, None where the board does not reach.
+    `places[r]` is the board's rank of group rank r, None where the board does not reach. With
+    `messages` fingerprints also travel as messages, unless the board reaches every rank.
     """
 
     def __init__(
@@ -86,7 +87,8 @@ class BoardGuard:
         self._seq = first_seq
         # Calls posted and not agreed on, oldest first.
         self._unsettled: dict[int, None] = {}
-        self._messages = messages
+        self.sees_all = len(self._places) == self.size
+        self._messages = messages and not self.sees_all
         self._open = 0
         self._texts: dict[int, str] = {}
 
@@ -98,10 +100,10 @@ class BoardGuard:
         self._open += 1
         self._unsettled[self._seq] = None
         if self._board is not None:
-            text, fingerprint = call.text, call.fingerprint
+            text, fingerprint, _, site = call
             if len(self._texts) < MAX_TEXTS:
                 self._texts[fingerprint] = text
-            self._board.post(self._seq, fingerprint, text, call.site)
+            self._board.post(self._seq, fingerprint, text, site)
         return self._seq
 
     def full(self) -> bool:
@@ -128,9 +130,10 @@ class BoardGuard:
     def agreed(self, seq: int) -> bool:
         """Whether all ranks are seen to have posted the call last posted here; then it is settled.
 
-        Only where the board reaches every rank; `agree` finds out what is wrong where not.
+        Only where `sees_all`; `agree` finds out what is wrong where not.
         """
-        if self._messages or self._board is None or not self._board.all_posted():
+        assert self._board is not None
+        if not self._board.all_posted():
             return False
         self._unsettled.pop(seq, None)
         return True

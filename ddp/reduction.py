@@ -26,8 +26,11 @@ class ReduceOp(enum.Enum):
     MAX = "max"
     PRODUCT = "product"
 
+    # Members are single objects; Enum's own hash, of the name, is a call in Python at every lookup.
+    __hash__ = object.__hash__
 
-_COMBINE: dict[ReduceOp, Callable[..., Array]] = {
+
+COMBINE: dict[ReduceOp, Callable[..., Array]] = {
     ReduceOp.SUM: np.add,
     ReduceOp.AVG: np.add,
     ReduceOp.MIN: np.minimum,
@@ -56,8 +59,10 @@ def check_reducible(dtype: np.dtype, op: ReduceOp) -> None:
         raise TypeError(f"{op.name} of {dtype} is not defined: complex numbers have no order")
 
 
-def tree_reduce(arrays: Sequence[Array], combine: Callable[..., Array]) -> Array:
-    """The arrays combined in one fixed binary tree, in the dtype they have.
+def tree_reduce(
+    arrays: Sequence[Array], combine: Callable[..., Array], last_out: Array | None = None
+) -> Array:
+    """The arrays combined in one fixed binary tree, in the dtype they have; into `last_out`.
 
     With n arrays left and h = ceil(n / 2), a level combines i with i + h. For a power of two the
     distances are n/2, n/4, ..., 1, so values r, r+W, r+2W, ... may be combined on rank r beforehand
@@ -74,7 +79,10 @@ def tree_reduce(arrays: Sequence[Array], combine: Callable[..., Array]) -> Array
     while len(parts) > 1:
         half = (len(parts) + 1) // 2
         for i in range(len(parts) - half):
-            parts[i] = combine(parts[i], parts[i + half], out=parts[i] if fresh[i] else None)
+            # Only the last one: `last_out` may be one of the arrays that are still to be read.
+            out = last_out if len(parts) == 2 else None
+            out = parts[i] if out is None and fresh[i] else out
+            parts[i] = combine(parts[i], parts[i + half], out=out)
             fresh[i] = isinstance(parts[i], np.ndarray)
         del parts[half:]
     return parts[0]
@@ -98,21 +106,36 @@ def reduce_arrays(arrays: Sequence[Array], op: ReduceOp) -> Array:
     wide = [array.astype(np.float32) for array in arrays] if is_narrow_float(dtype) else arrays
     # A float sum may overflow to inf on purpose (loss scaling looks for it): no warning.
     with np.errstate(all="ignore"):
-        out = tree_reduce(wide, _COMBINE[op])
+        out = tree_reduce(wide, COMBINE[op])
         if op is ReduceOp.AVG:
             out = out / dtype_scalar(out, len(wide))
         return out.astype(dtype, copy=False)
 
 
 def reduce_into(out: Array, arrays: Sequence[Array], op: ReduceOp) -> None:
-    """Nothing; `out` holds what `reduce_arrays` gives, without an array in between where it can."""
-    if len(arrays) != 2 or is_narrow_float(out.dtype):
+    """Nothing; `out`, which may be one of the arrays, holds what `reduce_arrays` gives."""
+    if len(arrays) == 1 or is_narrow_float(out.dtype):
         out[...] = reduce_arrays(arrays, op)
         return
     # No errstate, which costs 2 us here: warnings of our own modules are filtered by name.
-    _COMBINE[op](arrays[0], arrays[1], out=out)
+    tree_reduce(arrays, COMBINE[op], out)
     if op is ReduceOp.AVG:
-        np.divide(out, 2, out=out)
+        factor = exact_factor(out.dtype, len(arrays))
+        if factor is None:
+            np.divide(out, dtype_scalar(out, len(arrays)), out=out)
+        else:
+            np.multiply(out, factor, out=out)
+
+
+def exact_factor(dtype: np.dtype, count: int) -> Array | None:
+    """1 / count where a product by it has the bits of the quotient by count, else None.
+
+    That is so for powers of two, and a product takes a third of the time of a quotient. An array
+    without dimensions: NumPy takes half the time it needs for a scalar.
+    """
+    if dtype.kind != "f" or count & (count - 1):
+        return None
+    return np.array(1 / count, dtype)
 
 
 def dtype_scalar(like: Array, value: float) -> Any:
