@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import weakref
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from core.autograd.mode import is_grad_enabled
 from core.autograd.value import leaf_of
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
-from ddp.hooks import Hook, hooked
+from ddp.hooks import ErrorFeedback, Hook, contents, hooked
 from ddp.join import Company, Join
 from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer
@@ -24,6 +25,8 @@ from ddp.sync import check_sync
 from ddp.tuning import Tuner
 
 _made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+# Attributes that `_start` makes.
+_OF_THIS_JOB = "process_group lanes reducer company last_input tuner plan name".split()
 
 
 class DistributedDataParallel(nn.Module):
@@ -52,28 +55,50 @@ class DistributedDataParallel(nn.Module):
         shards: int | None = None,
     ) -> None:
         super().__init__()
-        group = process_group or current_group()
+        self.module = module
+        self.broadcast_buffers = broadcast_buffers
+        self.bucket_cap = 0 if bucket_cap_mb == "auto" else int(float(bucket_cap_mb) * (1 << 20))
+        self.shards = shards
+        self.comm_hook: tuple[Any, Hook] | None = None
+        self._start(process_group or current_group())
+
+    def _start(self, group: ProcessGroup | None) -> None:
+        """Make what is neither copied nor pickled: all ranks together."""
         if group is None:
             raise RuntimeError(
                 "DistributedDataParallel needs a process group: call ddp.init_process_group() first"
             )
         self.process_group = group
-        self.module = module
-        self.broadcast_buffers = broadcast_buffers
         self.lanes: Lanes | None = None
         self.reducer: Reducer
         self.company: Company | None = None  # while ranks may run out of data
         self.last_input: Any = None
-        self.comm_hook: tuple[Any, Hook] | None = None
-        if self.process_group.size > 1:
-            compare_modules(module, self.process_group)
+        if group.size > 1:
+            compare_modules(self.module, group)
             self.broadcast_state()
-        self.tuner = Tuner(group) if bucket_cap_mb == "auto" else None
-        self.bucket_cap = self.tuner.cap if self.tuner else int(float(bucket_cap_mb) * (1 << 20))
-        self.shards = shards or self.process_group.shards
+        self.tuner = None if self.bucket_cap else Tuner(group)
+        self.shards = self.shards or group.shards
         _made[group] = _made.get(group, 0) + 1
         self.name = f"model {_made[group]}"
-        self._make_reducer(self.bucket_cap, self.shards)
+        self._make_reducer(self.tuner.cap if self.tuner else self.bucket_cap, self.shards)
+        if self.comm_hook is not None:
+            self._install_hook(*self.comm_hook)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: no group, no buckets."""
+        return {name: x for name, x in self.__dict__.items() if name not in _OF_THIS_JOB}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a pickled model into the default group; all ranks do so together."""
+        super().__setstate__(state)
+        self._start(current_group())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A model of its own in the same group; all ranks copy together."""
+        made = memo[id(self)] = object.__new__(type(self))
+        nn.Module.__setstate__(made, copy.deepcopy(self.__getstate__(), memo))
+        made._start(self.process_group)
+        return made
 
     def _make_reducer(self, cap: int, shards: int | None) -> None:
         named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
@@ -121,6 +146,9 @@ class DistributedDataParallel(nn.Module):
         self.reducer.steps, self.reducer.syncing = old.steps, old.syncing
         self.reducer.weights = old.weights
         if self.comm_hook is not None:
+            state = self.comm_hook[0]
+            if isinstance(state, ErrorFeedback):
+                state.regroup(contents(old), contents(self.reducer))
             self._install_hook(*self.comm_hook)
 
     def _try_bucket_size(self, tuner: Tuner) -> None:

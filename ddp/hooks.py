@@ -20,6 +20,7 @@ from ddp.group import ProcessGroup, ReduceOp, Work
 from ddp.lifecycle import default_group
 
 Hook = Callable[[Any, Any], Any]
+Contents = list[list[tuple[str, int]]]
 
 
 class GradBucket:
@@ -100,6 +101,14 @@ def hooked(
     return send
 
 
+def contents(reducer: Any) -> Contents:
+    """The name and size of each parameter of each bucket."""
+    return [
+        [(reducer.names[i], bucket.views[i].size) for i in bucket.positions]
+        for bucket in reducer.buckets
+    ]
+
+
 def group_of(state: Any) -> ProcessGroup:
     """The group in which a hook reduces: its state, or that of its state, or the default one."""
     found = state if isinstance(state, ProcessGroup) else getattr(state, "process_group", None)
@@ -117,7 +126,9 @@ def averaged(array: Any, group: ProcessGroup) -> Work | None:
 class ErrorFeedback:
     """What a lossy hook left out, added to what it sends next; `process_group` is where it reduces.
 
-    With `enabled=False` what is left out is lost.
+    With `enabled=False` what is left out is lost. Its `state_dict()` is of this rank alone: a run
+    that is to go on as if it had not stopped saves one per rank. A pickle of it reduces in the
+    default group.
     Source: Seide et al. (2014), Karimireddy et al. (2019).
     """
 
@@ -135,6 +146,35 @@ class ErrorFeedback:
         """Keep what `sent` lacks of `wanted`."""
         if self.enabled:
             self.errors[bucket.index()] = wanted - sent
+
+    def state_dict(self) -> dict[str, Any]:
+        """What this rank has left out so far, bucket by bucket."""
+        return {"errors": {i: wrap(error.copy()) for i, error in self.errors.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave on this rank, with the same model and buckets."""
+        self.errors = {int(i): error.array.copy() for i, error in state["errors"].items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "process_group": None}
+
+    def regroup(self, old: Contents, new: Contents) -> None:
+        """Follow parameters that have come into other buckets."""
+        pieces: dict[str, Any] = {}
+        for index, error in self.errors.items():
+            start = 0
+            for name, size in old[index]:
+                pieces[name] = error[start : start + size]
+                start += size
+        self.errors = {}
+        for index, bucket in enumerate(new):
+            found = [pieces.get(name) for name, _ in bucket]
+            like = next((piece for piece in found if piece is not None), None)
+            if like is None:
+                continue
+            zeros = [xp(like).zeros(size, like.dtype) for _, size in bucket]
+            parts = [zero if p is None else p for p, zero in zip(found, zeros, strict=True)]
+            self.errors[index] = xp(like).concatenate(parts)
 
 
 def allreduce_hook(state: Any, bucket: GradBucket) -> Any:
@@ -192,16 +232,19 @@ def topk_hook(state: TopKState, bucket: GradBucket) -> Any:
     state.note(bucket, wanted, sent)
     every_place = lib.empty((group.size, count), places.dtype)
     every_value = lib.empty((group.size, count), values.dtype)
-    group.all_gather_into_tensor(every_place, places, async_op=True)
-    work = group.all_gather_into_tensor(every_value, values, async_op=True)
+    # Either may be the first to be done.
+    placed = group.all_gather_into_tensor(every_place, places, async_op=True)
+    valued = group.all_gather_into_tensor(every_value, values, async_op=True)
 
     def finish() -> Any:
+        if placed is not None:
+            placed.wait()
         total = lib.zeros_like(wanted)
         for at, part in zip(every_place, every_value, strict=True):
             total[at] += part
         return total / total.dtype.type(group.size)
 
-    return Then(work, finish)
+    return Then(valued, finish)
 
 
 def fp16_compress_wrapper(hook: Hook) -> Hook:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.value import wrap
 from core.backend import device_of, on, xp
 from core.ops.promotion import accumulates_in
 from core.random import Key, normal
-from ddp.hooks import ErrorFeedback, GradBucket, Then, averaged, group_of
+from ddp.hooks import Contents, ErrorFeedback, GradBucket, Then, averaged, group_of
 
 
 class PowerSGDState(ErrorFeedback):
@@ -38,6 +39,23 @@ class PowerSGDState(ErrorFeedback):
         self.seed = random_seed
         self.steps: dict[int, int] = {}
         self.qs: dict[int, list[Any]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What this rank has left out so far, the factors of the last step, and its number."""
+        factors = {i: [wrap(q.copy()) for q in qs] for i, qs in self.qs.items()}
+        return {**super().state_dict(), "factors": factors, "steps": dict(self.steps)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave on this rank, with the same model and buckets."""
+        super().load_state_dict(state)
+        self.qs = {int(i): [q.array.copy() for q in qs] for i, qs in state["factors"].items()}
+        self.steps = {int(i): step for i, step in state["steps"].items()}
+
+    def regroup(self, old: Contents, new: Contents) -> None:
+        """Follow parameters that have come into other buckets, with new factors."""
+        super().regroup(old, new)
+        self.qs = {}
+        self.steps = dict.fromkeys(range(len(new)), max(self.steps.values(), default=0))
 
     def thin(self, shape: tuple[int, ...]) -> int:
         """The rank with which a gradient of this shape is sent; 0 where it travels as it is."""

@@ -1,5 +1,9 @@
 """The laws of communication hooks, as functions that every rank runs."""
 
+import os
+import pickle
+import tempfile
+
 import numpy as np
 
 import core
@@ -21,13 +25,14 @@ def model_of(hook=None, state=None, cap=25.0, dtype=core.float32):
     return model
 
 
-def gradients(model, step):
+def gradients(model, step, names=None):
     """This step's reduced gradients as one vector; the parameters stay as they are."""
     numbers = np.random.default_rng([step, current_group().rank])
     model.zero_grad()
     x = core.from_numpy(numbers.normal(size=(4, 12))).to(next(model.parameters()).dtype)
     (model(x) ** 2).mean().backward()
-    return np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters()])
+    named = dict(model.module.named_parameters())
+    return np.concatenate([named[n].grad.numpy().reshape(-1) for n in names or named])
 
 
 def equal_on_all_ranks(array):
@@ -74,25 +79,70 @@ def lossy():
     yield ddp.fp16_compress_wrapper(ddp.topk_hook), ddp.TopKState(0.1), 2.0**-8
 
 
+def kept_back(model, state, names):
+    """The mean over ranks of what a hook has left out of these parameters' gradients."""
+    found = dict.fromkeys(names, 0.0)
+    for bucket in model.reducer.buckets:
+        error, start = state.errors.get(bucket.index), 0
+        for i in bucket.positions:
+            size = model.reducer.parameters[i].array.size
+            if error is not None:
+                found[model.reducer.names[i]] = error[start : start + size]
+            start += size
+    sizes = {name: p.array.size for name, p in model.module.named_parameters()}
+    parts = [np.broadcast_to(np.asarray(found[n], np.float64), sizes[n]) for n in names]
+    return mean_over_ranks(np.concatenate(parts))
+
+
 def what_was_left_out_is_sent_later():
     """What was applied and what is kept back add up to the sum of the exact averages."""
     for hook, state, tolerance in lossy():
         exact_model, model = model_of(cap=0.0005), model_of(hook, state, cap=0.0005)
         exact = sum(gradients(exact_model, step).astype(np.float64) for step in range(STEPS))
         applied = sum(gradients(model, step).astype(np.float64) for step in range(STEPS))
-        kept = np.zeros_like(applied)
-        by_parameter = {}
-        for bucket in model.reducer.buckets:
-            error, start = state.errors.get(bucket.index), 0
-            for i in bucket.positions:
-                size = model.reducer.parameters[i].array.size
-                by_parameter[i] = 0 if error is None else error[start : start + size]
-                start += size
-        kept = [
-            np.broadcast_to(np.asarray(by_parameter[i], np.float64), p.array.size)
-            for i, p in enumerate(model.reducer.parameters)
-        ]
-        kept = mean_over_ranks(np.concatenate(kept))
+        kept = kept_back(model, state, [n for n, _ in model.module.named_parameters()])
+        np.testing.assert_allclose(applied + kept, exact, atol=tolerance * np.abs(exact).max())
+
+
+def what_a_hook_carries_is_saved_and_loaded():
+    """A run that stops, and goes on with a new model and state, has the bits of one that did not.
+
+    Through a file, and through a pickle; also into buckets of another size, as a tuner makes them.
+    """
+    for (hook, whole, _), (_, first, _), (_, second, _) in zip(lossy(), lossy(), lossy()):
+        model = model_of(hook, whole, cap=0.0005)
+        expected = [gradients(model, step) for step in range(STEPS)]
+        model = model_of(hook, first, cap=0.0005)
+        for step in range(3):
+            gradients(model, step)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, f"{current_group().rank}.ckpt")
+            core.save(first.state_dict(), path)
+            second.load_state_dict(core.load(path))
+        pickled = pickle.loads(pickle.dumps(first))
+        for state in (second, pickled):
+            model = model_of(hook, state, cap=0.0005)
+            for step in range(3, STEPS):
+                assert gradients(model, step).tobytes() == expected[step].tobytes()
+
+
+def what_was_left_out_follows_into_other_buckets():
+    """Nothing is lost where buckets change between steps, as when a layer is unfrozen."""
+    frozen = ["0.weight", "0.bias"]
+    for hook, state, tolerance in lossy():
+        models = [model_of(), model_of(hook, state)]
+        names = [n for n, _ in models[0].module.named_parameters() if n not in frozen]
+        totals = []
+        for model in models:
+            model.module[0].requires_grad_(False)
+            model._renew_reducer()
+            for step in range(STEPS):
+                model.module[0].requires_grad_(step >= 3)
+                found = gradients(model, step, names)
+                totals.append(found.astype(np.float64))
+            assert len(model.reducer.names) == len(names) + 2
+        exact, applied = sum(totals[:STEPS]), sum(totals[STEPS:])
+        kept = kept_back(models[1], state, [*frozen, *names])[-exact.size :]
         np.testing.assert_allclose(applied + kept, exact, atol=tolerance * np.abs(exact).max())
 
 
@@ -179,6 +229,8 @@ LAWS = [
     the_plain_hook_changes_no_bit,
     narrow_floats_round_once,
     what_was_left_out_is_sent_later,
+    what_a_hook_carries_is_saved_and_loaded,
+    what_was_left_out_follows_into_other_buckets,
     powersgd_of_full_rank_is_exact,
     powersgd_converges_to_a_repeated_gradient,
     topk_keeps_the_largest,

@@ -493,6 +493,7 @@ LAWS = [
     an_exception_that_all_ranks_catch,
     no_sync_inside_no_sync,
     a_no_sync_that_an_exception_leaves,
+    copies_of_a_wrapped_model,
     buffers_of_any_kind,
     evaluation_is_silent,
     a_state_loaded_after_wrapping,
