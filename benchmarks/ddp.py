@@ -3,7 +3,8 @@
 python benchmarks/ddp.py [--ranks 2] [--rounds 15] [--json FILE]
 
 On the same ranks, in turn, round after round, each with one thread: ours and torch's DDP; then ours
-wrapped and not, on one rank; and ours with as many logical shards as ranks. A figure is the median
+wrapped and not, on one rank; and ours with as many logical shards as ranks; what is exposed of the
+reductions, and what `ddp.stats()` costs. A figure is the median
 over rounds; a ratio the median over rounds of one divided by the other.
 """
 
@@ -129,11 +130,30 @@ def measured(kind: str, rounds: int, rendezvous: str) -> dict[str, Any]:
     stats = wrapped.stats()
     whole = stats.compute.median + stats.wait.median + stats.exposed.median
     found["exposed"] = {"percent": 100 * stats.exposed.median / whole}
+    found["stats, of the step"] = stats_cost(wrapped, whole)
     sharded = ddp.DistributedDataParallel(network(core.nn, kind), shards=ddp.get_world_size())
     found["shards = ranks, beside none"] = compared(
         stepper(core, sharded, kind), ours, count, rounds
     )
     return found
+
+
+def stats_cost(model: Any, step_seconds: float) -> dict[str, float]:
+    """What measuring for `ddp.stats()` takes of a step: its calls alone, for they are too few to
+    show in the times of whole steps.
+    """
+    recorder = type(model.reducer.recorder)()
+    count, best = 2000, float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        for _ in range(count):
+            recorder.began()
+            for bucket in model.reducer.buckets:
+                recorder.sent(bucket.nbytes)
+            recorder.arrives()
+            recorder.ends()
+        best = min(best, (time.perf_counter() - start) / count)
+    return {"us": best * 1e6, "percent": 100 * best / step_seconds}
 
 
 def alone(kind: str, rounds: int) -> dict[str, float]:
