@@ -9,12 +9,14 @@ from core.dtype import result_type
 from core.ops.arrange import broadcast_shapes
 from core.ops.choice import clamp_min
 from core.ops.elementwise import minus, mul
+from core.ops.gather import index_select
 from core.ops.promotion import floating
 from core.ops.reduce import sum
+from core.ops.sequences import triu_indices
 from core.ops.shape import broadcast_to, unsqueeze
 from core.ops.vector_norm import vector_norm
 
-__all__ = "cdist cosine_similarity pairwise_distance".split()
+__all__ = "cdist cosine_similarity pairwise_distance pdist".split()
 
 
 @adaptable
@@ -41,6 +43,24 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     if not x1.shape[-1]:
         return sum(apart, -1)
     return vector_norm(apart, p, -1)
+
+
+@adaptable
+def pdist(input: Any, p: float = 2.0) -> Any:
+    """The p-norm distance between each row and each later one, row by row.
+
+    Shape: (N, D) -> (N (N - 1) / 2,).
+    Raises: RuntimeError for what is no matrix of floats, or a negative p.
+    """
+    if len(input.shape) != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {len(input.shape)}D")
+    if not input.dtype.is_floating_point:
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    rows, later = triu_indices(input.shape[0], input.shape[0], 1, device=input.device)
+    apart = minus(index_select(input, 0, rows), index_select(input, 0, later))
+    return vector_norm(apart, p, -1) if input.shape[1] else sum(apart, -1)
 
 
 def pairwise_distance(

@@ -47,13 +47,28 @@ from core.nn.functional.averaging import adaptive_avg_pool1d as adaptive_avg_poo
 from core.nn.functional.averaging import adaptive_avg_pool2d as adaptive_avg_pool2d
 from core.nn.functional.averaging import adaptive_avg_pool3d as adaptive_avg_pool3d
 from core.nn.functional.averaging import adaptive_max_pool1d as adaptive_max_pool1d
+from core.nn.functional.averaging import (
+    adaptive_max_pool1d_with_indices as adaptive_max_pool1d_with_indices,
+)
 from core.nn.functional.averaging import adaptive_max_pool2d as adaptive_max_pool2d
+from core.nn.functional.averaging import (
+    adaptive_max_pool2d_with_indices as adaptive_max_pool2d_with_indices,
+)
 from core.nn.functional.averaging import adaptive_max_pool3d as adaptive_max_pool3d
+from core.nn.functional.averaging import (
+    adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices,
+)
 from core.nn.functional.averaging import avg_pool1d as avg_pool1d
 from core.nn.functional.averaging import avg_pool2d as avg_pool2d
 from core.nn.functional.averaging import avg_pool3d as avg_pool3d
 from core.nn.functional.averaging import fractional_max_pool2d as fractional_max_pool2d
+from core.nn.functional.averaging import (
+    fractional_max_pool2d_with_indices as fractional_max_pool2d_with_indices,
+)
 from core.nn.functional.averaging import fractional_max_pool3d as fractional_max_pool3d
+from core.nn.functional.averaging import (
+    fractional_max_pool3d_with_indices as fractional_max_pool3d_with_indices,
+)
 from core.nn.functional.averaging import lp_pool1d as lp_pool1d
 from core.nn.functional.averaging import lp_pool2d as lp_pool2d
 from core.nn.functional.averaging import lp_pool3d as lp_pool3d
@@ -63,6 +78,7 @@ from core.nn.functional.averaging import max_unpool3d as max_unpool3d
 from core.nn.functional.convolution import conv1d as conv1d
 from core.nn.functional.convolution import conv2d as conv2d
 from core.nn.functional.convolution import conv3d as conv3d
+from core.nn.functional.convolution import conv_tbc as conv_tbc
 from core.nn.functional.convolution import conv_transpose1d as conv_transpose1d
 from core.nn.functional.convolution import conv_transpose2d as conv_transpose2d
 from core.nn.functional.convolution import conv_transpose3d as conv_transpose3d
@@ -99,8 +115,11 @@ from core.nn.functional.normalization import local_response_norm as local_respon
 from core.nn.functional.normalization import normalize as normalize
 from core.nn.functional.normalization import rms_norm as rms_norm
 from core.nn.functional.pooling import max_pool1d as max_pool1d
+from core.nn.functional.pooling import max_pool1d_with_indices as max_pool1d_with_indices
 from core.nn.functional.pooling import max_pool2d as max_pool2d
+from core.nn.functional.pooling import max_pool2d_with_indices as max_pool2d_with_indices
 from core.nn.functional.pooling import max_pool3d as max_pool3d
+from core.nn.functional.pooling import max_pool3d_with_indices as max_pool3d_with_indices
 from core.nn.functional.products import bilinear as bilinear
 from core.nn.functional.products import linear as linear
 from core.nn.functional.products import pad as pad
@@ -125,3 +144,4 @@ from core.nn.functional.tables import embedding_bag as embedding_bag
 from core.nn.functional.tables import one_hot as one_hot
 from core.ops.distance import cosine_similarity as cosine_similarity
 from core.ops.distance import pairwise_distance as pairwise_distance
+from core.ops.distance import pdist as pdist

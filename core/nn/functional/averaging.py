@@ -8,10 +8,11 @@ from typing import Any
 import numpy
 
 from core import random
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import device_of, module_of, to_host, xp
 from core.nn.functional.convolution import each_dim, placed
-from core.nn.functional.pooling import check_dims, check_padding, frame
+from core.nn.functional.pooling import check_padding, frame, per_dim, with_indices
 from core.ops.choice import relu
 from core.ops.elementwise import abs, sign
 from core.ops.fold import sum_windows
@@ -21,33 +22,20 @@ from core.ops.linalg import matmul
 from core.ops.scatter import scatter
 from core.ops.shape import reshape_array, transpose
 
-__all__ = (
-    "avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d lp_pool3d adaptive_avg_pool1d"
-    " adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d"
-    " adaptive_max_pool3d fractional_max_pool2d fractional_max_pool3d max_unpool1d max_unpool2d"
-    " max_unpool3d"
-).split()
-
-
-def per_dim(name: str, n: int, function: Any, doc: str) -> Any:
-    """`function` for inputs of `n` dims, under its public name."""
-
-    def pool(input: Any, *args: Any, **kwargs: Any) -> Any:
-        check_dims(input, n, name)
-        batched = len(input.shape) == n + 2
-        out = function(n, input if batched else input.unsqueeze(0), *args, **kwargs)
-        if batched:
-            return out
-        return tuple(x.squeeze(0) for x in out) if isinstance(out, tuple) else out.squeeze(0)
-
-    pool.__name__ = pool.__qualname__ = name
-    pool.__doc__ = doc
-    return pool
+__all__ = """
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+    adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices
+    adaptive_max_pool3d adaptive_max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d
+    fractional_max_pool2d fractional_max_pool2d_with_indices fractional_max_pool3d
+    fractional_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d max_unpool1d max_unpool2d
+    max_unpool3d
+""".split()
 
 
 # ---- means ------------------------------------------------------------------------------------
 
 
+@where_it_lies
 def _avg_pool(
     n: int,
     x: Any,
@@ -72,7 +60,7 @@ def _avg_pool(
     if both == ((0, 0),) * n or (count_include_pad and not ceil_mode):
         return total / math.prod(kernel)
     counts = _counts(size, tuple(total.shape[2:]), (kernel, stride, pads), count_include_pad)
-    return total / wrap(placed(x, counts.astype(to_host(x.array[:0]).dtype)))
+    return total / wrap(placed(x, counts.astype(x.array.dtype)))
 
 
 def _counts(size: Any, out: Any, how: Any, with_padding: bool) -> numpy.ndarray:
@@ -118,6 +106,7 @@ def _bounds(n: int, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     return i * n // count, -(-(i + 1) * n // count)
 
 
+@where_it_lies
 def adaptive_mean(x: Any, sizes: tuple[int, ...]) -> Any:
     """The mean of each region, one dim after the other."""
     ndim = len(x.shape)
@@ -128,7 +117,7 @@ def adaptive_mean(x: Any, sizes: tuple[int, ...]) -> Any:
         start, end = _bounds(n, count)
         places = numpy.arange(n)[:, None]
         inside = (places >= start) & (places < end)
-        shares = (inside / (end - start)).astype(to_host(x.array[:0]).dtype)
+        shares = (inside / (end - start)).astype(x.array.dtype)
         weights = wrap(placed(x, shares))
         x = transpose(matmul(transpose(x, axis, ndim - 1), weights), axis, ndim - 1)
     return x
@@ -138,6 +127,7 @@ def _adaptive_avg_pool(n: int, x: Any, output_size: Any) -> Any:
     return adaptive_mean(x, _sizes(n, x, output_size))
 
 
+@where_it_lies
 def _largest_in(x: Any, regions: list[tuple[numpy.ndarray, numpy.ndarray]]) -> tuple[Any, Any]:
     """The largest element of each region of the last dims, and their flat places."""
     module = xp(x.array)
@@ -190,8 +180,8 @@ def _fractional_max_pool(
         samples = random.uniform(key, (*x.shape[:2], n), "float64")
     else:
         samples = to_host(_random_samples.array).astype("float64")
-    # PyTorch draws for the last dim first.
-    samples = samples[..., ::-1]
+    if n == 2:  # PyTorch's samples of images, not those of volumes, are for the last dim first.
+        samples = samples[..., ::-1]
     outs = [
         [
             _largest_in(
@@ -227,6 +217,7 @@ def _grid(rows: list[list[Any]]) -> Any:
 # ---- undone -----------------------------------------------------------------------------------
 
 
+@where_it_lies
 def _max_unpool(
     n: int,
     x: Any,
@@ -239,6 +230,12 @@ def _max_unpool(
     kernel = each_dim(kernel_size, n, "kernel_size")
     stride = kernel if stride is None else each_dim(stride, n, "stride")
     pads = each_dim(padding, n, "padding")
+    indices = indices if len(indices.shape) == n + 2 else indices.unsqueeze(0)
+    if indices.shape != x.shape:
+        raise RuntimeError(
+            f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)})"
+            f" but got indices tensor with shape: {list(indices.shape)}"
+        )
     if output_size is None:
         shapes = zip(x.shape[2:], kernel, stride, pads, strict=True)
         size = tuple((have - 1) * s + k - 2 * p for have, k, s, p in shapes)
@@ -251,42 +248,35 @@ def _max_unpool(
     return reshape_array(out, (*x.shape[:2], *size))
 
 
-_DOCS = {
-    "avg_pool": (_avg_pool, "The mean of each window."),
-    "lp_pool": (_lp_pool, "The p-norm of each window."),
-    "adaptive_avg_pool": (_adaptive_avg_pool, "The means of regions, as many as asked for."),
-    "adaptive_max_pool": (_adaptive_max_pool, "The largest elements of so many regions."),
-    "fractional_max_pool": (_fractional_max_pool, "The largest elements of random regions."),
-    "max_unpool": (_max_unpool, "Zeros with the elements where max pooling found them."),
-}
-
-
-def _public(name: str) -> Any:
-    kind, n = name[:-2], int(name[-2])
-    return per_dim(name, n, *_DOCS[kind])
-
-
-avg_pool1d, avg_pool2d, avg_pool3d = (_public(f"avg_pool{n}d") for n in (1, 2, 3))
-lp_pool1d, lp_pool2d, lp_pool3d = (_public(f"lp_pool{n}d") for n in (1, 2, 3))
-adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (
-    _public(f"adaptive_avg_pool{n}d") for n in (1, 2, 3)
+avg_pool1d, avg_pool2d, avg_pool3d = per_dim("avg_pool{}d", _avg_pool, "The mean of each window.")
+lp_pool1d, lp_pool2d, lp_pool3d = per_dim("lp_pool{}d", _lp_pool, "The p-norm of each window.")
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = per_dim(
+    "adaptive_avg_pool{}d", _adaptive_avg_pool, "The means of regions, as many as asked for."
 )
-adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
-    _public(f"adaptive_max_pool{n}d") for n in (1, 2, 3)
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = per_dim(
+    "adaptive_max_pool{}d", _adaptive_max_pool, "The largest elements of so many regions."
 )
-fractional_max_pool2d, fractional_max_pool3d = (_public(f"fractional_max_pool{n}d") for n in (2, 3))
-
-
-def _unpooling(n: int) -> Any:
-    pool = _public(f"max_unpool{n}d")
-
-    def unpool(input: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
-        batched = len(input.shape) == n + 2
-        return pool(input, indices if batched else indices.unsqueeze(0), *args, **kwargs)
-
-    unpool.__name__ = unpool.__qualname__ = pool.__name__
-    unpool.__doc__ = pool.__doc__
-    return unpool
-
-
-max_unpool1d, max_unpool2d, max_unpool3d = (_unpooling(n) for n in (1, 2, 3))
+(
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d_with_indices,
+    adaptive_max_pool3d_with_indices,
+) = per_dim(
+    "adaptive_max_pool{}d_with_indices",
+    with_indices(_adaptive_max_pool),
+    "The largest elements of so many regions, and their places.",
+)
+fractional_max_pool2d, fractional_max_pool3d = per_dim(
+    "fractional_max_pool{}d",
+    _fractional_max_pool,
+    "The largest elements of random regions.",
+    (2, 3),
+)
+fractional_max_pool2d_with_indices, fractional_max_pool3d_with_indices = per_dim(
+    "fractional_max_pool{}d_with_indices",
+    with_indices(_fractional_max_pool),
+    "The largest elements of random regions, and their places.",
+    (2, 3),
+)
+max_unpool1d, max_unpool2d, max_unpool3d = per_dim(
+    "max_unpool{}d", _max_unpool, "Zeros with the elements where max pooling found them."
+)

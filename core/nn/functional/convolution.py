@@ -7,9 +7,11 @@ from typing import Any
 from core.autograd.adapt import adaptable
 from core.backend import device_of, to_device
 from core.ops.conv import conv_input, convolution
-from core.ops.shape import reshape_array
+from core.ops.shape import permute, reshape_array
 
-__all__ = ("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d").split()
+__all__ = (
+    "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d"
+).split()
 
 
 def each_dim(x: Any, n: int, what: str = "value") -> tuple[int, ...]:
@@ -25,6 +27,13 @@ def each_dim(x: Any, n: int, what: str = "value") -> tuple[int, ...]:
     if len(out) != n:
         raise RuntimeError(f"expected {what} to be a single integer value or a list of {n} values")
     return out
+
+
+def named(function: Any, name: str, doc: str) -> Any:
+    """The function, with the name and the text that its users see."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
 
 
 def placed(x: Any, values: Any, dtype: Any = None) -> Any:
@@ -78,27 +87,6 @@ def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: 
         )
 
 
-def _conv(
-    n: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: int,
-) -> Any:
-    _check(input, weight, bias, n, groups, False)
-    stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
-    kernel = tuple(weight.shape[2:])
-    pads = _padding(padding, kernel, stride, dilation, n)
-    _check_fits(tuple(input.shape[-n:]), kernel, pads, stride, dilation)
-    batched = len(input.shape) == n + 2
-    x = input if batched else input.unsqueeze(0)
-    out = convolution(x, weight, bias, stride, pads, dilation, groups)
-    return out if batched else out.squeeze(0)
-
-
 def _check_fits(size: Any, kernel: Any, pads: Any, stride: Any, dilation: Any) -> None:
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
@@ -112,127 +100,88 @@ def _check_fits(size: Any, kernel: Any, pads: Any, stride: Any, dilation: Any) -
         )
 
 
-@adaptable
-def conv1d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Any:
-    """The correlation of a sequence of channels with kernels.
+def _convolution(n: int) -> Any:
+    def conv(
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Any:
+        _check(input, weight, bias, n, groups, False)
+        stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
+        kernel = tuple(weight.shape[2:])
+        pads = _padding(padding, kernel, stride, dilation, n)
+        _check_fits(tuple(input.shape[-n:]), kernel, pads, stride, dilation)
+        batched = len(input.shape) == n + 2
+        x = input if batched else input.unsqueeze(0)
+        out = convolution(x, weight, bias, stride, pads, dilation, groups)
+        return out if batched else out.squeeze(0)
 
-    Shape: (N, C, L), (O, C/groups, K), (O,) -> (N, O, L_out); the batch may be left out.
+    kind = ("sequences", "images", "volumes")[n - 1]
+    size, kernel, out = (
+        ", ".join(form.format(x) for x in "DHW"[3 - n :]) for form in ("{}", "K{}", "{}_out")
+    )
+    doc = f"""The correlation of {kind} of channels with kernels.
+
+    Shape: (N, C, {size}), (O, C/groups, {kernel}), (O,) -> (N, O, {out}); N may be left out.
     """
-    return _conv(1, input, weight, bias, stride, padding, dilation, groups)
+    return adaptable(named(conv, f"conv{n}d", doc))
 
 
-@adaptable
-def conv2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Any:
-    """The correlation of images with kernels.
+def _transposed(n: int) -> Any:
+    def conv_transpose(
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> Any:
+        _check(input, weight, bias, n, groups, True)
+        stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
+        pads, extra = each_dim(padding, n, "padding"), each_dim(output_padding, n, "output_padding")
+        _check_extra(extra, stride, dilation)
+        shapes = zip(input.shape[-n:], weight.shape[2:], stride, pads, extra, dilation, strict=True)
+        size = tuple((i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, k, s, p, e, d in shapes)
+        batched = len(input.shape) == n + 2
+        x = input if batched else input.unsqueeze(0)
+        both = tuple((p, p) for p in pads)
+        out = conv_input(x, weight, size, stride, both, dilation, groups)
+        if bias is not None:
+            out = out + reshape_array(bias, (-1,) + (1,) * n)
+        return out if batched else out.squeeze(0)
 
-    Shape: (N, C, H, W), (O, C/groups, KH, KW), (O,) -> (N, O, H_out, W_out).
-    """
-    return _conv(2, input, weight, bias, stride, padding, dilation, groups)
-
-
-@adaptable
-def conv3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Any:
-    """The correlation of volumes with kernels.
-
-    Shape: (N, C, D, H, W), (O, C/groups, KD, KH, KW), (O,) -> (N, O, D_out, H_out, W_out).
-    """
-    return _conv(3, input, weight, bias, stride, padding, dilation, groups)
+    doc = f"The gradient of `conv{n}d` with respect to its input, as a layer; plus a bias."
+    return adaptable(named(conv_transpose, f"conv_transpose{n}d", doc))
 
 
-def _transposed(
-    n: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: int,
-    dilation: Any,
-) -> Any:
-    _check(input, weight, bias, n, groups, True)
-    stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
-    pads, extra = each_dim(padding, n, "padding"), each_dim(output_padding, n, "output_padding")
+def _check_extra(extra: Any, stride: Any, dilation: Any) -> None:
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
         raise RuntimeError(
             "output padding must be smaller than either stride or dilation, but got"
             f" output_padding: {list(extra)}, stride: {list(stride)}, dilation: {list(dilation)}"
         )
-    shapes = zip(input.shape[-n:], weight.shape[2:], stride, pads, extra, dilation, strict=True)
-    size = tuple((i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, k, s, p, e, d in shapes)
-    batched = len(input.shape) == n + 2
-    x = input if batched else input.unsqueeze(0)
-    both = tuple((p, p) for p in pads)
-    out = conv_input(x, weight, size, stride, both, dilation, groups)
-    if bias is not None:
-        out = out + reshape_array(bias, (-1,) + (1,) * n)
-    return out if batched else out.squeeze(0)
 
 
-@adaptable
-def conv_transpose1d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Any:
-    """The gradient of `conv1d` with respect to its input, as a layer; plus a bias."""
-    return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+conv1d, conv2d, conv3d = (_convolution(n) for n in (1, 2, 3))
+conv_transpose1d, conv_transpose2d, conv_transpose3d = (_transposed(n) for n in (1, 2, 3))
 
 
-@adaptable
-def conv_transpose2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Any:
-    """The gradient of `conv2d` with respect to its input, as a layer; plus a bias."""
-    return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
+    """The correlation of a sequence whose first dim is time and whose last is channels.
 
-
-@adaptable
-def conv_transpose3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Any:
-    """The gradient of `conv3d` with respect to its input, as a layer; plus a bias."""
-    return _transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    Shape: (L, N, C), (K, C, O), (O,) -> (L + 2 pad - K + 1, N, O).
+    Raises: RuntimeError where the sizes do not fit.
+    """
+    for x, ndim, name in ((input, 3, "Input"), (weight, 3, "Weight"), (bias, 1, "Bias")):
+        if len(x.shape) != ndim:
+            raise RuntimeError(
+                f"{name} must have {ndim} dims in conv_tbc, got size {list(x.shape)}"
+            )
+    out = conv1d(permute(input, 1, 2, 0), permute(weight, 2, 1, 0), bias, padding=pad)
+    return permute(out, 2, 0, 1)

@@ -2,12 +2,71 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Sequence
 from typing import Any
 
-from core.nn.functional.convolution import each_dim
+from core.nn.functional.convolution import each_dim, named
 from core.ops.pool import flat_places, max_windows, winners
 
-__all__ = "max_pool1d max_pool2d max_pool3d".split()
+__all__ = (
+    "max_pool1d max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d"
+    " max_pool3d_with_indices"
+).split()
+
+
+# ---- one function for each number of dims -----------------------------------------------------
+
+
+def check_dims(input: Any, n: int, name: str) -> None:
+    """Raise RuntimeError unless `input` has n spatial dims, a channel dim and perhaps a batch."""
+    if len(input.shape) not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"{name}() Expected {n + 1}D or {n + 2}D input tensor, but got input of size:"
+            f" {list(input.shape)}"
+        )
+
+
+def per_dim(name: str, function: Any, doc: str, dims: Sequence[int] = (1, 2, 3)) -> Any:
+    """`function(n, x, ...)` of batches as one public function for each `n`.
+
+    `name` holds a place for n; what is no batch becomes one, and is one no longer afterwards.
+    """
+    return [_of_dims(n, name.format(n), function, doc) for n in dims]
+
+
+def _of_dims(n: int, name: str, function: Any, doc: str) -> Any:
+    def pool(input: Any, *args: Any, **kwargs: Any) -> Any:
+        check_dims(input, n, name)
+        if len(input.shape) == n + 2:
+            return function(n, input, *args, **kwargs)
+        out = function(n, input.unsqueeze(0), *args, **kwargs)
+        return tuple(x.squeeze(0) for x in out) if isinstance(out, tuple) else out.squeeze(0)
+
+    pool.__module__ = function.__module__
+    signature = inspect.signature(function)
+    _, x, *rest = signature.parameters.values()
+    named(pool, name, doc).__signature__ = signature.replace(
+        parameters=[x.replace(name="input"), *rest]
+    )
+    return pool
+
+
+def with_indices(function: Any) -> Any:
+    """The function, which gives places too, whatever `return_indices` says."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def found(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.arguments["return_indices"] = True
+        return function(*given.args, **given.kwargs)
+
+    return found
+
+
+# ---- windows ----------------------------------------------------------------------------------
 
 
 def pooled_size(
@@ -55,74 +114,34 @@ def check_padding(kernel: Any, padding: Any) -> None:
 
 def _max_pool(
     n: int,
-    input: Any,
+    x: Any,
     kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: bool,
-    return_indices: bool,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> Any:
-    check_dims(input, n, f"max_pool{n}d")
     kernel = each_dim(kernel_size, n, "kernel_size")
     stride = kernel if stride is None or stride == () else each_dim(stride, n, "stride")
     pads, dilation = each_dim(padding, n, "padding"), each_dim(dilation, n, "dilation")
     check_padding([d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)], pads)
-    batched = len(input.shape) == n + 2
-    x = input if batched else input.unsqueeze(0)
     size = tuple(x.shape[2:])
     both = frame(size, kernel, stride, pads, dilation, ceil_mode)
     out = max_windows(x, kernel, stride, both, dilation)
     if not return_indices:
-        return out if batched else out.squeeze(0)
+        return out
     best = winners(x.detach(), out.detach(), kernel, stride, both, dilation)
-    indices = flat_places(best, size, kernel, stride, both, dilation)
-    return (out, indices) if batched else (out.squeeze(0), indices.squeeze(0))
+    return out, flat_places(best, size, kernel, stride, both, dilation)
 
 
-def check_dims(input: Any, n: int, name: str) -> None:
-    """Raise RuntimeError unless `input` has n spatial dims, a channel dim and perhaps a batch."""
-    if len(input.shape) not in (n + 1, n + 2):
-        raise RuntimeError(
-            f"{name}() Expected {n + 1}D or {n + 2}D input tensor, but got input of size:"
-            f" {list(input.shape)}"
-        )
-
-
-def max_pool1d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """The largest element of each window of a sequence, with its place if `return_indices`."""
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-
-
-def max_pool2d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """The largest element of each window of an image, with its place if `return_indices`."""
-    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-
-
-def max_pool3d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """The largest element of each window of a volume, with its place if `return_indices`."""
-    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+max_pool1d, max_pool2d, max_pool3d = per_dim(
+    "max_pool{}d",
+    _max_pool,
+    "The largest element of each window, with its place if `return_indices`.",
+)
+max_pool1d_with_indices, max_pool2d_with_indices, max_pool3d_with_indices = per_dim(
+    "max_pool{}d_with_indices",
+    with_indices(_max_pool),
+    "The largest element of each window, and its place.",
+)
