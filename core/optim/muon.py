@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.backend import xp
+from core.dtype import bfloat16, float32
 from core.optim.method import Method
 from core.optim.norm import inner, norm
 from core.optim.optimizer import number
@@ -29,30 +30,34 @@ def muon(
 ) -> None:
     """Nothing; `p` moved by the orthogonal matrix nearest to its momentum.
 
-    Source: Jordan et al. (2024), Muon. PyTorch rounds the iteration to bfloat16; this does not.
+    Source: Jordan et al. (2024), Muon.
     """
     buffer += (1 - momentum) * (g - buffer)
     update = g + momentum * (buffer - g) if nesterov else buffer
     update = orthogonal(update, coefficients, eps, count)
     p *= shrink
-    p -= step_size * update
+    p -= step_size * update.astype(p.dtype)
 
 
 def orthogonal(x: Any, coefficients: tuple[float, float, float], eps: float, count: int) -> Any:
     """A matrix with the singular vectors of `x`, its singular values all near one.
 
     Shape: (M, N) -> (M, N).
+    Dtype: float32, every step rounded to bfloat16 as in PyTorch.
     """
     a, b, c = coefficients
     tall = x.shape[0] > x.shape[1]
-    if tall:
-        x = x.T
-    length = norm(x)
-    x = x / xp(x).maximum(length, eps)
+    x = rounded(x.T if tall else x)
+    x = rounded(x / xp(x).maximum(rounded(norm(x)), eps))
     for _ in range(count):
-        gram = inner(x, x.T)
-        x = a * x + inner(b * gram + c * inner(gram, gram), x)
+        gram = rounded(inner(x, x.T))
+        x = rounded(a * x + inner(rounded(b * gram + c * inner(gram, gram)), x))
     return x.T if tall else x
+
+
+def rounded(x: Any) -> Any:
+    """The float32 numbers next to `x` that bfloat16 has too."""
+    return x.astype(bfloat16.numpy).astype(float32.numpy)
 
 
 class Muon(Method):
