@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from core.amp.lists import LIKE_FIRST, LOWER, TABLES
+from core.amp.lists import LIKE_FIRST, LOWER, REFUSED, TABLES
 from core.autograd.mode import mode
 from core.autograd.value import Value
 from core.backend import device_of
@@ -35,12 +35,29 @@ class Caster:
             return args
         if how is LOWER:
             return tuple(self.cast(x, self.fast) for x in args)
+        if how is REFUSED:
+            self.refuse(name, args)
+            return args
         if how is LIKE_FIRST:
             first = args[0]
             if not isinstance(first, Value) or of(first.array.dtype) not in HALVES:
                 return args
             return tuple(self.cast(x, of(first.array.dtype)) for x in args)
         return tuple(self.cast(x, float32) for x in args)
+
+    def refuse(self, name: str, args: tuple[Any, ...]) -> None:
+        """Raise RuntimeError where an argument is a tensor on this device."""
+        if any(isinstance(x, Value) and self.here(x) for x in args):
+            raise RuntimeError(
+                f"{name} is unsafe to autocast: its logarithms need more than half precision."
+                " Leave out the sigmoid before it and use binary_cross_entropy_with_logits or"
+                " BCEWithLogitsLoss, which are safe, or call it under"
+                f" autocast('{self.device_type}', enabled=False)."
+            )
+
+    def here(self, x: Value) -> bool:
+        """Whether a tensor is on this kind of device."""
+        return device_of(x.array).type == self.device_type
 
     def cast(self, x: Any, to: dtype) -> Any:
         """`x` as `to`, where it is a tensor of other floats, on this device, and no float64."""
@@ -49,7 +66,7 @@ class Caster:
         have = of(x.array.dtype)
         if have is to or have not in (float32, *HALVES):
             return x
-        if device_of(x.array).type != self.device_type:
+        if not self.here(x):
             return x
         leaf = x.needs_grad and x.node is None and x.base is None and have is float32
         if self.cache is None or not leaf or not mode.recording:

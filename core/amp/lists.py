@@ -5,7 +5,7 @@ PyTorch's lists: names of functions, and of the ops that have no function of the
 
 from __future__ import annotations
 
-LOWER, WIDE, LIKE_FIRST = "lower", "wide", "like first"
+LOWER, WIDE, LIKE_FIRST, REFUSED = "lower", "wide", "like first", "refused"
 
 _PRODUCTS = """
     matmul mm bmm mv addmm baddbmm addbmm linear conv1d conv2d conv3d conv_transpose1d
@@ -28,12 +28,15 @@ _ON_CUDA = """
 """.split()
 # A norm's weight and bias stay float32, and its output has the dtype of its input.
 _NORMS = ["affine", "rms_scaled"]
+# A probability in float16 rounds to 0 or 1, where its log is lost; PyTorch's CPU computes it wide.
+_UNSAFE = {"cpu": [], "cuda": ["binary_cross_entropy"]}
 
 TABLES: dict[str, dict[str, str]] = {
     device: (
         dict.fromkeys(_PRODUCTS, LOWER)
         | dict.fromkeys([*_LOSSES, *wide], WIDE)
         | dict.fromkeys(_NORMS, LIKE_FIRST)
+        | dict.fromkeys(_UNSAFE[device], REFUSED)
     )
     for device, wide in {"cpu": _ON_CPU, "cuda": _ON_CUDA}.items()
 }

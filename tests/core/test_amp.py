@@ -131,6 +131,24 @@ def test_only_tensors_of_the_device_are_cast(monkeypatch):
         assert x.to("cuda").half().sum().dtype is core.float32
 
 
+def test_losses_of_probabilities_are_refused_on_a_gpu_and_wide_on_the_cpu(monkeypatch):
+    monkeypatch.setenv("UNISON_SIMULATED_GPUS", "1")
+    p, target = core.tensor([0.25, 0.5]), core.tensor([0.0, 1.0])
+    lose, module = core.nn.functional.binary_cross_entropy, core.nn.BCELoss()
+    with core.autocast("cpu"):
+        assert lose(p.bfloat16(), target).dtype is core.float32
+    with core.autocast("cuda"):
+        assert lose(p, target).dtype is core.float32  # tensors of the CPU are not its business
+        for loss in (lose, module):
+            with pytest.raises(RuntimeError, match=r"unsafe to autocast.*with_logits"):
+                loss(p.cuda(), target.cuda())
+        with pytest.raises(RuntimeError, match="unsafe to autocast"):
+            lose(input=p.cuda(), target=target.cuda())
+        with core.autocast("cuda", enabled=False):
+            assert float(module(p.cuda(), target.cuda())) == float(lose(p, target))
+    lose(p.cuda(), target.cuda())
+
+
 class Counter:
     """How often a parameter is cast."""
 
