@@ -8,9 +8,9 @@ from typing import Any
 import numpy
 
 from core.kernels.piece import is_plain, row_sums
-from core.ops.norm import affine, moments, pull
+from core.ops.norm import affine, moments, normalise
 
-_PIECE = 1 << 15  # elements worked on together
+_PIECE = 1 << 15
 
 
 def _layout(x: Any, axes: tuple[int, ...]) -> tuple[int, int, int] | None:
@@ -64,49 +64,106 @@ def _mean(sums: Any, flat: Any, layout: Any) -> Any:
     return sums.sum(0, keepdims=True) * sums.dtype.type(1 / (len(flat) * flat.shape[2]))
 
 
-# ---- the gradient ------------------------------------------------------------------------------
+# ---- standardised, scaled and shifted ----------------------------------------------------------
 
 
-def fast_pull(g, x, mean, scale, axes, eps):
-    """What `pull` gives."""
+def fast_normalise(x, mean, scale, w, b, axes, eps):
+    """What `normalise` gives with one factor per element of a row, or per channel of a batch."""
     layout: Any = _layout(x, axes)
-    if not _ours(layout, x, g, mean, scale) or g.shape != x.shape:
-        return pull.op.forward(g, x, mean, scale, axes, eps)
-    flat, h = x.reshape(layout), numpy.ascontiguousarray(g).reshape(layout)
+    if not _ours(layout, x, mean, scale) or not _match(x, axes, w) or not _match(x, axes, b):
+        return NotImplemented
     rows = layout[0] < 0
-    lead = len(flat) if rows else 1
-    mean, scale = mean.reshape(lead, -1, 1), scale.reshape(lead, -1, 1)
-    out = numpy.empty_like(flat)
-    if rows:
-        for part in _pieces(flat):
-            _pull_part(h[part], flat[part], mean[part], scale[part], layout, out[part])
-    else:
-        both = _products(h, flat, mean, scale, layout)
-        for part in _pieces(flat):
-            _put_together(h[part], flat[part], mean, scale, both, out[part])
-    return out.reshape(x.shape)
+    flat, shape = x.reshape(layout), x.shape
+    per: tuple[int, ...] = (-1, 1) if rows else (1, layout[1], 1)
+    line = (-1,) if rows else per
+    flat = flat[:, 0] if rows else flat
+    given = [None if v is None else v.reshape(line) for v in (w, b)]
+    mean, scale = mean.reshape(per), scale.reshape(per)
+    put, pull = (_put_rows, _pull_rows) if rows else (_put_channels, _pull_channels)
+    out = put(flat, mean, scale, *given).reshape(shape)
+
+    def vjp(g: Any) -> Any:
+        g = numpy.ascontiguousarray(g).reshape(flat.shape)
+        gx, gw, gb = pull(g, flat, mean, scale, given[0])
+        of_w, of_b = (None if v is None else h.reshape(v.shape) for v, h in ((w, gw), (b, gb)))
+        return gx.reshape(shape), None, None, of_w, of_b, None, None
+
+    return out, vjp
 
 
-def _pull_part(h: Any, x: Any, mean: Any, scale: Any, layout: Any, out: Any) -> None:
-    _put_together(h, x, mean, scale, _products(h, x, mean, scale, layout), out)
+def _match(x: Any, axes: tuple[int, ...], v: Any) -> bool:
+    """Whether `v` is None, or has the axes that make it stand for channels, or for a whole row."""
+    if v is None:
+        return True
+    channels = axes[0] == 0
+    want = (1, x.shape[1], *(1,) * (x.ndim - 2)) if channels else x.shape[axes[0] :]
+    return is_plain(x, v) and v.shape == want
 
 
-def _products(h: Any, x: Any, mean: Any, scale: Any, layout: Any) -> tuple[Any, Any]:
-    """The mean of `h`, and of `h` times the standardised `x`."""
-    sums = numpy.empty((*x.shape[:2], 1), x.dtype)
+def _put_rows(x: Any, mean: Any, scale: Any, w: Any, b: Any) -> Any:
+    out = numpy.empty_like(x)
     for part in _pieces(x):
-        centred = x[part] - (mean[part] if layout[0] < 0 else mean)
-        centred *= h[part]
-        sums[part] = row_sums(centred)
-    return _mean(row_sums(h), x, layout), _mean(sums, x, layout) * scale
+        piece = numpy.subtract(x[part], mean[part], out=out[part])
+        piece *= scale[part]
+        if w is not None:
+            piece *= w
+        if b is not None:
+            piece += b
+    return out
 
 
-def _put_together(h: Any, x: Any, mean: Any, scale: Any, both: Any, out: Any) -> None:
-    numpy.subtract(x, mean, out=out)
-    out *= both[1] * scale
-    out += both[0]
-    numpy.subtract(h, out, out=out)
-    out *= scale
+def _pull_rows(g: Any, x: Any, mean: Any, scale: Any, w: Any) -> Any:
+    """The gradients of the rows, of their factors and of their shifts."""
+    out = numpy.empty_like(x)
+    sums = numpy.zeros((2, x.shape[1]), x.dtype)
+    each = numpy.ones(x.shape[1], x.dtype) if w is None else w
+    even = each * x.dtype.type(1 / x.shape[1])
+    for part in _pieces(x):
+        h, s = g[part], scale[part]
+        ones = numpy.ones(len(h), x.dtype)
+        centred = x[part] - mean[part]
+        centred *= s
+        product = h * centred
+        sums[0] += ones.dot(product)
+        sums[1] += ones.dot(h)
+        centred *= product.dot(even).reshape(-1, 1)
+        centred += h.dot(even).reshape(-1, 1)
+        piece = numpy.multiply(h, each, out=out[part])
+        piece -= centred
+        piece *= s
+    return out, *sums
+
+
+def _put_channels(x: Any, mean: Any, scale: Any, w: Any, b: Any) -> Any:
+    factor = scale if w is None else scale * w
+    shift = -mean * factor
+    return _lines(x, factor, shift if b is None else shift + b)
+
+
+def _lines(x: Any, factor: Any, shift: Any, g: Any = None, slope: Any = None) -> Any:
+    """X * factor + shift, plus g * slope where there is one, channel by channel."""
+    out = numpy.empty_like(x)
+    for part in _pieces(x):
+        piece = numpy.multiply(x[part], factor, out=out[part])
+        piece += shift
+        if g is not None:
+            piece += g[part] * slope
+    return out
+
+
+def _pull_channels(g: Any, x: Any, mean: Any, scale: Any, w: Any) -> Any:
+    """The gradients of the images, of the channels' factors and of their shifts."""
+    products = numpy.zeros(mean.shape, x.dtype)
+    for part in _pieces(x):
+        centred = x[part] - mean
+        centred *= g[part]
+        products += row_sums(centred).sum(0, keepdims=True)
+    total = row_sums(g).sum(0, keepdims=True)
+    each = x.dtype.type(1 / (len(x) * x.shape[2]))
+    slope = scale if w is None else scale * w
+    tilt = products * (scale * scale * each)
+    shift = slope * (mean * tilt - total * each)
+    return _lines(x, -slope * tilt, shift, g, slope), products * scale, total
 
 
 # ---- scale and shift ---------------------------------------------------------------------------
@@ -154,5 +211,5 @@ def _column_sums(h: Any, x: Any) -> Any:
     return total
 
 
-DIRECT = ((moments, fast_moments), (pull, fast_pull))
-FUSED = ((affine, fast_affine),)
+DIRECT = ((moments, fast_moments),)
+FUSED = ((normalise, fast_normalise), (affine, fast_affine))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.autograd.dispatch import primitive
+from core.autograd.dispatch import composite, primitive
 from core.autograd.value import Value
 from core.backend import device_of, on, xp
 from core.ops.promotion import accumulates_in
@@ -43,13 +43,30 @@ standardise.defvjp(
 )
 
 
-def standardised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
-    """A tensor with mean 0 and variance 1 over axes; and, as arrays, its mean and variance."""
+@composite
+def normalise(x, mean, scale, w, b, axes, eps):
+    """`standardise`, then `affine` where there is a factor or a shift."""
+    out = standardise(x, mean, scale, axes, eps)
+    if w is not None:
+        return affine(out, w, b)
+    return out if b is None else out + b
+
+
+normalise.op.label = "NativeLayerNormBackward0"
+
+
+def standardised(
+    x: Any, axes: tuple[int, ...], eps: float, w: Any = None, b: Any = None
+) -> tuple[Any, Any, Any]:
+    """A tensor with mean 0 and variance 1 over axes, times `w` plus `b`; its mean and variance.
+
+    These two are arrays.
+    """
     array = x.array if isinstance(x, Value) else x
     with on(device_of(array)):
         mean, variance = moments(array, axes)
         scale = 1 / xp(array).sqrt(variance + eps)
-    return standardise(x, mean, scale, axes, eps), mean, variance
+    return normalise(x, mean, scale, w, b, axes, eps), mean, variance
 
 
 @primitive

@@ -95,6 +95,15 @@ def statistics(x, axes, eps=1e-5):
     return mean, 1 / numpy.sqrt(x.var(axes, keepdims=True) + eps), axes, eps
 
 
+def factors(x, axes):
+    """One factor and one shift per channel of a batch, or per element of what is normalised."""
+    if axes[0] == 0:
+        shape = (1, x.shape[1], *(1,) * (x.ndim - 2))
+    else:
+        shape = tuple(x.shape[i] for i in axes)
+    return normal(*shape), normal(*shape)
+
+
 BATCH, ROWS = normal(4, 3, 5, 6), normal(7, 5, 12)
 NORMS = {
     "batch": (BATCH, (0, 2, 3)),
@@ -136,8 +145,13 @@ TABLE = {
         "many": (normal(9, 4, 32, 32), (2, 2), (2, 2), frame(0, 0), PAIR),
     },
     norm.moments: NORMS,
-    norm.pull: {
-        name: (normal(*x.shape), x, *statistics(x, axes)) for name, (x, axes) in NORMS.items()
+    norm.normalise: {
+        name: (x, *statistics(x, axes)[:2], *factors(x, axes), *statistics(x, axes)[2:])
+        for name, (x, axes) in NORMS.items()
+    }
+    | {
+        "no factor": (BATCH, *statistics(BATCH, (0, 2, 3))[:2], None, None, (0, 2, 3), 1e-5),
+        "rows, no shift": (ROWS, *statistics(ROWS, (2,))[:2], normal(12), None, (2,), 1e-5),
     },
     norm.affine: {
         "channels": (BATCH, normal(1, 3, 1, 1), normal(1, 3, 1, 1)),
@@ -203,8 +217,8 @@ def results(op, args):
     """The value, its gradients, and theirs, of a call with arrays."""
     wanted = [i for i, x in enumerate(args) if is_float(x) and differentiable(op, i)]
     xs = [core.from_numpy(x) if is_float(x) else x for x in args]
-    if op is norm.pull:  # takes its statistics as arrays
-        xs[2:4] = args[2:4]
+    if op is norm.normalise:  # takes its statistics as arrays
+        xs[1:3] = args[1:3]
     for i in wanted:
         xs[i].requires_grad_()
     leaves = [xs[i] for i in wanted]
@@ -223,6 +237,8 @@ def results(op, args):
 def differentiable(op, i):
     if op is attention.attention:
         return i < 3
+    if op is norm.normalise:
+        return i in (0, 3, 4)
     return i in op.op.rules and not op.op.constant >> i & 1
 
 

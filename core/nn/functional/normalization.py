@@ -64,12 +64,12 @@ def batch_norm(
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {list(shape)}"
         )
-    out, mean, variance = standardised(input, axes, eps)
+    out, mean, variance = standardised(input, axes, eps, w, b)
     if running_mean is not None:
         with on(device_of(variance)):
             _follow(running_mean, mean, momentum)
             _follow(running_var, variance * (count / (count - 1)), momentum)
-    return scaled(out, w, b)
+    return out
 
 
 def _follow(running: Any, value: Any, momentum: float) -> None:
@@ -121,8 +121,8 @@ def layer_norm(
     Source: Ba, Kiros & Hinton (2016).
     """
     axes = _last_axes(input, normalized_shape, weight)
-    out, _, _ = standardised(input, axes, eps)
-    return scaled(out, weight, bias)
+    out, _, _ = standardised(input, axes, eps, weight, bias)
+    return out
 
 
 def rms_norm(
