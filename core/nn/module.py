@@ -52,15 +52,15 @@ class Module(Hooked, Placed, Stateful):
         state = self.__dict__
         if isinstance(value, Parameter):
             self._need_init("parameters")
-            self._forget(name)
+            self._forget(name, "_parameters")
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             self._need_init("module")
-            self._forget(name)
+            self._forget(name, "_modules")
             state["_modules"][name] = value
         elif isinstance(value, Buffer):
             self._need_init("buffers")
-            self._forget(name)
+            self._forget(name, "_buffers")
             self.register_buffer(name, value, value.persistent)
         else:
             kind = next(
@@ -85,10 +85,13 @@ class Module(Hooked, Placed, Stateful):
         if "_modules" not in self.__dict__:
             raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, kind: str) -> None:
+        """Nothing; only `kind` still knows the name: what is replaced there keeps its place."""
         state = self.__dict__
-        for kept in (state, state["_parameters"], state["_buffers"], state["_modules"]):
-            kept.pop(name, None)
+        state.pop(name, None)
+        for other in ("_parameters", "_buffers", "_modules"):
+            if other != kind:
+                state[other].pop(name, None)
         state["_transient"].pop(name, None)
 
     def __dir__(self) -> list[str]:
@@ -118,7 +121,7 @@ class Module(Hooked, Placed, Stateful):
         if param is not None and param.node is not None:
             raise ValueError(
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be"
-                " created explicitly. To express '{name}' as a function of another Tensor, compute"
+                f" created explicitly. To express '{name}' as a function of another Tensor, compute"
                 " the value in the forward() method."
             )
         self._parameters[name] = param

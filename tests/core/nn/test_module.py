@@ -210,3 +210,24 @@ def test_dropout_scales_what_it_keeps_and_its_gradient_has_the_same_mask():
     assert (x.grad.array == out.array).all()
     assert abs(out.array.mean() - 1) < 0.1 and set(out.array.tolist()) == {0.0, out.array.max()}
     assert abs(out.array.max() - 4 / 3) < 1e-6
+
+
+def test_what_is_assigned_again_keeps_its_place():
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    net[0] = nn.Linear(5, 3)
+    assert list(net._modules) == ["0", "1", "2"] and net(core.ones(4, 5)).shape == (4, 1)
+    net[0].weight = nn.Parameter(core.ones(3, 5))
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    net.register_buffer("a", core.ones(1))
+    net.register_buffer("b", core.ones(1))
+    net.a = nn.Buffer(core.zeros(1))
+    assert list(net._buffers) == ["a", "b"]
+
+
+def test_what_becomes_of_another_kind_is_only_that():
+    net = nn.Module()
+    net.x = nn.Linear(1, 1)
+    net.x = nn.Parameter(core.ones(1))
+    assert list(net.state_dict()) == ["x"] and not list(net.children())
+    net.x = nn.Linear(1, 1)
+    assert list(net.state_dict()) == ["x.weight", "x.bias"]
