@@ -1,4 +1,4 @@
-"""What scripts take from torch.cuda.amp: autocast that need not be told for which device."""
+"""What people know as torch.cuda.amp: autocast that need not be told for which device."""
 
 from typing import Any
 
