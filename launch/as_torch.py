@@ -34,7 +34,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.backends.cudnn": ("core.backends.cudnn",),
     "torch.backends.mps": ("core.backends.mps",),
     "torch.cuda": ("core.cuda",),
-    "torch.cuda.amp": ("launch.torch_amp:GradScaler autocast custom_bwd custom_fwd",),
+    "torch.cuda.amp": ("core.cuda.amp",),
     "torch.distributed": ("ddp",),
     "torch.distributed.algorithms": (),
     "torch.distributed.algorithms.ddp_comm_hooks": (),

@@ -1,5 +1,6 @@
 """What people know as torch.cuda: devices, streams, events, memory. Loads no GPU library itself."""
 
+import importlib as _importlib
 from typing import Any
 
 from core.cuda.device import can_device_access_peer as can_device_access_peer
@@ -35,6 +36,8 @@ manual_seed_all = manual_seed  # one counter-based generator for all devices
 
 
 def __getattr__(name: str) -> Any:
+    if name == "amp":  # it casts what layers compute, so it stands above this package
+        return _importlib.import_module("core.cuda.amp")
     if name == "OutOfMemoryError":
         return out_of_memory_error()
     raise AttributeError(f"module 'core.cuda' has no attribute {name!r}")

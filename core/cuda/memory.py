@@ -74,12 +74,16 @@ class _pool:  # noqa: N801 - reads like the pool itself
 
 
 def memory_allocated(device: Any = None) -> int:
-    """The bytes that arrays on a GPU take."""
+    """The bytes that arrays on a GPU take; 0 without one."""
+    if not backend.device_count():
+        return 0
     return int(_pool(device).used_bytes())
 
 
 def memory_reserved(device: Any = None) -> int:
     """The bytes that the pool holds of a GPU, for arrays that are and arrays to come."""
+    if not backend.device_count():
+        return 0
     return int(_pool(device).total_bytes())
 
 
@@ -88,6 +92,8 @@ def max_memory_allocated(device: Any = None) -> int:
 
     Counted from the first call of this or of `reset_peak_memory_stats` on, in that thread.
     """
+    if not backend.device_count():
+        return 0
     _watch()
     index = index_of(device)
     return max(_peaks.most.get(index, 0), memory_allocated(index))
@@ -101,8 +107,9 @@ def reset_peak_memory_stats(device: Any = None) -> None:
 
 
 def empty_cache() -> None:
-    """Give the memory that no array uses back to the current GPU."""
-    _pool(None).free_all_blocks()
+    """Give the memory that no array uses back to the current GPU; nothing without one."""
+    if backend.device_count():
+        _pool(None).free_all_blocks()
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:

@@ -49,6 +49,22 @@ def test_devices_are_counted_chosen_and_described(gpus):
     core.cuda.synchronize()
 
 
+def test_without_a_gpu_its_memory_is_empty_and_can_be_emptied():
+    code = (
+        "import core.cuda as c; c.empty_cache()\n"
+        "print(c.memory_allocated(), c.memory_reserved(), c.max_memory_allocated())"
+    )
+    assert run(code, CUDA_VISIBLE_DEVICES="") == "0 0 0"
+
+
+def test_the_old_names_of_mixed_precision_mean_the_gpu(gpus):
+    with core.cuda.amp.autocast(dtype=core.bfloat16):
+        x = core.ones(2, 2, device="cuda")
+        assert (x @ x).dtype == core.bfloat16
+        assert (x.cpu() @ x.cpu()).dtype == core.float32
+    assert issubclass(core.cuda.amp.GradScaler, core.amp.GradScaler)
+
+
 def test_a_negative_index_changes_nothing(gpus):
     with core.cuda.device(-1):
         assert core.cuda.current_device() == 0
