@@ -207,6 +207,10 @@ def bernoulli(key: Key, shape: Shape, p: float, xp: Any = numpy) -> Array:
         return _draw(key, shape, "uint16", bool, lambda lanes: lanes < edge, xp)
     lanes = _draw(key, shape, "uint16", "uint16", lambda lanes: lanes, xp)
     mask = lanes < edge
+    if xp is not numpy:  # to look for ties would wait for the GPU
+        count = mask.size
+        decided = words(key, -(-count // 8), 0, 1, xp).view("uint32")[:count] < xp.uint32(rest)
+        return mask | ((lanes == edge) & decided.reshape(mask.shape))
     ties = xp.flatnonzero(lanes == edge)
     mask.reshape(-1)[ties] = xp.asarray([_second_plane(key, i) < rest for i in ties.tolist()], bool)
     return mask

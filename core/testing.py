@@ -10,7 +10,7 @@ import numpy
 
 from core.autograd.gradients import grad
 from core.autograd.value import Value, wrap
-from core.backend import device_of, to_device, to_host
+from core.backend import device_of, to_device, to_host, write
 from core.dtype import float64
 from core.tensor import Tensor
 
@@ -135,9 +135,9 @@ def _numerical(func: Any, xs: Any, x: Any, i: int, size: int, eps: float) -> Any
         before = x.array[place].item()
         ends = []
         for value in (before + eps, before - eps):
-            x.array[place] = value
+            write(x.array[(*place, ...)], value)
             ends.append(to_host(_differentiable(func(*xs))[i].array).ravel().copy())
-        x.array[place] = before
+        write(x.array[(*place, ...)], before)
         block[row] = (ends[0] - ends[1]) / (2 * eps)
     return block
 

@@ -53,7 +53,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--device",
         default="cpu",
-        choices=("cpu", "cuda"),
+        choices=("cpu", "cuda", "cuda:1"),
         help="where tests that say nothing of it make tensors; on simulated GPUs if there is none",
     )
 
@@ -82,7 +82,7 @@ def has_gpu():
 
 
 def pytest_configure(config):
-    if config.getoption("--device") == "cuda" and not has_gpu():
+    if config.getoption("--device") != "cpu" and not has_gpu():
         os.environ.setdefault("UNISON_SIMULATED_GPUS", "2")
 
 

@@ -108,6 +108,15 @@ def store(target: Any, array: Any) -> None:
     write(target, array)
 
 
+def watch(out: Any, *xs: Any) -> Any:
+    """`out`, through which no gradient flows once one of the tensors was written in place."""
+    if out.node is not None:
+        extra = extra_of(out.node)
+        counted = [(version_of(x), x.array) for x in xs if isinstance(x, Value)]
+        extra.watched = [(counter, counter[0], array) for counter, array in counted]
+    return out
+
+
 def forbid_overlap(target: Any) -> None:
     """Refuse to write into memory of which one place stands for several elements.
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, version_of, wrap
-from core.backend import device_of, to_device, xp
+from core.backend import device_of, on, to_device, xp
 from core.ops.promotion import accumulates_in
 
 
@@ -16,15 +17,16 @@ def _listed(parameters: Any) -> list[Any]:
     return [parameters] if isinstance(parameters, Value) else list(parameters)
 
 
+@where_it_lies
 def _power(g: Any, p: float) -> Any:
     """The part of one array in a p-norm: a sum of powers, or the largest size."""
     module = xp(g)
     wide = g.astype(accumulates_in(g.dtype), copy=False)
     if p == math.inf:
-        return module.abs(wide).max() if g.size else wide.dtype.type(0)
+        return module.asarray(module.abs(wide).max() if g.size else wide.dtype.type(0))
     if p == 2:
-        return module.vdot(wide, wide)
-    return (module.abs(wide) ** p).sum()
+        return module.asarray(module.vdot(wide, wide))
+    return module.asarray((module.abs(wide) ** p).sum())
 
 
 def get_total_norm(
@@ -37,14 +39,9 @@ def get_total_norm(
     arrays = [x.array for x in _listed(tensors)]
     if not arrays:
         return wrap(numpy.asarray(0.0, "float32"))
-    p, where = float(norm_type), device_of(arrays[0])
-    module = xp(arrays[0])
-    parts = module.stack([to_device(module.asarray(_power(g, p)), where) for g in arrays])
-    total = parts.max() if p == math.inf else parts.sum()
-    if p not in (1.0, math.inf):
-        total = module.sqrt(total) if p == 2 else total ** (1 / p)
-    total = module.asarray(total, arrays[0].dtype)
-    if error_if_nonfinite and not bool(module.isfinite(total)):
+    p = float(norm_type)
+    total = _of_parts([_power(g, p) for g in arrays], arrays[0], p)
+    if error_if_nonfinite and not bool(wrap(total).isfinite()):
         raise RuntimeError(
             f"The total norm of order {p} for gradients from `parameters` is non-finite, so it"
             " cannot be clipped. To disable this error and scale the gradients by the non-finite"
@@ -53,17 +50,42 @@ def get_total_norm(
     return wrap(total)
 
 
+def _of_parts(parts: list[Any], like: Any, p: float) -> Any:
+    """The norm, on the device and in the dtype of `like`, whose parts lie where their arrays do."""
+    module, where = xp(like), device_of(like)
+    with on(where):
+        joined = module.stack([to_device(part, where) for part in parts])
+        total = joined.max() if p == math.inf else joined.sum()
+        if p not in (1.0, math.inf):
+            total = module.sqrt(total) if p == 2 else total ** (1 / p)
+        return module.asarray(total, like.dtype)
+
+
 def clip_grads_with_norm_(
     parameters: Any, max_norm: float, total_norm: Any, foreach: Any = None
 ) -> None:
     """Scale all gradients so that their norm, now `total_norm`, is at most `max_norm`."""
-    total = total_norm.array
-    factor = xp(total).minimum(max_norm / (total + total.dtype.type(1e-6)), 1.0)
+    factor = _factor(total_norm.array, max_norm)
     for param in _listed(parameters):
         if param.grad is not None:
-            g = param.grad.array
-            g *= to_device(xp(total).asarray(factor), device_of(g)).astype(g.dtype)
+            _scale(param.grad.array, factor)
             version_of(param.grad)[0] += 1
+
+
+@where_it_lies
+def _factor(total: Any, max_norm: float) -> Any:
+    module = xp(total)
+    return module.asarray(module.minimum(max_norm / (total + total.dtype.type(1e-6)), 1.0))
+
+
+@where_it_lies
+def _scale(g: Any, factor: Any) -> None:
+    g *= to_device(factor, device_of(g)).astype(g.dtype)
+
+
+@where_it_lies
+def _clip(g: Any, bound: float) -> None:
+    xp(g).clip(g, -bound, bound, out=g)
 
 
 def clip_grad_norm_(
@@ -86,6 +108,5 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) ->
     bound = float(clip_value)
     for param in _listed(parameters):
         if param.grad is not None:
-            g = param.grad.array
-            xp(g).clip(g, -bound, bound, out=g)
+            _clip(param.grad.array, bound)
             version_of(param.grad)[0] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import core.nn.functional as F
+from core.backend import write
 from core.nn.init import normal_
 from core.nn.module import Module
 from core.nn.parameter import Parameter
@@ -19,6 +20,12 @@ def _padding(padding_idx: int | None, count: int) -> int | None:
     if padding_idx is not None and not -count <= padding_idx < count:
         raise AssertionError("Padding_idx must be within num_embeddings")
     return padding_idx if padding_idx is None else padding_idx % count
+
+
+def _sizes(embeddings: Any) -> Any:
+    if len(embeddings.shape) != 2:
+        raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+    return embeddings.shape
 
 
 class _Table(Module):
@@ -42,7 +49,7 @@ class _Table(Module):
         """Draw new vectors from the normal distribution; zeros for the padding."""
         normal_(self.weight)
         if self.padding_idx is not None:
-            self.weight.array[self.padding_idx] = 0
+            write(self.weight.array[self.padding_idx], 0)
 
 
 class Embedding(_Table):
@@ -104,7 +111,7 @@ class Embedding(_Table):
         cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, **kwargs: Any
     ) -> Embedding:
         """A table of the given vectors, which are not trained unless `freeze` is false."""
-        rows, width = embeddings.shape
+        rows, width = _sizes(embeddings)
         return cls(rows, width, padding_idx, _weight=embeddings, _freeze=freeze, **kwargs)
 
 
@@ -167,7 +174,7 @@ class EmbeddingBag(_Table):
     @classmethod
     def from_pretrained(cls, embeddings: Any, freeze: bool = True, **kwargs: Any) -> EmbeddingBag:
         """A table of the given vectors, which are not trained unless `freeze` is false."""
-        rows, width = embeddings.shape
+        rows, width = _sizes(embeddings)
         out = cls(rows, width, _weight=embeddings, **kwargs)
         out.weight.requires_grad_(not freeze)
         return out

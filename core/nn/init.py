@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from core import random
+from core.autograd.place import where_it_lies
 from core.autograd.value import version_of
 from core.backend import device_of, on, to_host, write, xp
 
@@ -101,6 +102,7 @@ def zeros_(tensor: Any) -> Any:
     return _filled(tensor, 0)
 
 
+@where_it_lies
 def eye_(tensor: Any) -> Any:
     """A matrix with ones on its diagonal.
 
@@ -111,6 +113,7 @@ def eye_(tensor: Any) -> Any:
     return _filled(tensor, xp(tensor.array).eye(*tensor.shape))
 
 
+@where_it_lies
 def dirac_(tensor: Any, groups: int = 1) -> Any:
     """Convolution weights that pass as many channels through as there are.
 
@@ -198,6 +201,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
+@where_it_lies
 def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
     """`tensor` filled so that its rows, or its columns, are orthogonal and of length `gain`.
 
@@ -217,6 +221,7 @@ def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
     return _filled(tensor, xp(tensor.array).asarray(values))
 
 
+@where_it_lies
 def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
     """A matrix filled normally, of which the fraction `sparsity` of each column is zero."""
     if tensor.ndim != 2:

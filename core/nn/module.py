@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from core.autograd.value import Value
+from core.backend import write
 from core.nn.hooks import EVERY_MODULE, Hooked, Hooks, call_with_hooks
 from core.nn.parameter import Buffer, Parameter
 from core.nn.placement import Placed
@@ -300,7 +301,7 @@ class Module(Hooked, Placed, Stateful):
                 param.grad = None
             else:
                 param.grad.detach_()
-                param.grad.array[...] = 0
+                write(param.grad.array, 0)
 
     # ---- text ----
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from core.autograd.value import RemovableHandle, Value, version_of
+from core.backend import write
 from core.nn.parameter import Parameter
 
 EXTRA = "_extra_state"
@@ -168,7 +169,7 @@ class Stateful:
         elif assign:
             self._adopt(name, x, given)
         else:
-            x.array[...] = given.to(device=x.device, dtype=x.dtype).array  # type: ignore[attr-defined]
+            write(x.array, given.array)
             version_of(x)[0] += 1
 
     def _adopt(self, name: str, x: Any, given: Any) -> None:

@@ -300,4 +300,4 @@ class Transformer(Module):
         with on(where):
             above = module.triu(module.ones((sz, sz), bool), 1)
             filled = module.where(above, -float("inf"), 0.0)
-        return wrap(filled.astype(to_numpy(dtype or get_default_dtype())))
+            return wrap(filled.astype(to_numpy(dtype or get_default_dtype())))

@@ -7,6 +7,7 @@ from typing import Any
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import forbid_leaf, forbid_overlap, stand_in, write_recorded
 from core.autograd.mode import mode
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, version_of
 from core.backend import device_of, to_device, xp
 from core.ops import cast
@@ -78,6 +79,7 @@ def copy_(x: Any, src: Any, non_blocking: bool = False) -> Any:
     return _assigned(x, replaced, src)
 
 
+@where_it_lies
 def _assigned(x: Any, op: Any, value: Any) -> Any:
     forbid_leaf(x)
     if mode.recording and (x.needs_grad or (isinstance(value, Value) and value.needs_grad)):

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.autograd.dispatch import composite
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import device_of, on, xp
 from core.ops.choice import choose
@@ -27,6 +28,7 @@ def attention(q, k, v, mask, p, is_causal, scale):
     return matmul(weights, v)
 
 
+@where_it_lies
 def attention_weights(q: Any, k: Any, mask: Any, is_causal: bool, scale: float | None) -> Any:
     """How much each query takes of each value; a bool mask keeps where True, another is added."""
     if scale is None:

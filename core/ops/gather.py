@@ -13,7 +13,7 @@ from core.autograd.value import wrap
 from core.backend import packed, xp
 from core.ops.arrange import broadcast_shapes
 from core.ops.dims import axis_of
-from core.ops.positions import add_flat, along, check_range, rows, take_flat
+from core.ops.positions import add_at_rows, add_flat, along, check_range, take_flat
 from core.ops.promotion import same_device
 from core.ops.shape import broadcast_array, reshape_array
 
@@ -130,7 +130,7 @@ select_rows.defvjp(
 @primitive(label="IndexAddBackward0")
 def add_rows(g, axis, index, shape):
     """Zeros of `shape` to which the parts of `g` were added at indices along one axis."""
-    return add_flat(g, rows(index, axis, shape), shape)
+    return add_at_rows(g, axis, index, shape) if shape else add_flat(g, index.reshape(()), shape)
 
 
 add_rows.defvjp(

@@ -8,17 +8,17 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import forbid_leaf, write_recorded
+from core.autograd.inplace import forbid_leaf, watch, write_recorded
 from core.autograd.mode import mode
 from core.autograd.place import where_it_lies
-from core.autograd.quick import view_of
+from core.autograd.quick import leading, view_of
 from core.autograd.value import Value, version_of, wrap
 from core.backend import device_of, to_device, xp
 from core.dtype import of
 from core.ops import cast
 from core.ops.key import FULL, Key, parsed, plain_slice
 from core.ops.parts import alias_at, item_at, new_axis_at, slice_at
-from core.ops.positions import add_at, add_flat
+from core.ops.positions import add_at, add_at_rows, add_flat
 from core.ops.shape import broadcast_array, reshape_array
 
 __all__ = ["index_put"]
@@ -46,7 +46,13 @@ def getitem(x: Any, key: Any) -> Any:
     if not taken.arrays:
         return viewed(x, taken)
     part = x if taken.trivial else viewed(x, taken)
-    return take_items(part, taken.arrays)
+    out = take_items(part, taken.arrays)
+    return out if out.node is None else _watching(out, key)
+
+
+def _watching(out: Any, key: Any) -> Any:
+    """`out`, which was made with the tensors in a key."""
+    return watch(out, *(key if isinstance(key, (tuple, list)) else (key,)))
 
 
 def _check_item(shape: tuple[int, ...], index: int, axis: int = 0) -> None:
@@ -65,6 +71,7 @@ def viewed(x: Any, key: Key) -> Any:
     return item_at(x, key.view) if isinstance(last, int) else slice_at(x, key.view)
 
 
+@leading
 @primitive(name="index")
 def take_items(x, key):
     """The elements of `x` at a key of full slices and arrays of ints or bools: a copy."""
@@ -77,6 +84,7 @@ def take_items(x, key):
 take_items.defvjp(x=lambda g, key, x_shape: add_items(g, key, x_shape), key=None)
 
 
+@leading
 @primitive(label="IndexPutBackward0")
 def add_items(g, key, shape):
     """Zeros of `shape` with `g` added at a key of full slices and arrays."""
@@ -84,6 +92,10 @@ def add_items(g, key, shape):
         out = xp(g).zeros(shape, g.dtype)
         out[key] = g
         return out
+    last, axis = key[-1], len(key) - 1
+    if xp(g) is not numpy and last.dtype != bool and all(part is FULL for part in key[:-1]):
+        parts = g.reshape((*shape[:axis], last.size, *shape[axis + 1 :]))
+        return add_at_rows(parts, axis, last.reshape(-1), shape)
     return add_flat(g, places_of(key, shape, xp(g)), shape)
 
 
@@ -136,6 +148,9 @@ def write_items(target: Any, key: tuple[Any, ...], v: Any) -> None:
     Raises: RuntimeError where the shapes do not fit.
     """
     if not hasattr(v, "shape") or not v.shape:
+        if xp(target) is not numpy and len(key) == 1 and key[0].dtype == bool:
+            _fill_where(target, key[0], v)
+            return
         target[key] = v
         return
     want = _shape_at(target, key)
@@ -148,6 +163,12 @@ def write_items(target: Any, key: tuple[Any, ...], v: Any) -> None:
             f"shape mismatch: value tensor of shape {list(v.shape)} cannot be broadcast to"
             f" indexing result of shape {list(want)}"
         ) from None
+
+
+def _fill_where(target: Any, mask: Any, v: Any) -> None:
+    """Write one number where a mask of the first axes is True; CuPy would wait for the count."""
+    wide = mask.reshape(*mask.shape, *(1,) * (target.ndim - mask.ndim))
+    target[...] = xp(target).where(wide, xp(target).asarray(v, target.dtype), target)
 
 
 def _shape_at(target: Any, key: tuple[Any, ...]) -> tuple[int, ...]:
@@ -180,7 +201,8 @@ def setitem(x: Any, key: Any, v: Any) -> None:
     if taken.arrays:
         before = wrap(part.array.copy(), part.node)
         before.needs_grad = part.needs_grad
-        write_recorded(part, put_items(before, value, taken.arrays, False))
+        new = put_items(before, value, taken.arrays, False)
+        write_recorded(part, _watching(new, key))
     else:
         write_recorded(part, fitted(value, part))
 
@@ -268,7 +290,7 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
             f" {of(input.array.dtype).name} for the destination and {of(values.array.dtype).name}"
             " for the source."
         )
-    return put_items(input, values, _only_arrays(taken, input), accumulate)
+    return watch(put_items(input, values, _only_arrays(taken, input), accumulate), *indices)
 
 
 @where_it_lies

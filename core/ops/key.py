@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value
 from core.backend import device_of, xp
 
@@ -31,6 +32,7 @@ class Key:
         return all(part is Ellipsis or part == FULL for part in self.view)
 
 
+@where_it_lies
 def parsed(key: Any, x: Any) -> Key:
     """The parts of `key` for the tensor `x`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.inplace import watch
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, wrap
 from core.backend import packed, xp
@@ -95,7 +96,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
             f"masked_scatter: expected the source to have at least {count} elements, got"
             f" {source.array.size}"
         )
-    return put_mask(broadcast_array(input, shape), wrap(full), source)
+    return watch(put_mask(broadcast_array(input, shape), wrap(full), source), mask)
 
 
 # ---- in the flat order ------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
+from core.autograd.quick import leading
 from core.autograd.value import wrap
 from core.backend import packed, xp
 from core.ops.cast import compact
@@ -20,6 +21,7 @@ from core.ops.shape import broadcast_array, reshape_array, transpose
 __all__ = "roll flip fliplr flipud rot90 tile repeat_interleave".split()
 
 
+@leading
 @primitive(name="roll")
 def roll_axes(x, shifts, axes):
     """The elements of `x` moved along axes, around the end."""
@@ -51,6 +53,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     return roll_axes(input, moves, tuple(axis_of(d, input.array.ndim) for d in places))
 
 
+@leading
 @primitive(name="flip")
 def flip_axes(x, axes):
     """The elements of `x` in the opposite order along axes."""
@@ -112,6 +115,7 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
 # ---- repetition -------------------------------------------------------------------------------
 
 
+@leading
 @primitive(name="repeat")
 def repeat_axes(x, times):
     """`x` laid out so many times along each axis."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.place import where_it_lies
 from core.backend import xp
 from core.ops.gather import select_rows
 
@@ -46,7 +47,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     if mode == "constant":
         return _constant(input, pairs, 0 if value is None else value)
     if value:
-        raise ValueError(f"Padding mode {mode!r} doesn't take in value argument")
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in SOURCES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if ndim not in (len(pairs) + 1, len(pairs) + 2) or len(pairs) > 3:
@@ -102,14 +103,17 @@ def _line(before: int, after: int, n: int, x: Any) -> Any:
     return xp(x.array).arange(-before, n + after)
 
 
+@where_it_lies
 def _replicated(before: int, after: int, n: int, x: Any) -> Any:
     return _line(before, after, n, x).clip(0, n - 1)
 
 
+@where_it_lies
 def _circular(before: int, after: int, n: int, x: Any) -> Any:
     return _line(before, after, n, x) % n
 
 
+@where_it_lies
 def _reflected(before: int, after: int, n: int, x: Any) -> Any:
     line = abs(_line(before, after, n, x))
     return (n - 1) - abs((n - 1) - line)

@@ -49,11 +49,11 @@ def winners(x, out, kernel, stride, padding, dilation):
     window = Window(x.shape[2:], kernel, stride, padding, dilation)
     x = window.padded(x, _lowest(x.dtype))
     best = xp(x).full(out.shape, -1, numpy.int32)
-    for i, part in enumerate(window.offsets()):
+    for i, part in reversed(tuple(enumerate(window.offsets()))):  # the first is written last
         found = x[part] == out
         if x.dtype.kind in "fV":
             found |= x[part] != x[part]
-        best[found & (best < 0)] = i
+        best = xp(x).where(found, numpy.int32(i), best)
     return best
 
 

@@ -59,20 +59,47 @@ def _joined(combine: Any, out: Any, index: Any, values: Any, module: Any) -> Non
     """What `ufunc.at` does, for CuPy: its own `at` adds in any order, and cannot multiply.
 
     Equal places are brought together and combined over distances 1, 2, 4, ...: a fixed order, in as
-    many steps as the count has bits, however often a place (a frequent word) comes.
+    many steps as the count has bits, however often a place (a frequent word) comes. Every one of
+    equal places writes the same total, so nobody has to wait for a count of the different ones.
     """
     order = index.argsort()
     places, values = index[order], values[order]
-    step = 1
+    step, inner = 1, (slice(None), *(None,) * (values.ndim - 1))
     while step < places.size:
-        same = places[step:] == places[:-step]
+        same = (places[step:] == places[:-step])[inner]
         later = module.where(same, combine(values[:-step], values[step:]), values[step:])
         values = module.concatenate([values[:step], later])
         step *= 2
-    last = module.ones(places.size, bool)
-    last[:-1] = places[1:] != places[:-1]
-    places = places[last]
+    last = module.searchsorted(places, places, side="right") - 1
     out[places] = combine(out[places], values[last])
+
+
+def add_at_rows(g: Any, axis: int, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` to which the parts of `g` along an axis were added at places of that axis.
+
+    Shape: as many parts as `index`, of one axis, has elements.
+    """
+    module = xp(g)
+    if module is numpy:
+        return add_flat(g, rows(index, axis, shape), shape)
+    wide = accumulates_in(g.dtype)
+    lines = (shape[axis], *shape[:axis], *shape[axis + 1 :])
+    out = module.zeros(lines, wide)
+    if index.size:  # by whole rows: fewer places to sort than one for each element
+        parts = module.moveaxis(g, axis, 0).astype(wide, copy=False)
+        _joined(module.add, out, index % shape[axis], parts, module)
+    return module.ascontiguousarray(module.moveaxis(out, 0, axis)).astype(g.dtype, copy=False)
+
+
+def counted(places: Any, size: int, each: Any = 1) -> Any:
+    """How often each place below `size` comes, or what the elements of `each` there add up to.
+
+    Dtype: int64: whole numbers, which may be added in any order.
+    """
+    module = xp(places)
+    out = module.zeros(size, numpy.int64)
+    module.add.at(out, places.reshape(-1), each)
+    return out
 
 
 def along(index: Any, axis: int, shape: tuple[int, ...]) -> Any:

@@ -10,6 +10,7 @@ import numpy
 from core.autograd.adapt import adaptable
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import xp
 from core.dtype import FLOAT, of
@@ -18,7 +19,7 @@ from core.ops.compare import isnan
 from core.ops.dims import axis_of, size_of
 from core.ops.elementwise import lerp
 from core.ops.gather import gather_array
-from core.ops.positions import add_at
+from core.ops.positions import add_at, counted
 from core.ops.reduce import any as any_of
 from core.ops.reduce import sum
 from core.ops.rounding import ceil, floor, round
@@ -80,6 +81,7 @@ def _quantile(x: Any, q: Any, dim: Any, keepdim: bool, how: str, skip_nan: bool)
     return reshape_array(permute_axes(found, order), (*([q.numel()] * several), *kept))
 
 
+@where_it_lies
 def _checked(x: Any, q: Any, how: str) -> Any:
     if x.dtype.name not in ("float32", "float64"):
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
@@ -152,7 +154,7 @@ def histc(x, bins=100, min=0, max=0):
     module, x = xp(x), x.reshape(-1)
     inside = x[(x >= low) & (x <= high)]
     place = ((inside - low) * (bins / (high - low))).astype(numpy.int64)
-    return module.bincount(module.minimum(place, bins - 1), minlength=bins).astype(x.dtype)
+    return counted(module.minimum(place, bins - 1), bins).astype(x.dtype)
 
 
 def _range(x: Any, low: float, high: float) -> tuple[float, float]:

@@ -9,8 +9,9 @@ import numpy
 
 from core import random
 from core.autograd.inplace import forbid_leaf, write_out
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, version_of, wrap
-from core.backend import device_of, module_of, on, resolve, xp
+from core.backend import device_of, module_of, on, resolve, write, xp
 from core.dtype import FLOAT, get_default_dtype, of, to_numpy
 from core.ops.cast import detach
 from core.ops.creation import check_options, checked, given, like
@@ -115,6 +116,7 @@ def randperm(n: int, **options: Any) -> Any:
 rand_like, randn_like = like(rand), like(randn)
 
 
+@where_it_lies
 def normal(
     mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any
 ) -> Any:
@@ -140,6 +142,7 @@ def normal(
     return found if out is None else write_out(found, out)
 
 
+@where_it_lies
 def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = None) -> Any:
     """Zeros and ones in the shape of `input`: ones with its elements, or `p`, as probabilities.
 
@@ -174,6 +177,7 @@ def _flips(like_: Any, shape: Any, generator: Any, p: float | None = None) -> An
         return random.uniform(key, shape, dtype=wide, xp=xp(like_)) < like_.astype(wide)
 
 
+@where_it_lies
 def multinomial(
     input: Any,
     num_samples: int,
@@ -231,6 +235,7 @@ def _with_replacement(rows: Any, count: int, key: Any, module: Any) -> Any:
     return module.stack(found)
 
 
+@where_it_lies
 def poisson(input: Any, generator: Any = None) -> Any:
     """Poisson random numbers with the elements of `input` as rates.
 
@@ -256,7 +261,7 @@ def poisson(input: Any, generator: Any = None) -> Any:
 
 def _write(x: Any, array: Any) -> Any:
     forbid_leaf(x)
-    x.array[...] = array
+    write(x.array, array)
     version_of(x)[0] += 1
     if x.base is None:
         x.node, x.needs_grad = None, False
@@ -298,6 +303,7 @@ def exponential_(x: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
     return _write(x, _fresh(x, random.exponential, generator, rate=lambd))
 
 
+@where_it_lies
 def bernoulli_(x: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
     """The tensor, filled with zeros and ones: ones with probability `p`."""
     if isinstance(p, Value):

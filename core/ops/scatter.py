@@ -9,6 +9,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, wrap
 from core.backend import xp
 from core.dtype import of
@@ -103,6 +104,7 @@ def check_source(name: str, x: Any, index: Any, src: Any) -> None:
         )
 
 
+@where_it_lies
 def _scatter_with(x: Any, index: Any, src: Any, axis: int, reduce: str) -> Any:
     if reduce not in ("add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
@@ -254,6 +256,7 @@ fill_rows.defvjp(
 )
 
 
+@where_it_lies
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """`input` with `value`, a number or a zero-dim tensor, written at indices along a dim."""
     n = input.array.ndim and input.array.shape[axis_of(dim, input.array.ndim)]

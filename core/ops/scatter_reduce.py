@@ -8,10 +8,11 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.place import where_it_lies
 from core.backend import xp
 from core.ops.dims import axis_of
 from core.ops.gather import add_along, check_along, gather_array
-from core.ops.positions import along, combine_at
+from core.ops.positions import along, combine_at, counted
 from core.ops.promotion import accumulates_in, same_device
 from core.ops.scatter import check_source, corner, padded_to, put_along
 from core.ops.shape import broadcast_array, reshape_array
@@ -50,6 +51,7 @@ def identity(reduce: str, dtype: Any) -> Any:
     return limits.min if reduce == "amax" else limits.max
 
 
+@where_it_lies
 def counts(index: Any, axis: int, shape: Any, include_self: bool) -> Any:
     """How many elements are combined at each place, at least one."""
     module = xp(index)
@@ -57,7 +59,7 @@ def counts(index: Any, axis: int, shape: Any, include_self: bool) -> Any:
     size = 1
     for n in shape:
         size *= n
-    count = module.bincount(places, minlength=size).reshape(shape)
+    count = counted(places, size).reshape(shape)
     return count + 1 if include_self else module.maximum(count, 1)
 
 
@@ -70,11 +72,13 @@ def _untouched(g: Any, index: Any, axis: int, include_self: bool) -> Any:
     return g if include_self else put_along(g, index, 0, axis)
 
 
+@where_it_lies
 def _like(g: Any, array: Any) -> Any:
     """A constant array in the dtype of `g`."""
     return array.astype(_array(g).dtype)
 
 
+@where_it_lies
 def _ties(x: Any, index: Any, src: Any, axis: int, include_self: bool, out: Any) -> Any:
     """Which of `x` and of `src` equal the result, and among how many of them it is shared."""
     x, index, src, out = map(_array, (x, index, src, out))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, wrap
 from core.backend import resolve, to_device, xp
 from core.dtype import get_default_dtype, to_numpy
@@ -192,6 +193,7 @@ def cartesian_prod(*tensors: Any) -> Any:
     return stack([reshape_array(x, (x.array.size,)) for x in grids], 1)
 
 
+@where_it_lies
 def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     """All choices of `r` elements of a vector, as rows.
 

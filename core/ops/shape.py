@@ -42,6 +42,7 @@ def alias_in_shape(x, shape):
 alias_in_shape.defvjp(x=lambda g, x_shape: g.reshape(x_shape), shape=None)
 
 
+@leading
 @primitive(label="UnsafeViewBackward0")
 def copied_in_shape(x, shape):
     """A copy of `x` in another shape."""
@@ -169,6 +170,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 
 def _squeezing(number: int) -> Any:
+    @leading
     @primitive(view=True, name="squeeze", label=f"SqueezeBackward{number}")
     def squeeze_axes(x, axes):
         """`x` without the axes of size one among `axes`."""

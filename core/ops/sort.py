@@ -9,6 +9,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
+from core.autograd.quick import leading
 from core.autograd.value import Value, wrap
 from core.backend import packed, xp
 from core.ops import results
@@ -40,6 +41,7 @@ def _stable(module: Any, keys: Any, axis: int) -> Any:
 # ---- sorting ----------------------------------------------------------------------------------
 
 
+@leading
 @primitive(result=results.sort, name="sort")
 def sort_along(x, dim, descending):
     """The elements in order along a dim, and where they were."""
@@ -48,6 +50,7 @@ def sort_along(x, dim, descending):
     return (xp(x).take_along_axis(x, index, axis) if x.ndim else x.copy()), index
 
 
+@leading
 @primitive(result=results.topk, name="topk")
 def largest_few(x, k, dim, largest):
     """The `k` largest (or smallest) elements along a dim in order, and where they were.
@@ -76,6 +79,7 @@ sort_along.defvjp(descending=None)
 largest_few.defvjp(k=None, largest=None)
 
 
+@leading
 @primitive(result=results.kthvalue, name="kthvalue")
 def ranked(x, k, dim, keepdim):
     """The `k`-th smallest elements along a dim, counted from one, and where they are.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import xp
 from core.ops.dims import axis_of
@@ -14,6 +15,7 @@ from core.ops.dims import axis_of
 __all__ = "unique unique_consecutive".split()
 
 
+@where_it_lies
 def unique(
     input: Any,
     sorted: bool = True,
@@ -42,6 +44,7 @@ def unique(
     )
 
 
+@where_it_lies
 def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:

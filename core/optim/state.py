@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.autograd.value import Value, wrap
-from core.backend import device_of, to_device, xp
+from core.backend import device_of, on, to_device, xp
 from core.dtype import of
 
 
@@ -64,9 +64,11 @@ def _placed(value: Any, p: Any, key: Any = None) -> Any:
     if isinstance(value, Value):
         if key == "step":
             return wrap(value.array.copy())
-        array = to_device(value.array, device_of(p.array))
-        floating = of(p.array.dtype).is_floating_point
-        return wrap(xp(array).array(array, dtype=p.array.dtype if floating else None, copy=True))
+        where = device_of(p.array)
+        array = to_device(value.array, where)
+        dtype = p.array.dtype if of(p.array.dtype).is_floating_point else None
+        with on(where):
+            return wrap(xp(array).array(array, dtype=dtype, copy=True))
     if isinstance(value, dict):
         return {k: _placed(v, p, k) for k, v in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from core.simulated.device import Device, current_id, settle
+from core.simulated.device import Device, current_id, declare_synchronize, settle
 from core.simulated.keys import wrapped_round
 from core.simulated.memory import Memory, MemoryPointer, array_at
 
@@ -96,6 +96,8 @@ class ndarray:  # noqa: N801 - CuPy's name
         self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True
     ) -> numpy.ndarray:
         """A copy in the CPU's memory."""
+        if blocking:
+            declare_synchronize()
         settle() if stream is None else stream.synchronize()
         if out is None:
             return numpy.array(self.plain, order=order)  # type: ignore[call-overload]
@@ -106,25 +108,30 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def set(self, arr: numpy.ndarray, stream: Any = None) -> None:
         """Copy an array of the CPU here."""
-        if not isinstance(arr, numpy.ndarray):
-            raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
-        if arr.dtype != self.dtype or arr.shape != self.shape:
-            raise ValueError(f"cannot set {arr.dtype}{arr.shape} to {self.dtype}{self.shape}")
-        settle() if stream is None else stream.synchronize()
+        if not isinstance(arr, numpy.ndarray) or arr.dtype != self.dtype:
+            raise TypeError(f"Only numpy.ndarray of {self.dtype} can be set to cupy.ndarray")
+        if arr.shape != self.shape:
+            raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
+        if not self.plain.flags.forc:
+            raise RuntimeError("Cannot set to non-contiguous array")
+        settle(stream)
         self.plain[...] = arr
 
     def item(self) -> Any:
         """The one element as a Python number."""
+        declare_synchronize()
         settle()
         return self.plain.item()
 
     def tolist(self) -> Any:
         """The elements as nested lists."""
+        declare_synchronize()
         settle()
         return self.plain.tolist()
 
     def tobytes(self, order: str = "C") -> bytes:
         """The elements' bytes."""
+        declare_synchronize()
         settle()
         return self.plain.tobytes(order)
 
@@ -207,6 +214,8 @@ class ndarray:  # noqa: N801 - CuPy's name
         plain, arrays = unwrapped_key(key)
         if not arrays:
             return seen(self, self.plain[plain if ... in plain else (*plain, ...)])
+        if any(x.dtype == bool for x in arrays):
+            declare_synchronize()  # for the count
         where = wrapped_round(plain, self.plain.shape)
         return launched([self, *arrays], lambda: self.plain[where])
 
@@ -217,6 +226,8 @@ class ndarray:  # noqa: N801 - CuPy's name
         if isinstance(value, numpy.ndarray) and value.ndim:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         check_devices([self, *arrays, *([value] if isinstance(value, ndarray) else [])])
+        if any(x.dtype == bool for x in arrays):
+            declare_synchronize()  # CuPy counts, for numbers too
         settle()
         if not isinstance(value, (ndarray, numpy.ndarray, *SCALARS)):
             raise TypeError(f"Unsupported type {type(value)}")
@@ -269,6 +280,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         """The indices of elements that are not zero, one array per axis."""
         if not self.plain.ndim:
             raise ValueError("Calling nonzero on 0d arrays is not allowed.")
+        declare_synchronize()  # for the count
         settle()
         return tuple(launched([self], lambda x=index: x) for index in self.plain.nonzero())
 

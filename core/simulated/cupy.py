@@ -15,6 +15,7 @@ from core.simulated.device import (
     Device,
     Event,
     Stream,
+    declare_synchronize,
     device_count,
     get_current_stream,
     get_elapsed_time,
@@ -146,6 +147,8 @@ def _inverted(function: Any, shape_of: Any) -> Any:
     """A function that gives NaN where NumPy's raises: CuPy looks only where it is asked to."""
 
     def call(*args: Any) -> Any:
+        if cupyx.checks():
+            declare_synchronize()
         try:
             return function(*args)
         except numpy.linalg.LinAlgError as error:

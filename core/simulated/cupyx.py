@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy
 
+from core.simulated.device import DeviceSynchronized, allow_synchronize
 from core.simulated.memory import alloc_pinned_memory
+
+__all__ = ["DeviceSynchronized", "allow_synchronize", "checks", "empty_pinned", "errstate"]
 
 
 class _Checks(threading.local):

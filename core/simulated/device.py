@@ -10,6 +10,8 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 TOTAL_BYTES = 16 << 30
@@ -27,6 +29,7 @@ class CUDARuntimeError(RuntimeError):
 class _Current(threading.local):
     def __init__(self) -> None:
         self.id = 0
+        self.may_wait = True
         self.streams: dict[int, Stream] = {}
 
 
@@ -37,6 +40,32 @@ def check_ordinal(index: int) -> None:
     """Raise CUDARuntimeError unless there is a device `index`."""
     if not 0 <= index < max(device_count(), 1):
         raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+
+
+# ---- where the CPU waits for a GPU -------------------------------------------------------------
+
+
+class DeviceSynchronized(RuntimeError):  # noqa: N818 - CuPy's name
+    """What CuPy raises where the CPU waits for a GPU and must not."""
+
+
+@contextmanager
+def allow_synchronize(allow: bool) -> Iterator[None]:
+    """A context in which this thread may wait for a GPU, or may not."""
+    before, _current.may_wait = _current.may_wait, allow
+    try:
+        yield
+    finally:
+        _current.may_wait = before
+
+
+def declare_synchronize() -> None:
+    """Raise DeviceSynchronized where waiting is not allowed: called before every wait.
+
+    Stricter than CuPy, which sees copies to the CPU and `Device.synchronize` only.
+    """
+    if not _current.may_wait:
+        raise DeviceSynchronized("Device synchronization was detected while disallowed.")
 
 
 class Device:
@@ -66,6 +95,7 @@ class Device:
 
     def synchronize(self) -> None:
         """Wait for all work of the device's streams."""
+        declare_synchronize()
         for stream in tuple(_all_streams.get(self.id, {}).values()):
             stream.synchronize()
 
@@ -165,6 +195,7 @@ class Stream:
 
     def synchronize(self) -> None:
         """Wait for all work so far."""
+        declare_synchronize()
         for task in self.tasks:
             task.wait()
         self.tasks = []
@@ -221,6 +252,7 @@ class Event:
 
     def synchronize(self) -> None:
         """Wait for the point."""
+        declare_synchronize()
         for task in self.tasks:
             task.wait()
         self.tasks = []
@@ -249,11 +281,12 @@ def stream_at(pointer: int) -> Stream:
     )
 
 
-def settle() -> None:
-    """Wait for what the current stream still has before it: work done by hand comes after it."""
-    stream = _current.streams.get(_current.id, Stream.null)
-    if stream.tasks:
-        stream.synchronize()
+def settle(stream: Stream | None = None) -> None:
+    """Wait for what a stream, the current one unless given, has before it: work by hand is next."""
+    stream = stream or _current.streams.get(_current.id, Stream.null)
+    with allow_synchronize(True):  # by hand: a GPU's stream would do it
+        if stream.tasks:
+            stream.synchronize()
 
 
 def current_id() -> int:

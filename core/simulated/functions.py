@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from core.simulated.array import check_devices, fresh, ndarray, seen, unwrapped
-from core.simulated.device import settle
+from core.simulated.device import declare_synchronize, settle
 
 # Arguments in order; `=` marks those with a default, and after `|` they go by name only.
 SIGNATURES: dict[str, str] = {
@@ -41,6 +41,7 @@ SIGNATURES: dict[str, str] = {
     "searchsorted": "a v side= sorter=",
     "sort": "a axis= kind=",
     "stack": "tup axis= out= | dtype= casting=",
+    "swapaxes": "a axis1 axis2",
     "take": "a indices axis= out=",
     "take_along_axis": "a indices axis",
     "tensordot": "a b axes=",
@@ -65,7 +66,9 @@ LINALG: dict[str, str] = {
     "solve": "a b",
     "svd": "a full_matrices= compute_uv=",
 }
-_VIEWS = frozenset({"broadcast_to", "expand_dims", "flip", "moveaxis", "atleast_1d"})
+# What needs a number from the GPU to know the size of its result.
+_LOOKS = frozenset({"bincount", "flatnonzero", "nonzero", "unique"})
+_VIEWS = frozenset({"broadcast_to", "expand_dims", "flip", "moveaxis", "swapaxes", "atleast_1d"})
 
 
 def signature(text: str) -> inspect.Signature:
@@ -111,6 +114,8 @@ def _run(name: str, plain: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if name in _VIEWS and arrays:
         return seen(arrays[0], _writable(plain(*args, **kwargs), arrays[0]))
     check_devices(arrays if out is None else [*arrays, out])
+    if name in _LOOKS:
+        declare_synchronize()
     settle()
     with numpy.errstate(all="ignore"):
         if out is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 from typing import Any
 
@@ -55,6 +56,9 @@ class MemoryPool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # A collection of garbage gives blocks back in the midst of anything, also of `take`: it must
+        # not wait for the lock.
+        self._freed: collections.deque[tuple[int, int]] = collections.deque()
         self._used: dict[int, int] = {}
         self._total: dict[int, int] = {}
         self._limit: dict[int, int] = {}
@@ -65,6 +69,7 @@ class MemoryPool:
         Raises: OutOfMemoryError beyond the limit.
         """
         with self._lock:
+            self._settle()
             used = self._used.get(device, 0) + size
             limit = self._limit.get(device, 0)
             if used > (limit or TOTAL_BYTES):
@@ -78,14 +83,20 @@ class MemoryPool:
 
     def give(self, device: int, size: int) -> None:
         """Count `size` bytes as free again."""
-        with self._lock:
-            self._used[device] -= size
+        self._freed.append((device, size))
         for hook in _hooks.running:
             hook.free_postprocess(device_id=device, mem_size=size, mem_ptr=0, pmem_id=0)
 
     def used_bytes(self) -> int:
         """The bytes in use on the current device."""
-        return self._used.get(current_id(), 0)
+        with self._lock:
+            self._settle()
+            return self._used.get(current_id(), 0)
+
+    def _settle(self) -> None:
+        while self._freed:
+            device, size = self._freed.popleft()
+            self._used[device] -= size
 
     def total_bytes(self) -> int:
         """The bytes in use and kept for later on the current device."""

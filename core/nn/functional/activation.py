@@ -8,6 +8,7 @@ from typing import Any
 from core import random
 from core.autograd.adapt import adaptable
 from core.autograd.inplace import in_place
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import device_of, on, xp
 from core.ops import activation, choice, exponential, trigonometric
@@ -73,6 +74,11 @@ def rrelu(
     inplace: bool = False,
 ) -> Any:
     """Leaky relu whose slope is random per element while training, else the middle of the range."""
+    if lower > upper:
+        raise RuntimeError(
+            "Lower bound should be less than or equal to the upper bound, but got"
+            f" {lower} and {upper}"
+        )
     if not training:
         return applied(activation.leaky, inplace, input, (lower + upper) / 2)
     x = input.array
@@ -226,6 +232,7 @@ def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
     return along(softmax_axis, -input, dim, dtype)
 
 
+@where_it_lies
 def gumbel_softmax(
     logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Any:

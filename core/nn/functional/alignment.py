@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from core.autograd.adapt import adaptable
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import to_host, xp
 from core.nn.functional.convolution import placed
@@ -36,6 +37,7 @@ def _extended(targets: Any, sizes: numpy.ndarray, blank: int) -> numpy.ndarray:
 
 
 @adaptable
+@where_it_lies
 def ctc_loss(
     log_probs: Any,
     targets: Any,
@@ -65,6 +67,8 @@ def ctc_loss(
             f"Expected input_lengths to have value at most {x.shape[0]}, but got value"
             f" {int(lengths.max())}"
         )
+    if not 0 <= blank < x.shape[2]:
+        raise RuntimeError(f"blank must be in label range 0 to {x.shape[2] - 1}, got {blank}")
     module = xp(x.array)
     extended = placed(x, _extended(targets, sizes, blank))
     loss = ctc_each(x, extended, placed(x, lengths), placed(x, 2 * sizes + 1))

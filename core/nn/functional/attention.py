@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import xp
 from core.nn.functional.masking import dropout
@@ -38,6 +39,17 @@ def scaled_dot_product_attention(
         raise RuntimeError(
             "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
         )
+    dims = [len(x.shape) for x in (query, key, value)]
+    if min(dims) < 2:
+        raise RuntimeError(
+            "Expected query, key, and value to all be at least 2 dimensional, but got query.dim:"
+            f" {dims[0]} key.dim: {dims[1]} and value.dim: {dims[2]} instead."
+        )
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        raise RuntimeError(
+            "scaled_dot_product_attention: expected query and key of one width, and as many values"
+            f" as keys, but got {list(query.shape)}, {list(key.shape)} and {list(value.shape)}"
+        )
     if enable_gqa:
         heads = query.shape[-3]
         key = repeated_heads(key, heads // key.shape[-3])
@@ -45,16 +57,17 @@ def scaled_dot_product_attention(
     return attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
 
 
+@where_it_lies
 def float_mask(mask: Any, dtype: Any, name: str) -> Any:
     """A mask to be added: minus infinity where a bool mask is True.
 
-    Raises: RuntimeError for a mask of whole numbers.
+    Raises: AssertionError for a mask of whole numbers.
     """
     if mask is None:
         return None
     kind = mask.array.dtype.kind
     if kind not in "bfV":
-        raise RuntimeError(f"only bool and floating types of {name} are supported")
+        raise AssertionError(f"only bool and floating types of {name} are supported")
     if kind != "b":
         return mask
     zero = wrap(xp(mask.array).zeros((), dtype.numpy))
@@ -87,6 +100,7 @@ def _with_row(x: Any, row: Any) -> Any:
     return cat([x, row.expand(1, x.shape[1], x.shape[2])], 0)
 
 
+@where_it_lies
 def _widened(mask: Any, by: int) -> Any:
     if mask is None or not by:
         return mask
@@ -135,6 +149,8 @@ def multi_head_attention_forward(
         raise NotImplementedError("static_k and static_v are not supported")
     batched = len(query.shape) == 3
     alike = query is key and key is value
+    _check_shapes(query, key, value, key_padding_mask, attn_mask)
+    _check_pair(key, value, key_padding_mask, use_separate_proj_weight)
     query, key, value = _with_batch(query, key, value, batched)
     check_heads(query, embed_dim_to_check, num_heads)
     given = (query, query, query) if alike else (query, key, value)
@@ -159,12 +175,50 @@ def multi_head_attention_forward(
     return out.squeeze(1), None if weights is None else weights.squeeze(0)
 
 
+def _check_shapes(query: Any, key: Any, value: Any, padding: Any, mask: Any) -> None:
+    """Raise AssertionError unless all have the numbers of dims that go with the query's."""
+    dims, ks, vs = len(query.shape), len(key.shape), len(value.shape)
+    if dims not in (2, 3):
+        raise AssertionError(
+            f"query should be unbatched 2D or batched 3D tensor but received {dims}-D query tensor"
+        )
+    kind = f"For {'batched (3-D)' if dims == 3 else 'unbatched (2-D)'} `query`"
+    if (ks, vs) != (dims, dims):
+        raise AssertionError(
+            f"{kind}, expected `key` and `value` to be {dims}-D but found {ks}-D and {vs}-D tensors"
+            " respectively"
+        )
+    if padding is not None and len(padding.shape) != dims - 1:
+        raise AssertionError(
+            f"{kind}, expected `key_padding_mask` to be `None` or {dims - 1}-D but found"
+            f" {len(padding.shape)}-D tensor instead"
+        )
+    if mask is not None and len(mask.shape) not in (2, 3):
+        raise AssertionError(
+            f"{kind}, expected `attn_mask` to be `None`, 2-D or 3-D but found"
+            f" {len(mask.shape)}-D tensor instead"
+        )
+
+
+def _check_pair(key: Any, value: Any, padding: Any, separate: bool) -> None:
+    """Raise AssertionError unless there is a value, and a mark of the padding, for each key."""
+    parts = slice(-1) if separate else slice(None)
+    if tuple(key.shape)[parts] != tuple(value.shape)[parts]:
+        raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
+    if padding is not None and tuple(padding.shape) != tuple(key.shape)[-2::-1]:
+        raise AssertionError(
+            f"Expected key_padding_mask of shape {tuple(key.shape)[-2::-1]}, but got"
+            f" {tuple(padding.shape)}"
+        )
+
+
 def _with_batch(query: Any, key: Any, value: Any, batched: bool) -> tuple[Any, Any, Any]:
     if batched:
         return query, key, value
     return query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
 
 
+@where_it_lies
 def _zero_step(x: Any) -> Any:
     zeros = xp(x.array).zeros((*x.shape[:2], 1, x.shape[3]), x.array.dtype)
     return cat([x, wrap(zeros)], 2)

@@ -12,7 +12,7 @@ from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import device_of, module_of, to_host, xp
 from core.nn.functional.convolution import each_dim, placed
-from core.nn.functional.pooling import check_padding, frame, per_dim, with_indices
+from core.nn.functional.pooling import frame, per_dim, windows, with_indices
 from core.ops.choice import relu
 from core.ops.elementwise import abs, sign
 from core.ops.fold import sum_windows
@@ -46,10 +46,7 @@ def _avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    kernel = each_dim(kernel_size, n, "kernel_size")
-    stride = kernel if stride is None or stride == () else each_dim(stride, n, "stride")
-    pads = each_dim(padding, n, "padding")
-    check_padding(kernel, pads)
+    kernel, stride, pads, _ = windows(n, kernel_size, stride, padding)
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     size = tuple(x.shape[2:])
@@ -95,9 +92,17 @@ def _sizes(n: int, x: Any, output_size: Any) -> tuple[int, ...]:
     wanted = (
         (output_size,) * n if output_size is None or isinstance(output_size, int) else output_size
     )
-    return tuple(
+    if len(wanted) != n:
+        raise RuntimeError(f"adaptive pooling of {n} dims: output_size must be {n} numbers")
+    out = tuple(
         have if want is None else int(want) for want, have in zip(wanted, x.shape[2:], strict=True)
     )
+    if any(want < 0 for want in out):
+        raise RuntimeError(
+            "adaptive pooling: elements of output_size must be greater than or equal to 0 but"
+            f" received {out}"
+        )
+    return out
 
 
 def _bounds(n: int, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -175,6 +180,12 @@ def _fractional_max_pool(
         sizes = tuple(int(have * ratio) for have, ratio in zip(size, ratios, strict=True))
     else:
         sizes = each_dim(output_size, n, "output_size")
+    for have, want, k in zip(size, sizes, kernel, strict=True):
+        if want + k - 1 > have:
+            raise RuntimeError(
+                f"fractional_max_pool{n}d(): {want} regions of {k} are too many for an input of"
+                f" size {have}"
+            )
     if _random_samples is None:
         key = random.default_generator().reserve()
         samples = random.uniform(key, (*x.shape[:2], n), "float64")
@@ -236,16 +247,34 @@ def _max_unpool(
             f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)})"
             f" but got indices tensor with shape: {list(indices.shape)}"
         )
-    if output_size is None:
-        shapes = zip(x.shape[2:], kernel, stride, pads, strict=True)
-        size = tuple((have - 1) * s + k - 2 * p for have, k, s, p in shapes)
-    else:
-        size = tuple(output_size)[-n:]
+    shapes = zip(x.shape[2:], kernel, stride, pads, strict=True)
+    usual = tuple((have - 1) * s + k - 2 * p for have, k, s, p in shapes)
+    size = usual if output_size is None else _unpooled_size(n, output_size, usual, stride)
     rows = (*x.shape[:2], -1)
     module = module_of(device_of(x.array))
     zeros = wrap(module.zeros((*x.shape[:2], math.prod(size)), x.array.dtype))
     out = scatter(zeros, 2, reshape_array(indices, rows), reshape_array(x, rows))
     return reshape_array(out, (*x.shape[:2], *size))
+
+
+def _unpooled_size(n: int, given: Any, usual: Any, stride: Any) -> tuple[int, ...]:
+    """The size that was asked for.
+
+    Raises: ValueError where pooling with this stride could not have been of it.
+    """
+    if len(given) not in (n, n + 2):
+        raise ValueError(
+            f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a"
+            f" length of '{len(given)}'"
+        )
+    size = tuple(given)[-n:]
+    for i, (want, middle, s) in enumerate(zip(size, usual, stride, strict=True)):
+        if not middle - s < want < middle + s:
+            raise ValueError(
+                f'invalid output_size "{size}" (dim {i} must be between {middle - s} and'
+                f" {middle + s})"
+            )
+    return size
 
 
 avg_pool1d, avg_pool2d, avg_pool3d = per_dim("avg_pool{}d", _avg_pool, "The mean of each window.")

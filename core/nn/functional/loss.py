@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from core.autograd.adapt import adaptable
+from core.autograd.inplace import watch
+from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
 from core.backend import device_of, on, xp
 from core.ops.loss import log_softmax_axis, pick_rows, softmax_nll, squared_difference
+from core.ops.positions import check_range
 from core.ops.reduce import mean, sum
 from core.ops.shape import permute, reshape_array
 
@@ -92,9 +97,10 @@ class Classes:
         rows = target.array.reshape(-1)
         module = xp(rows)
         ignored = rows == ignore_index
-        anything = bool(ignored.any())
+        # On a GPU nobody looks: that would wait for it. PyTorch does not look there either.
+        anything = bool(ignored.any()) if module is numpy else rows.size > 0
         self.target = module.where(ignored, 0, rows) if anything else rows
-        self._check(classes)
+        check_range(self.target, 0, classes, IndexError, "Target {index} is out of bounds.")
         self.count = rows.size
         self.each = None
         if weight is not None:
@@ -102,12 +108,6 @@ class Classes:
         if anything:
             ones = ~ignored
             self.each = ones if self.each is None else self.each * ones
-
-    def _check(self, classes: int) -> None:
-        if self.target.size:
-            low, high = int(self.target.min()), int(self.target.max())
-            if low < 0 or high >= classes:
-                raise IndexError(f"Target {low if low < 0 else high} is out of bounds.")
 
     def total(self, dtype: Any) -> Any:
         """How much all rows count together, as a tensor."""
@@ -123,6 +123,7 @@ class Classes:
 
 
 @adaptable
+@where_it_lies
 def cross_entropy(
     input: Any,
     target: Any,
@@ -154,12 +155,12 @@ def cross_entropy(
         return called(_each(log_softmax_axis(x, 1), classes, target), "NllLossBackward0")
     with on(device_of(target.array)):
         scale = classes.scale(reduction, x.array.dtype)
-    return softmax_nll(x, classes.target, scale)
+    return watch(softmax_nll(x, classes.target, scale), target)
 
 
 def _each(logs: Any, classes: Classes, target: Any) -> Any:
     """Minus the picked elements, each times how much its row counts."""
-    picked = -pick_rows(logs, classes.target)
+    picked = -watch(pick_rows(logs, classes.target), target)
     if classes.each is not None:
         picked = picked * wrap(classes.each.astype(logs.array.dtype))
     return reshape_array(picked, tuple(target.shape))
@@ -208,6 +209,7 @@ def _soft_targets(input: Any, target: Any, weight: Any, reduction: str, smoothin
 
 
 @adaptable
+@where_it_lies
 def nll_loss(
     input: Any,
     target: Any,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.adapt import adaptable
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import xp
 from core.nn.functional.loss import legacy_reduction, reduced
@@ -78,6 +79,14 @@ def cosine_embedding_loss(
 ) -> Any:
     """1 - cosine where the target is 1, how far the cosine is above the margin where it is -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    dims = len(target.shape)
+    if dims > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if {len(input1.shape), len(input2.shape)} != {dims + 1}:
+        raise RuntimeError(
+            f"{dims}D target tensor expects {dims + 1}D input tensors, but found inputs with sizes"
+            f" {list(input1.shape)} and {list(input2.shape)}."
+        )
     eps = 1e-12
     squares = (sum(input1 * input1, -1) + eps) * (sum(input2 * input2, -1) + eps)
     cosine = sum(input1 * input2, -1) / sqrt(squares)
@@ -97,6 +106,12 @@ def margin_ranking_loss(
 ) -> Any:
     """How far input1 falls short of being larger (1) or smaller (-1) than input2 by the margin."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    sizes = [list(x.shape) for x in (input1, input2, target)]
+    if not len(sizes[0]) == len(sizes[1]) == len(sizes[2]):
+        raise RuntimeError(
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes:"
+            f" input1: {sizes[0]}, input2: {sizes[1]}, target: {sizes[2]}"
+        )
     return reduced(clamp_min(-target * (input1 - input2) + margin, 0), reduction)
 
 
@@ -146,6 +161,15 @@ def _triplet(
     swap: bool,
     reduction: str,
 ) -> Any:
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    dims = [len(x.shape) for x in (anchor, positive, negative)]
+    if not dims[0] == dims[1] == dims[2]:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of"
+            f" dimensions, but got: anchor {dims[0]}D, positive {dims[1]}D, and negative"
+            f" {dims[2]}D inputs"
+        )
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
@@ -153,6 +177,7 @@ def _triplet(
 
 
 @adaptable
+@where_it_lies
 def multi_margin_loss(
     input: Any,
     target: Any,
@@ -183,6 +208,7 @@ def multi_margin_loss(
 
 
 @adaptable
+@where_it_lies
 def multilabel_margin_loss(
     input: Any,
     target: Any,
@@ -195,6 +221,10 @@ def multilabel_margin_loss(
     Shape: (N, C) or (C,), the same of class numbers -> () or (N,).
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    if target.shape != input.shape:
+        raise RuntimeError(
+            f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
+        )
     one = len(input.shape) == 1
     x, t = (v.unsqueeze(0) if one else v for v in (input, target))
     module = xp(x.array)

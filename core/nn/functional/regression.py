@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy
+
 from core.autograd.adapt import adaptable
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.nn.functional.loss import legacy_reduction, reduced
 from core.ops.activation import log_sigmoid
@@ -94,7 +97,7 @@ def binary_cross_entropy(
     """
     _check_same("binary_cross_entropy", input, target)
     x = input.array
-    if x.size and not (bool((x >= 0).all()) and bool((x <= 1).all())):
+    if type(x) is numpy.ndarray and not (bool((x >= 0).all()) and bool((x <= 1).all())):
         raise RuntimeError("all elements of input should be between 0 and 1")
     reduction = legacy_reduction(size_average, reduce, reduction)
     loss = weighed(binary_entropy(input, target), weight)
@@ -169,6 +172,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+@where_it_lies
 def gaussian_nll_loss(
     input: Any,
     target: Any,

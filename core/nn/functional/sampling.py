@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
-from core.backend import to_host, xp
+from core.backend import xp
 from core.nn.functional.averaging import adaptive_mean
 from core.nn.functional.convolution import placed
 from core.ops.choice import clamp
@@ -93,7 +94,7 @@ def _taps(mode: str, have: int, want: int, scale: Any, align: bool) -> list[Any]
 
 def _blend(x: Any, axis: int, taps: list[Any]) -> Any:
     """The weighted sum of what `taps` pick along an axis."""
-    dtype = to_host(x.array[:0]).dtype
+    dtype = x.array.dtype
     shape = (-1,) + (1,) * (len(x.shape) - 1 - axis)
     out = None
     for places, weights in taps:
@@ -120,11 +121,12 @@ def _antialiased(x: Any, axis: int, mode: str, want: int, scale: Any, align: boo
         weights = numpy.where(d < 1, near, numpy.where(d < 2, far, 0.0))
     else:
         weights = numpy.maximum(1 - d, 0.0)
-    weights = (weights / weights.sum(0)).astype(to_host(x.array[:0]).dtype)
+    weights = (weights / weights.sum(0)).astype(x.array.dtype)
     moved = matmul(transpose(x, axis, ndim - 1), wrap(placed(x, weights)))
     return transpose(moved, axis, ndim - 1)
 
 
+@where_it_lies
 def interpolate(
     input: Any,
     size: Any = None,
@@ -139,6 +141,10 @@ def interpolate(
     Shape: (N, C, *S) -> (N, C, *size).
     """
     ndim = len(input.shape)
+    if ndim not in (3, 4, 5):
+        raise NotImplementedError(
+            f"Only 3D, 4D and 5D input Tensors are supported (got {ndim}D) for mode {mode}"
+        )
     known = ("nearest", "nearest-exact", "area", "bicubic", *LINEAR)
     if mode not in known:
         raise NotImplementedError(f"unknown interpolation mode {mode}; the modes are {known}")
@@ -190,13 +196,25 @@ def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) ->
 # ---- at given places --------------------------------------------------------------------------
 
 
+@where_it_lies
 def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any:
     """The places, for `grid_sample`, that an affine map gives the elements of an image.
 
     Shape: (N, 2, 3), (N, C, H, W) -> (N, H, W, 2); or (N, 3, 4), five sizes -> (N, D, H, W, 3).
     """
     spatial = [int(n) for n in size[2:]]
-    dtype = to_host(theta.array[:0]).dtype
+    if len(spatial) not in (2, 3):
+        raise NotImplementedError(
+            "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms,"
+            f" respectively. Got size {tuple(size)}."
+        )
+    wanted = (int(size[0]), len(spatial), len(spatial) + 1)
+    if tuple(theta.shape) != wanted:
+        raise ValueError(
+            f"Expected a batch of affine matrices of shape {wanted} for size {tuple(size)}. Got"
+            f" {theta.shape}."
+        )
+    dtype = theta.array.dtype
     lines = []
     for n in spatial:
         line = numpy.linspace(-1, 1, n) if n > 1 else numpy.zeros(1)
@@ -250,6 +268,7 @@ def _read(x: Any, places: list[Any]) -> Any:
     return reshape_array(picked * wrap(keep), (*x.shape[:2], *flat.shape[1:]))
 
 
+@where_it_lies
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
@@ -265,6 +284,7 @@ def grid_sample(
             f"expected padding_mode zeros, border or reflection, but got: '{padding_mode}'"
         )
     n = len(input.shape) - 2
+    _check_grid(tuple(input.shape), tuple(grid.shape), n)
     align = bool(align_corners)
     sizes = tuple(input.shape[2:])
     bring = "zeros" if mode == "bicubic" else padding_mode
@@ -287,6 +307,24 @@ def grid_sample(
         part = _read(input, places) * weight.unsqueeze(1)
         out = part if out is None else out + part
     return out
+
+
+def _check_grid(size: tuple[int, ...], grid: tuple[int, ...], n: int) -> None:
+    if n not in (2, 3) or len(grid) != n + 2:
+        raise RuntimeError(
+            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but"
+            f" got input with sizes {list(size)} and grid with sizes {list(grid)}"
+        )
+    if grid[0] != size[0]:
+        raise RuntimeError(
+            "grid_sampler(): expected grid and input to have same batch size, but got input with"
+            f" sizes {list(size)} and grid with sizes {list(grid)}"
+        )
+    if grid[-1] != n:
+        raise RuntimeError(
+            f"grid_sampler(): expected grid to have size {n} in last dimension, but got grid with"
+            f" sizes {list(grid)}"
+        )
 
 
 def _inside(places: list[Any], sizes: Any, padding_mode: str, align: bool) -> list[Any]:

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy
 
+from core.autograd.inplace import watch
+from core.autograd.place import where_it_lies
 from core.autograd.value import version_of, wrap
 from core.backend import device_of, on, xp
 from core.ops.creation import full
 from core.ops.embedding import weigh_gradient
 from core.ops.gather import add_rows, select_rows
+from core.ops.positions import check_range, counted
 from core.ops.scatter_reduce import scatter_reduce
 from core.ops.shape import broadcast_array, reshape_array
 
@@ -25,10 +28,7 @@ def check_indices(input: Any, count: int) -> None:
             "Expected tensor for argument #1 'indices' to have one of the following scalar types:"
             f" Long, Int; but got {input.dtype} instead (while checking arguments for embedding)"
         )
-    with on(device_of(x)):
-        inside = not x.size or (int(x.min()) >= 0 and int(x.max()) < count)
-    if not inside:
-        raise IndexError("index out of range in self")
+    check_range(x, 0, count, IndexError, "index out of range in self")
 
 
 def _bounded(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
@@ -49,12 +49,13 @@ def _rows(flat: Any, weight: Any, padding_idx: int | None, by_frequency: bool) -
     if padding_idx is not None:
         factor = (flat != padding_idx).astype(weight.array.dtype)
     if by_frequency:
-        counts = xp(flat).bincount(flat, minlength=weight.shape[0])[flat]
+        counts = counted(flat, weight.shape[0])[flat]
         share = (1 / counts).astype(weight.array.dtype)
         factor = share if factor is None else factor * share
     return out if factor is None else weigh_gradient(out, factor.reshape(-1, 1))
 
 
+@where_it_lies
 def embedding(
     input: Any,
     weight: Any,
@@ -70,15 +71,18 @@ def embedding(
     """
     check_indices(input, weight.shape[0])
     if padding_idx is not None:
+        if not -weight.shape[0] <= padding_idx < weight.shape[0]:
+            raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= weight.shape[0]
     with on(device_of(weight.array)):
         flat = input.array.reshape(-1)
         if max_norm is not None:
             _bounded(weight, flat, max_norm, norm_type)
         out = _rows(flat, weight, padding_idx, scale_grad_by_freq)
-    return reshape_array(out, (*input.shape, weight.shape[1]))
+    return watch(reshape_array(out, (*input.shape, weight.shape[1])), input)
 
 
+@where_it_lies
 def embedding_bag(
     input: Any,
     weight: Any, offsets: Any = None, max_norm: float | None = None, norm_type: float = 2,
@@ -97,12 +101,17 @@ def embedding_bag(
             "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported"
             f" for mode='sum' (got mode='{mode}')."
         )
+    if per_sample_weights is not None and per_sample_weights.shape != input.shape:
+        raise ValueError(
+            f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then"
+            f" it must have the same shape as the input ({input.shape})"
+        )
     check_indices(input, weight.shape[0])
     flat = input.array.reshape(-1)
     if max_norm is not None:
         _bounded(weight, flat, max_norm, norm_type)
     bag, count = _bags(input, offsets, include_last_offset)
-    rows = _rows(flat, weight, padding_idx, scale_grad_by_freq)
+    rows = watch(_rows(flat, weight, padding_idx, scale_grad_by_freq), input)
     kept = xp(flat).ones(flat.shape, bool) if padding_idx is None else flat != padding_idx
     if per_sample_weights is not None:
         rows = rows * reshape_array(per_sample_weights, (-1, 1))
@@ -112,7 +121,7 @@ def embedding_bag(
     total = add_rows(rows * keep, 0, wrap(bag), (count, weight.shape[1]))
     if mode == "sum":
         return total
-    sizes = xp(flat).bincount(bag[kept], minlength=count)
+    sizes = counted(bag, count, kept.astype(numpy.int64))
     divisor = xp(flat).maximum(sizes, 1).astype(weight.array.dtype)
     return total / wrap(divisor.reshape(-1, 1))
 
@@ -127,6 +136,13 @@ def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
         return module.arange(rows).repeat(width), rows
     if offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
+    if len(offsets.shape) != 1:
+        raise ValueError("offsets has to be a 1D Tensor")
+    if offsets.array.size and int(offsets.array[0]) != 0:
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from"
+            f" position 0. However, got {int(offsets.array[0])}"
+        )
     starts = offsets.array[:-1] if include_last else offsets.array
     places = module.arange(input.array.size)
     return module.searchsorted(starts, places, side="right") - 1, starts.size
@@ -141,6 +157,7 @@ def _largest(rows: Any, bag: Any, kept: Any, count: int) -> Any:
     return scatter_reduce(start, 0, index, rows, "amax", include_self=False)
 
 
+@where_it_lies
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """A new last dim of zeros with a one at each class.
 
@@ -149,13 +166,12 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     x = tensor.array
     if x.dtype != numpy.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    if x.size and int(x.min()) < 0:
-        raise RuntimeError("Class values must be non-negative.")
+    check_range(x, 0, 1 << 63, RuntimeError, "Class values must be non-negative.")
     if num_classes == -1:
         if not x.size:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         num_classes = int(x.max()) + 1
-    if x.size and int(x.max()) >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
+    said = "Class values must be smaller than num_classes."
+    check_range(x, 0, num_classes, RuntimeError, said)
     places = xp(x).arange(num_classes)
     return wrap((x[..., None] == places).astype(numpy.int64))

@@ -6,7 +6,9 @@ import types
 import warnings
 from typing import Any
 
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value, wrap
+from core.backend import write
 from core.optim.optimizer import Optimizer, number
 
 EPOCH_GIVEN = (
@@ -33,6 +35,7 @@ def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
     return [_copied(v) for v in value]
 
 
+@where_it_lies
 def _copied(value: Any) -> Any:
     return wrap(value.array.copy()) if isinstance(value, Value) else value
 
@@ -45,7 +48,7 @@ def values_of(optimizer: Optimizer, key: str) -> list[Any]:
 def set_value(group: dict[str, Any], key: str, value: Any) -> None:
     """Nothing; the group has `value` under `key`, in place where it was given as a tensor."""
     if isinstance(group[key], Value):
-        group[key].array[...] = number(value)
+        write(group[key].array, number(value))
     else:
         group[key] = value
 
