@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import threading
 from typing import Any
@@ -16,14 +17,32 @@ class _Peaks:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.news: collections.deque[tuple[int, int]] = collections.deque()
         self.used: dict[int, int] = {}
         self.most: dict[int, int] = {}
 
     def grow(self, device: int, size: int) -> None:
-        """Count `size` bytes more, or less where it is negative."""
+        """Count `size` bytes more, or less where it is negative.
+
+        A collection of garbage frees blocks in the midst of anything, also of this: it never waits.
+        """
+        self.news.append((device, size))
+        if self.lock.acquire(blocking=False):
+            try:
+                self._settle()
+            finally:
+                self.lock.release()
+
+    def settled(self) -> _Peaks:
+        """These peaks, with all news counted."""
         with self.lock:
-            used = self.used.get(device, 0) + size
-            self.used[device] = used
+            self._settle()
+        return self
+
+    def _settle(self) -> None:
+        while self.news:
+            device, size = self.news.popleft()
+            used = self.used[device] = self.used.get(device, 0) + size
             if used > self.most.get(device, 0):
                 self.most[device] = used
 
@@ -96,14 +115,15 @@ def max_memory_allocated(device: Any = None) -> int:
         return 0
     _watch()
     index = index_of(device)
-    return max(_peaks.most.get(index, 0), memory_allocated(index))
+    return max(_peaks.settled().most.get(index, 0), memory_allocated(index))
 
 
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Let the peak start anew from what is in use."""
     _watch()
     index = index_of(device)
-    _peaks.used[index] = _peaks.most[index] = memory_allocated(index)
+    peaks = _peaks.settled()
+    peaks.used[index] = peaks.most[index] = memory_allocated(index)
 
 
 def empty_cache() -> None:

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy
@@ -12,6 +13,7 @@ import pytest
 import core
 from core import backend, random
 from core.simulated.device import Task
+from core.simulated.memory import pool
 
 
 @pytest.fixture
@@ -316,3 +318,20 @@ def test_results_of_the_stand_in_are_arrays_never_scalars(gpus):
     view += 5
     assert float(a[0, 0]) == 5
     assert cp.asarray([1, 2, 3])[cp.asarray([4])].tolist() == [2]  # wrapped round, not checked
+
+
+def test_a_block_that_is_freed_in_the_midst_of_an_allocation_is_counted(gpus, monkeypatch):
+    before = core.cuda.memory_allocated()
+    held = [core.ones(128, device="cuda")]
+
+    class Limits(dict):
+        def get(self, *args):
+            held.clear()
+            return super().get(*args)
+
+    monkeypatch.setattr(pool, "_limit", Limits())
+    thread = threading.Thread(target=core.ones, args=(128,), kwargs={"device": "cuda"}, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive(), "the allocation waits for itself"
+    assert held == [] and core.cuda.memory_allocated() == before
