@@ -56,8 +56,8 @@ class MemoryPool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # A collection of garbage gives blocks back in the midst of anything, also of `take`: it must
-        # not wait for the lock.
+        # A collection of garbage gives blocks back in the midst of anything, also of `take`, and
+        # must not wait for the lock.
         self._freed: collections.deque[tuple[int, int]] = collections.deque()
         self._used: dict[int, int] = {}
         self._total: dict[int, int] = {}
