@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from core import random
@@ -18,6 +20,26 @@ __all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential"]
 
 class CheckpointError(RuntimeError):
     """What was computed again differs from what was computed first."""
+
+
+class _Around(threading.local):
+    context: Callable[[], Any] = contextlib.nullcontext
+
+
+_around = _Around()
+
+
+@contextlib.contextmanager
+def again_in(context: Callable[[], Any]) -> Iterator[None]:
+    """A context in which what `checkpoint` is given is computed again inside `context()`.
+
+    For who gives a module other parameters while it computes, as logical shards do.
+    """
+    before, _around.context = _around.context, context
+    try:
+        yield
+    finally:
+        _around.context = before
 
 
 def checkpoint(
@@ -113,6 +135,7 @@ class _Plan:
         self.again = again
         self.state = state
         self.watchers = mode.watchers
+        self.around = _around.context
 
     def name(self, node: Node) -> str:
         """PyTorch's name of this node."""
@@ -152,7 +175,7 @@ class _Plan:
             random.set_rng_state(self.state)
         mode.watch(self.watchers)
         try:
-            with enable_grad():
+            with enable_grad(), self.around():
                 return _tensors(self.again())
         finally:
             mode.watch(watchers)

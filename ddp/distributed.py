@@ -137,6 +137,8 @@ class DistributedDataParallel(nn.Module):
     def _renew_reducer(self) -> None:
         """Reduce parameters, too, that were frozen when the module was wrapped."""
         old = self.reducer
+        if isinstance(old, ShardedReducer):
+            old.look_again()
         if self.lanes is not None and any(
             leaf_of(x).local for lane in self.lanes.aliases for x in lane
         ):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
-from core.autograd.value import RemovableHandle, wrap
+from core.autograd.value import RemovableHandle, leaf_of, wrap
 from ddp.bucket import Bucket
 from ddp.reducer import Reducer
 from ddp.reduction import is_narrow_float, tree_sum
+
+
+class _Shown(NamedTuple):
+    """The gradient that a parameter had, and the one that it shows while shards accumulate."""
+
+    before: Any
+    total: Any
 
 
 class ShardedReducer(Reducer):
@@ -24,6 +31,8 @@ class ShardedReducer(Reducer):
         self.aliases = aliases
         self.wide: dict[int, Any] = {}
         self.results: dict[int, Any] = {}
+        self.shown: dict[int, _Shown] = {}
+        self.watches: list[RemovableHandle] = []
         super().__init__(*args)
 
     def leaves(self) -> list[list[Any]]:
@@ -44,6 +53,55 @@ class ShardedReducer(Reducer):
             )
 
         return refuse
+
+    # ---- gradients that wait for the others of an accumulation ----
+
+    def accumulated(self) -> None:
+        """Show the sums of this rank's shards in the parameters, as gradients not yet reduced."""
+        for i, slot in enumerate(self.slots):
+            parts = [lane[i].gradient.array for lane in self.lanes if lane[i].gradient is not None]
+            if parts:
+                before = slot.gradient
+                total = sum(
+                    parts[1:], parts[0].copy() if before is None else before.array + parts[0]
+                )
+                self.shown[i] = _Shown(before, total)
+                slot.gradient, slot.local = wrap(total.copy()), True
+        for lane in self.aliases if self.shown else ():
+            for alias in lane:
+                slot = leaf_of(alias)
+                self.watches.append(RemovableHandle(slot.before, lambda g: self.look_again()))
+
+    def look_again(self) -> None:
+        """Drop what is gone from the parameters since, as by zero_grad(); hide the rest again.
+
+        Raises: RuntimeError where it was changed in another way, which no shard could follow.
+        """
+        for handle in self.watches:
+            handle.remove()
+        self.watches = []
+        shown, self.shown = self.shown, {}
+        for i, was in shown.items():
+            slot, x = self.slots[i], self.slots[i].gradient
+            slot.local = False
+            if x is not None and _equal(x.array, was.total):
+                slot.gradient = was.before
+                continue
+            if x is not None and bool(x.array.any()):
+                raise RuntimeError(
+                    f"rank {self.group.rank}: the gradient of {self.names[i]} was changed between"
+                    " backwards under no_sync on logical shards: change it once it is reduced"
+                )
+            for lane in self.lanes:
+                lane[i].gradient, lane[i].local = None, False
+
+    def abandon(self) -> None:
+        """Forget a backward that ended by an exception; its gradients are shown as local."""
+        super().abandon()
+        self.look_again()
+        self.accumulated()
+
+    # ---- when a bucket is full ----
 
     def send(self, bucket: Bucket) -> Any:
         """The started average of a bucket's sum over local shards."""
@@ -90,3 +148,7 @@ class ShardedReducer(Reducer):
         if bucket.index not in self.results:
             self.results[bucket.index] = bucket.twin()
         return self.results[bucket.index][1]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return bool(((a == b) | ((a != a) & (b != b))).all())  # a NaN is what it was

@@ -8,6 +8,7 @@ gradients, which the reducer adds up in one fixed tree.
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from core import random
 from core.autograd.value import Value, version_of
 from core.ops.join import stack
+from core.recompute import again_in
 
 
 def check_shards(shards: int, size: int) -> int:
@@ -170,11 +172,20 @@ class Lanes:
             for owner, name, i in self.places:
                 owner._parameters[name] = self.parameters[i]
 
+    @contextlib.contextmanager
+    def again(self, lane: int) -> Iterator[None]:
+        """A context in which backward computes a part of one lane's forward again."""
+        before = [b.array.copy() for b in self.module.buffers()] if lane else None
+        with self.entered(lane):
+            yield
+        if before is not None:  # of the local shards the first one's buffers are kept
+            self._set_buffers(before)
+
     def run(self, inputs: Any, kwargs: Any, rank: int, size: int) -> Any:
         """The module's output for the local batch, computed shard after shard."""
         count = len(self.aliases)
         if count == 1:
-            with self.entered(0), random.stream(rank):
+            with self.entered(0), random.stream(rank), again_in(lambda: self.again(0)):
                 return self.module(*inputs, **kwargs)
         parts = split((inputs, kwargs), count, rank)
         before = [b.array.copy() for b in self.module.buffers()]
@@ -185,7 +196,8 @@ class Lanes:
         for lane, (args, options) in enumerate(parts):
             generator.offset = start
             self._set_buffers(before)
-            with self.entered(lane), random.stream(rank + lane * size):
+            inside = functools.partial(self.again, lane)
+            with self.entered(lane), random.stream(rank + lane * size), again_in(inside):
                 outs.append(self.module(*args, **options))
             end = max(end, generator.offset)
             if not lane:
