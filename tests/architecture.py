@@ -89,7 +89,6 @@ ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 OUTSIDE = {
     "numpy": {"top": ("core", "ddp")},
     "ml_dtypes": {"top": ("core", "ddp")},
-    "safetensors": {"top": ("core.serialization", "ddp.checkpoint")},
     "tqdm": {"late": ("core.vision",)},
     "PIL": {"late": ("core.vision",)},
     "onnx": {"late": ("core.onnx",)},

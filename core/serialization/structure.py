@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import math
-from collections import Counter, OrderedDict
+from argparse import Namespace
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from pathlib import Path, PosixPath
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -111,11 +114,15 @@ WRITERS: dict[type, Writer] = {
     dict: lambda p, v, path: {"dict": p.pairs(v, path)},
     OrderedDict: lambda p, v, path: {"ordered": p.pairs(v, path)},
     Counter: lambda p, v, path: {"counter": p.pairs(v, path)},
+    Namespace: lambda p, v, path: {"namespace": p.pairs(vars(v), path)},
+    SimpleNamespace: lambda p, v, path: {"simple": p.pairs(vars(v), path)},
     list: lambda p, v, path: p.items(v, path),
     tuple: lambda p, v, path: {"tuple": p.items(v, path)},
     set: lambda p, v, path: {"set": p.items(_ordered(v), path)},
     frozenset: lambda p, v, path: {"frozenset": p.items(_ordered(v), path)},
+    deque: lambda p, v, path: {"deque": [v.maxlen, p.items(v, path)]},
     Size: lambda p, v, path: {"size": list(v)},
+    PosixPath: lambda p, v, path: {"path": str(v)},
     bytes: lambda p, v, path: {"bytes": base64.b64encode(v).decode()},
     complex: lambda p, v, path: {"complex": [repr(v.real), repr(v.imag)]},
     slice: lambda p, v, path: {"slice": p.items((v.start, v.stop, v.step), path)},
@@ -197,6 +204,10 @@ READERS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "dict": lambda u, v: dict(u.pairs(v)),
     "ordered": lambda u, v: OrderedDict(u.pairs(v)),
     "counter": lambda u, v: Counter(dict(u.pairs(v))),
+    "namespace": lambda u, v: Namespace(**dict(u.pairs(v))),
+    "simple": lambda u, v: SimpleNamespace(**dict(u.pairs(v))),
+    "deque": lambda u, v: deque(map(u.unpack, v[1]), v[0]),
+    "path": lambda u, v: Path(v),
     "tuple": lambda u, v: tuple(map(u.unpack, v)),
     "set": lambda u, v: set(map(u.unpack, v)),
     "frozenset": lambda u, v: frozenset(map(u.unpack, v)),

@@ -1,5 +1,6 @@
 """What is saved comes back, whole or not at all, and loading runs nothing."""
 
+import argparse
 import collections
 import io
 import math
@@ -7,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import hypothesis
 import hypothesis.strategies as st
@@ -224,6 +226,19 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match=r"cuda:0.*map_location='cpu'"):
         core.load(tmp_path / "x.pt")
     assert core.load(tmp_path / "x.pt", map_location="cpu").tolist() == [1.0, 1.0, 1.0]
+
+
+def test_the_options_of_a_script_go_in():
+    options = argparse.Namespace(lr=0.1, out=pathlib.Path("runs/x"), sizes=[1, 2])
+    found = through({"args": options, "config": types.SimpleNamespace(w=core.ones(2))})
+    assert found["args"] == options and type(found["args"].out) is type(options.out)
+    assert found["config"].w.tolist() == [1.0, 1.0]
+
+
+def test_the_last_of_a_row_go_in():
+    for row in (collections.deque([1.0, 2.0], maxlen=2), collections.deque([core.ones(1)])):
+        found = through(row)
+        assert type(found) is collections.deque and found == row and found.maxlen == row.maxlen
 
 
 # ---- safetensors ----
