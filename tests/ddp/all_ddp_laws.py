@@ -21,6 +21,7 @@ FILES = [
     hook_laws,
     layer_laws,
     use_laws,
+    beside_laws,
     shard_laws,
 ]
 LAWS = [law for file in FILES for law in file.LAWS]
