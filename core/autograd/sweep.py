@@ -136,12 +136,9 @@ class Sweep:
 
     def pass_on(self, node: Node, g: Any) -> list[Any]:  # noqa: C901 - once per node, as products()
         """Send a node's gradient along its edges; the leaves whose gradient became final."""
-        if type(g) is not numpy.ndarray and len(MODULE_OF) > 1:
-            gs = g if type(g) is list else (g,)
-            there = elsewhere([x.array if isinstance(x, Value) else x for x in gs])
-            if there is not None:
-                with on(there):
-                    return self.pass_on(node, g)
+        if type(g) is not numpy.ndarray and (there := place_of(g)) is not None:
+            with on(there):
+                return self.pass_on(node, g)
         done: list[Any] = []
         if g is None:
             parts: Sequence[Any] = [None] * len(node.edges)
@@ -231,6 +228,14 @@ class Sweep:
             if any(source in found for source in node.edges):
                 found[node] = None
         return [node for node in nodes if node in found]
+
+
+def place_of(g: Any) -> Any:
+    """The GPU of a gradient, or of several, unless it is the current one."""
+    if len(MODULE_OF) == 1:
+        return None
+    gs = g if type(g) is list else (g,)
+    return elsewhere([x.array if isinstance(x, Value) else x for x in gs])
 
 
 @where_it_lies

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.quick import leading
 from core.backend import packed, xp
 from core.ops.promotion import accumulates_in, promote
 from core.ops.shape import reshape_array
@@ -19,6 +20,7 @@ def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
     return shifted, powers, powers.sum(axis, keepdims=True)
 
 
+@leading
 @primitive
 def log_softmax_axis(x, axis):
     """The logarithm of softmax along an axis."""
@@ -43,6 +45,7 @@ def exp_of(x):
 exp_of.defvjp(x=lambda g, out: g * out)
 
 
+@leading
 @primitive(label="SoftmaxBackward0")
 def softmax_axis(x, axis):
     """Exponentials along an axis, divided by their sum."""
@@ -64,23 +67,26 @@ def softmax_pull(g: Any, out: Any, axis: int) -> Any:
 
 
 @primitive(label="NllLossBackward0")
-def softmax_nll(x, target, scale):
-    """Minus the log of softmax(x) at each row's target, times `scale`, summed.
+def softmax_nll(x, target, each, scale):
+    """Minus the log of softmax(x) at each row's target, times `each`, summed, times `scale`.
 
-    Shape: (N, C), (N,), (N,) or a number -> ().
+    Shape: (N, C), (N,), (N,) or None, () -> ().
     """
     shifted, _, total = _shifted(x, 1)
     rows = xp(x).arange(x.shape[0])
-    each = xp(x).log(total[:, 0]) - shifted[rows, target]
-    if not isinstance(scale, float):
-        each = xp(x).where(scale != 0, each * scale, each.dtype.type(0))
-        return each.sum().astype(x.dtype)
-    return (each.sum() * each.dtype.type(scale)).astype(x.dtype)
+    loss = xp(x).log(total[:, 0]) - shifted[rows, target]
+    if each is not None:
+        loss = xp(x).where(each != 0, loss * each, loss.dtype.type(0))
+    scale = loss.dtype.type(scale) if isinstance(scale, float) else scale
+    return (loss.sum() * scale).astype(x.dtype)
 
 
 softmax_nll.defvjp(
-    x=lambda g, x, target, scale: residual(x, target) * column(g * scale),
+    x=lambda g, x, target, each, scale: (
+        residual(x, target) * (g * scale if each is None else column(g * scale * each))
+    ),
     target=None,
+    each=None,
     scale=None,
 )
 

@@ -13,6 +13,7 @@ from core.autograd.value import called, wrap
 from core.backend import device_of, on, xp
 from core.ops.loss import log_softmax_axis, pick_rows, softmax_nll, squared_difference
 from core.ops.positions import check_range
+from core.ops.promotion import accumulates_in
 from core.ops.reduce import mean, sum
 from core.ops.shape import permute, reshape_array
 
@@ -113,13 +114,14 @@ class Classes:
         """How much all rows count together, as a tensor."""
         return wrap(self.each.sum(keepdims=True).reshape(()).astype(dtype))  # type: ignore[union-attr]
 
-    def scale(self, reduction: str, dtype: Any) -> Any:
-        """What to multiply each row's loss with before the sum: a number, or an array."""
+    def scales(self, reduction: str, dtype: Any) -> tuple[Any, Any]:
+        """What to multiply each row's loss with, or None, and what their sum."""
         mean_ = reduction == "mean"
         if self.each is None:
-            return 1.0 / self.count if mean_ and self.count else (float("nan") if mean_ else 1.0)
-        each = self.each.astype(dtype)
-        return each / each.sum() if mean_ else each
+            whole = 1.0 / self.count if self.count else float("nan")
+            return None, whole if mean_ else 1.0
+        each = self.each.astype(accumulates_in(dtype))
+        return each, 1 / each.sum(keepdims=True).reshape(()) if mean_ else 1.0
 
 
 @adaptable
@@ -154,8 +156,8 @@ def cross_entropy(
     if reduction == "none":
         return called(_each(log_softmax_axis(x, 1), classes, target), "NllLossBackward0")
     with on(device_of(target.array)):
-        scale = classes.scale(reduction, x.array.dtype)
-    return watch(softmax_nll(x, classes.target, scale), target)
+        scales = classes.scales(reduction, x.array.dtype)
+    return watch(softmax_nll(x, classes.target, *scales), target)
 
 
 def _each(logs: Any, classes: Classes, target: Any) -> Any:
