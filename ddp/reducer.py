@@ -7,6 +7,7 @@ them, each its buckets in their order, so ranks agree on the sequence whatever t
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -106,21 +107,26 @@ class Reducer:
         self.detach()
         # One rank has no use for a copy in a bucket.
         alone = self.group.size == 1 and self.hook is None and type(self) is Reducer
+        if not alone:
+            self._settle_in()
+        for slots in self.lanes:
+            for i, slot in enumerate(slots):
+                told = self._noted(i, slot) if alone else self._counted(i, slot, self.home_of[i])
+                self.handles.append(RemovableHandle(slot.after, told))
+
+    def _settle_in(self) -> None:
+        """Let new gradients be put in the buckets."""
         for slots, flats in zip(self.lanes, self.flats, strict=True):
             for i, slot in enumerate(slots):
-                bucket = self.home_of[i]
-                slot.home = None if alone else flats[bucket.index].views[i]
-                told = self._noted(i, slot) if alone else self._counted(i, slot, bucket)
-                self.handles.append(RemovableHandle(slot.after, told))
+                slot.home = flats[self.home_of[i].index].views[i]
 
     def detach(self) -> None:
         """Nothing; the parameters' gradients are no longer reduced."""
         for handle in self.handles:
             handle.remove()
         self.handles = []
-        for slots in self.lanes:
-            for slot in slots:
-                slot.home = None
+        for slot in itertools.chain(*self.lanes):
+            slot.home = None
 
     def use_hook(self, hook: Callable[[Bucket], Any]) -> None:
         """Nothing; `hook` reduces the buckets."""
@@ -182,7 +188,9 @@ class Reducer:
             )
 
     def _begin(self) -> None:
-        self._wait()  # for what an exception has left on its way
+        if self.works:  # which an exception has left on their way
+            self._wait()
+            self._settle_in()
         self.running = True
         self.launched = 0
         self.kept = {}
@@ -294,6 +302,11 @@ class Reducer:
         """Forget a backward that ended by an exception; its gradients stay local."""
         self.entered = self.running = False
         self.weights.undo()
+        if self.works:  # other ranks may still read and write the buckets: we move out
+            for slot in itertools.chain(*self.lanes):
+                slot.home = None
+                if slot.gradient is not None:
+                    slot.gradient = wrap(slot.gradient.array.copy())
 
     def _keep(self) -> None:
         """Leave the gradients of one rank, which are reduced as they are."""

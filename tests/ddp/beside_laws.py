@@ -187,7 +187,10 @@ def models_reached_in_different_orders_are_refused():
     group = current_group()
     if group.size == 1:
         return
-    a, b = (ddp.DistributedDataParallel(nn.Linear(5, 3).double()) for _ in range(2))
+    own = ddp.new_group()  # it cannot be used afterwards
+    a, b = (
+        ddp.DistributedDataParallel(nn.Linear(5, 3).double(), process_group=own) for _ in range(2)
+    )
     x, _ = batch()
     first, second = (a, b) if group.rank else (b, a)
     total = first(x).sum()
