@@ -91,43 +91,64 @@ def input_gradient(g, w, size, stride, padding, dilation, groups):
     if dense and all(lo >= 0 and hi >= 0 for lo, hi in frame):
         turned = numpy.flip(w, tuple(range(2, w.ndim))).swapaxes(0, 1)
         return _correlated(g, turned, None, Window(g.shape[2:], kernel, ones, frame, dilation))
-    if w.shape[1] * math.prod(g.shape[2:]) < _SMALL:
+    if math.prod(w.shape[1:]) * math.prod(g.shape[2:]) < 4 * _SMALL:
         return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)
-    window = Window(size, kernel, stride, padding, dilation)
-    dense = all(d == 1 for d in dilation) and len(w) <= 4 * w.shape[1]
-    return _by_phases(g, w, window) if dense else _spread(g, w, window)
-
-
-def _by_phases(g: Any, w: Any, window: Window) -> Any:
-    """Every stride-th element of the result is a convolution with every stride-th of the kernel."""
-    whole = numpy.zeros((len(g), w.shape[1], *window.full), g.dtype)
-    ones = (1,) * len(window.kernel)
-    for phase in itertools.product(*(range(s) for s in window.stride)):
-        steps = zip(phase, window.stride, strict=True)
-        every: Any = (..., *(slice(i, None, s) for i, s in steps))
-        part, target = w[every], whole[every]
-        if part.size:
-            turned = numpy.flip(part, tuple(range(2, w.ndim))).swapaxes(0, 1)
-            sizes = zip(part.shape[2:], target.shape[2:], window.out, strict=True)
-            frame = tuple((k - 1, n - p) for k, n, p in sizes)
-            over = Window(window.out, part.shape[2:], ones, frame, ones)
-            target[...] = _correlated(g, turned, None, over)
-    return window.cropped(whole)
+    return _spread(g, w, Window(size, kernel, stride, padding, dilation))
 
 
 def _spread(g: Any, w: Any, window: Window) -> Any:
-    """Each image's columns, added up where they belong while they are in the cache."""
-    channels = w.shape[1]
-    kernels = numpy.ascontiguousarray(w.reshape(len(w), -1).T)
-    whole = numpy.zeros((len(g), channels, *window.full), g.dtype)
-    flat = numpy.ascontiguousarray(g).reshape(len(g), len(w), -1)
-    columns = numpy.empty((len(kernels), flat.shape[2]), g.dtype)
-    each = columns.reshape(channels, -1, *window.out)
-    for i in range(len(g)):
-        numpy.matmul(kernels, flat[i], out=columns)
-        for k, where in enumerate(window.offsets()):
-            whole[i][where] += each[:, k]
-    return window.cropped(whole)
+    """Each image's columns, added up where they belong while they are in the cache.
+
+    Every stride-th element of the result is one array, and the columns are as wide as it is: what
+    a place of the kernel adds is then one run of memory per channel.
+    """
+    outs, channels = w.shape[:2]
+    kernels = numpy.ascontiguousarray(w.reshape(outs, channels, -1).transpose(2, 1, 0))
+    kernels = kernels.reshape(-1, outs)
+    grid = tuple(-(-n // s) for n, s in zip(window.full, window.stride, strict=True))
+    wide = numpy.zeros((outs, window.out[0], *grid[1:]), g.dtype)
+    inner = wide[(slice(None), *(slice(n) for n in window.out))]
+    flat = wide.reshape(outs, -1)
+    columns = numpy.empty((len(kernels), flat.shape[1]), g.dtype)
+    each = columns.reshape(-1, channels, flat.shape[1])
+    steps = [math.prod(grid[i + 1 :]) for i in range(len(grid))]
+    starts = list(_starts(window, steps))
+    room = max(start for _, start in starts) + flat.shape[1]
+    whole = numpy.empty((*window.stride, channels, max(room, math.prod(grid))), g.dtype)
+    targets = [whole[phase][:, start : start + flat.shape[1]] for phase, start in starts]
+    out = numpy.empty((len(g), channels, *window.size), g.dtype)
+    pairs = list(_interleaved(out, whole, grid, window))
+    for i, one in enumerate(g):
+        inner[...] = one
+        numpy.matmul(kernels, flat, out=columns)
+        whole.fill(0)
+        for target, part in zip(targets, each, strict=True):
+            target += part
+        for to, part in pairs:
+            to[i] = part
+    return out
+
+
+def _starts(window: Window, steps: list[int]) -> Any:
+    """For each place in the kernel the phase that it adds to, and the first element there."""
+    for place in itertools.product(*(range(k) for k in window.kernel)):
+        each = zip(place, window.dilation, window.stride, strict=True)
+        parts = [divmod(k * d, s) for k, d, s in each]
+        yield tuple(r for _, r in parts), sum(q * n for (q, _), n in zip(parts, steps, strict=True))
+
+
+def _interleaved(out: Any, whole: Any, grid: tuple[int, ...], window: Window) -> Any:
+    """Pairs of a part of the result and the part of a phase that belongs there."""
+    for phase in itertools.product(*(range(s) for s in window.stride)):
+        to: list[slice] = []
+        part: list[slice] = []
+        for r, s, (lo, _), n in zip(phase, window.stride, window.padding, window.size, strict=True):
+            first = (r - lo) % s
+            start = (first + lo) // s
+            to.append(slice(first, None, s))
+            part.append(slice(start, start + len(range(first, n, s))))
+        one = whole[phase][:, : math.prod(grid)].reshape(-1, *grid)
+        yield out[(slice(None), slice(None), *to)], one[(slice(None), *part)]
 
 
 def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
