@@ -146,7 +146,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
         "scatter scatter_add index_add index_copy index_fill",
     ),
     (scatter_reduce, "scatter_reduce index_reduce", "scatter_reduce index_reduce"),
-    (masked, "masked_fill masked_scatter", "masked_fill masked_scatter put"),
+    (masked, "masked_fill masked_scatter put", "masked_fill masked_scatter put"),
     (creation, "new_tensor new_zeros new_ones new_empty new_full new_empty_strided", ""),
     (
         sampling,

@@ -31,12 +31,12 @@ def products(node: Node, g: Any, create_graph: bool) -> list[Any]:  # noqa: C901
             " after calling backward."
         )
     plan = node.plan
+    if node.extra is not None:
+        _check_writes(node)
     if type(plan) is not Plan:
         return _other(node, g, create_graph)
     if type(node.shape) is list:
         g = _filled(node, g, create_graph)
-    if plan.keeps_out and node.extra is not None:
-        _check_out(node)
     if create_graph:
         check_versions(node, plan.tensors, saved)
         saved = _as_values(node, saved)
@@ -149,10 +149,14 @@ def check_versions(node: Node, positions: Any, saved: Any) -> None:
             raise modified(a.array, a.node, a.version[0], expected)
 
 
-def _check_out(node: Node) -> None:
+def _check_writes(node: Node) -> None:
+    """Raise if the kept result, or what the node watches, was written in place since."""
     shared = node.extra.out_version
     if shared is not None and shared[0][0] != shared[1]:
         raise modified(node.saved[-1], node, shared[0][0], shared[1])
+    for counter, expected, array in node.extra.watched or ():
+        if counter[0] != expected:
+            raise modified(array, None, counter[0], expected)
 
 
 def modified(array: Any, node: Node | None, now: int, expected: int) -> RuntimeError:
@@ -199,4 +203,5 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     lead = len(have) - len(shape)
     stretched = [lead + i for i, n in enumerate(shape) if n == 1 != have[lead + i]]
     axes = (*range(lead), *stretched)
-    return (g.sum(axes) if axes else g).reshape(shape)
+    # The axes are kept, as NumPy's sum of all elements is no array.
+    return (g.sum(axes, keepdims=True) if axes else g).reshape(shape)

@@ -15,6 +15,7 @@ from core.autograd.value import (
     Node,
     Value,
     count_of,
+    extra_of,
     refresh,
     sequence,
     share,
@@ -135,12 +136,21 @@ def results(op: Op, args: Any, arrays: Any, tensors: int, wanted: int, outs: Any
         for i in floating:
             pick = Node(PICK, i, [node], outs[i].shape, outs[i].dtype)
             values[i].node, values[i].needs_grad = pick, True
+        if plan.keeps_out:  # indices, where there are any, are what the rules go by
+            watch_results(node, [x for x in values if x.node is None] or values)
     if op.view:
         for value in values:
             if shares(value.array, arrays[0]):
                 share(value, args[0])
                 value.base = step_from(None, args, value.version[0], mode.recording)
     return op.result(*values) if op.result else tuple(values)
+
+
+def watch_results(node: Node, values: list[Any]) -> None:
+    """Let no gradient flow through a node once one of its results was written in place."""
+    for value in values:
+        value.version = [0]
+    extra_of(node).watched = [(value.version, 0, value.array) for value in values]
 
 
 class _Pick:

@@ -138,6 +138,7 @@ class Extra:
     metadata: dict[Any, Any] | None = None
     hooks: dict[int, Callable[..., Any]] | None = None
     out_version: tuple[list[int], int] | None = None
+    watched: list[tuple[list[int], int, Any]] | None = None  # counters, their counts, arrays
     trace: str | None = None
     label: str | None = None  # the name, where it depended on what was saved and is gone
 
