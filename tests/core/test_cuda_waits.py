@@ -14,6 +14,7 @@ from core.nn import functional as F
 
 pytestmark = pytest.mark.filterwarnings("ignore:cupyx.allow_synchronize")
 BATCH = 4
+DEVICE = "cuda:1"
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def never_waits(step):
     step()
     with backend.cupyx_module().allow_synchronize(False):
         step()
-    core.cuda.synchronize(1)
+    core.cuda.synchronize(DEVICE)
 
 
 def classes(*shape, count=3):
@@ -37,7 +38,7 @@ def classes(*shape, count=3):
 def training(model, x, y, loss=F.cross_entropy, optimizer=optim.Adam):
     """A step of training with gradients clipped."""
     core.manual_seed(0)
-    model, x, y = model.to("cuda:1"), x.to("cuda:1"), y.to("cuda:1")
+    model, x, y = model.to(DEVICE), x.to(DEVICE), y.to(DEVICE)
     steps = optimizer(model.parameters(), lr=1e-3)
 
     def step():
@@ -127,7 +128,7 @@ MODELS = {
     ),
     "weighted": lambda: training(
         perceptron(), core.randn(BATCH, 6), core.tensor([0, 1, -100, 2]),
-        nn.CrossEntropyLoss(weight=core.ones(3)).to("cuda:1"),
+        nn.CrossEntropyLoss(weight=core.ones(3)).to(DEVICE),
     ),
     **{
         kind.__name__: functools.partial(
@@ -177,11 +178,8 @@ def test_mixed_precision_waits_for_nothing():
     never_waits(step)
 
 
-X = functools.cache(lambda: core.randn(4, 5, device="cuda:1").requires_grad_())
-
-
 def ones(*shape, dtype=core.int64):
-    return core.ones(*shape, dtype=dtype, device="cuda:1")
+    return core.ones(*shape, dtype=dtype, device=DEVICE)
 
 
 def attention(x, **how):
@@ -226,21 +224,27 @@ OPS = {
 }
 
 
-@pytest.mark.parametrize("name", OPS)
-def test_ops_and_gradients_wait_for_nothing(name):
+def ops_wait_for_nothing(name):
+    x = core.randn(4, 5, device=DEVICE).requires_grad_()
+
     def step():
-        out = OPS[name](X())
+        out = OPS[name](x)
         if isinstance(out, core.Tensor) and out.requires_grad:
             out.sum().backward()
 
     never_waits(step)
 
 
+@pytest.mark.parametrize("name", OPS)
+def test_ops_and_gradients_wait_for_nothing(name):
+    ops_wait_for_nothing(name)
+
+
 @pytest.mark.parametrize(
     "look", ["item", "cpu", "tolist", "nonzero", "unique", "__bool__"], ids=str
 )
 def test_what_asks_for_numbers_does_wait(look):
-    x = core.ones(1, device="cuda:1")
+    x = core.ones(1, device=DEVICE)
     with (
         pytest.raises(backend.cupyx_module().DeviceSynchronized),
         backend.cupyx_module().allow_synchronize(False),

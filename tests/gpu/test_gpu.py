@@ -5,6 +5,7 @@ import pytest
 
 import core
 from core import backend, random, simulated
+from tests.core import test_cuda_waits as waits
 
 pytestmark = pytest.mark.gpu
 
@@ -135,3 +136,17 @@ def test_failing_decompositions_raise():
         core.linalg.inv(singular)
     with pytest.raises(core.linalg.LinAlgError):
         core.linalg.cholesky(singular - core.eye(3, device="cuda"))
+
+
+@pytest.mark.filterwarnings("ignore:cupyx.allow_synchronize")
+@pytest.mark.parametrize("name", waits.MODELS)
+def test_training_waits_for_nothing(name, monkeypatch):
+    monkeypatch.setattr(waits, "DEVICE", "cuda:0")
+    waits.never_waits(waits.MODELS[name]())
+
+
+@pytest.mark.filterwarnings("ignore:cupyx.allow_synchronize")
+@pytest.mark.parametrize("name", waits.OPS)
+def test_ops_and_gradients_wait_for_nothing(name, monkeypatch):
+    monkeypatch.setattr(waits, "DEVICE", "cuda:0")
+    waits.ops_wait_for_nothing(name)
