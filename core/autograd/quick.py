@@ -6,7 +6,6 @@ They do what the general path does for such arguments, in fewer steps, and hand 
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import Any
 
 import numpy
@@ -14,7 +13,7 @@ from numpy import ndarray
 
 from core.autograd import errors
 from core.autograd.mode import INFERRING, mode
-from core.autograd.record import attach, plan_of, wanted_of
+from core.autograd.record import attach, plan_of, results, wanted_of
 from core.autograd.value import (
     Inference,
     Kind,
@@ -25,8 +24,7 @@ from core.autograd.value import (
     version_of,
 )
 
-_new = object.__new__
-_MISSING = inspect.Parameter.empty
+_new, _asarray = object.__new__, numpy.asarray
 _float32, _float64 = numpy.dtype("float32"), numpy.dtype("float64")
 _int64, _LARGE = numpy.dtype("int64"), 1 << 62
 _ONE = 1 << 32 | 1  # the key of a plan: the first argument is a tensor, and wants a gradient
@@ -63,33 +61,45 @@ def leading(call: Any) -> Any:
     """The quick form of an op whose first argument is its only tensor, the others plain."""
     op = call.op
     arity = op.arity
-    tails = [tuple(op.defaults[n:]) for n in range(arity + 1)]  # what fewer arguments leave out
+    tails = [_left_out(op, n) for n in range(arity)]
     finish = view_of if op.view else _one
     if arity == 1:
         return _published(_leading_alone(op, call, finish), call)
 
     def quick(*args: Any, **kwargs: Any) -> Any:
         recording = mode.fast
-        if recording is None or not args or not isinstance(args[0], Value):
-            if len(args) == arity and type(args[0]) is ndarray:
-                return op.direct(*args)  # inside a gradient rule
-            return call(*args, **kwargs)
+        if recording is None or not args or not isinstance(args[0], Value) or "out" in kwargs:
+            return _no_method(op, call, args, kwargs)
         x = args[0].array
-        if type(x) is not ndarray or "out" in kwargs:
+        if type(x) is not ndarray:
             return call(*args, **kwargs)
-        if kwargs:
+        n = len(args)
+        if kwargs or n > arity:
             args = op.bind(args, kwargs)
-        if len(args) != arity:
-            if len(args) > arity or _MISSING in tails[len(args)]:
-                return call(*args)
-            args += tails[len(args)]
+        elif n != arity:
+            args += tails[n] or op.bind(args, kwargs)
         try:
             out = op.direct(x, *args[1:])
         except (ValueError, IndexError) as error:
             raise errors.explained(op, (x, *args[1:]), error) from None
+        if type(out) is tuple:
+            wanted = op.differentiable(wanted_of(args[0])) if recording else 0
+            return results(op, args, (x,), 1, wanted, out)
         return finish(op, args, x, out, recording)
 
     return _published(quick, call)
+
+
+def _no_method(op: Any, call: Any, args: Any, kwargs: Any) -> Any:
+    """What is not called as a method of a tensor: arrays in a rule, out=."""
+    if len(args) == op.arity and type(args[0]) is ndarray:
+        return op.direct(*args)
+    return call(*args, **kwargs)
+
+
+def _left_out(op: Any, n: int) -> tuple[Any, ...]:
+    """What `n` arguments leave out; nothing where it has no defaults."""
+    return () if n < op.optional else tuple(op.defaults[n:])
 
 
 def _leading_alone(op: Any, call: Any, finish: Any) -> Any:
@@ -139,7 +149,7 @@ def view_of(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
 def _one(op: Any, args: Any, x: Any, out: Any, recording: Any, at: int = 0) -> Any:
     """The result of an op whose only tensor is the argument `at`."""
     if type(out) is not ndarray:
-        out = numpy.asarray(out)
+        out = _asarray(out)
     t = _new(Kind.of_results)
     t.array = out
     t.version = t.base = t.leaf = None
@@ -207,7 +217,7 @@ def two_of(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
     except ValueError as error:
         raise errors.explained(op, (x, y), error) from None
     if type(out) is not ndarray:
-        out = numpy.asarray(out)
+        out = _asarray(out)
     t = _new(Kind.of_results)
     t.array = out
     t.version = t.base = t.leaf = None

@@ -15,12 +15,9 @@ from core.ops import (
     elementwise,
     exponential,
     linalg,
-    reduce,
     shape,
     trigonometric,
 )
-
-_add_up = numpy.add.reduce
 
 
 def _product(a: Any, b: Any) -> Any:
@@ -45,13 +42,6 @@ def _linear(x: Any, w: Any, b: Any = None) -> Any:
     if b is not None:
         out += b
     return out.reshape(*x.shape[:-1], len(w))
-
-
-def _sum(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
-    """The sum of all elements without looking at what was not asked for."""
-    if dim is None and dtype is None and not keepdim and x.dtype.char in "fd":
-        return _add_up(x, None)
-    return reduce.sum.op.forward(x, dim, keepdim, dtype)
 
 
 _ZERO = {char: numpy.zeros((), char) for char in "fd"}  # a number would be converted each time
@@ -84,7 +74,6 @@ DIRECT = (
     (compare.ge, numpy.greater_equal),
     (linalg.matrix_product, _product),
     (linalg.linear, _linear),
-    (reduce.sum, _sum),
     (choice.relu, _relu),
     (shape.transposed, operator.attrgetter("T")),
 )

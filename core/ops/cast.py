@@ -6,6 +6,7 @@ from typing import Any
 
 from core import backend
 from core.autograd.dispatch import primitive
+from core.autograd.quick import leading
 from core.autograd.value import share, wrap
 from core.backend import xp
 from core.layout import contiguous_format, follows, order_of, preserve_format
@@ -13,6 +14,7 @@ from core.layout import contiguous_format, follows, order_of, preserve_format
 __all__ = "clone".split()
 
 
+@leading
 @primitive(label="ToCopyBackward0")
 def cast(x, dtype):
     """`x` in another array dtype, as a copy."""
@@ -31,6 +33,7 @@ def transfer(x, device, origin):
 transfer.defvjp(x=lambda g, device, origin: transfer(g, origin, device))
 
 
+@leading
 @primitive
 def clone(x, memory_format=preserve_format):
     """A copy of `x`, its dims in the same order in memory, or in that of a format."""
@@ -52,6 +55,7 @@ def laid_out(x: Any, wanted: Any) -> Any:
     return copied.transpose([order.index(i) for i in range(x.ndim)])
 
 
+@leading
 @primitive(label="CloneBackward0")
 def compact(x):
     """A row-major copy of `x`."""

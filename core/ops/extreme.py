@@ -8,7 +8,7 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
-from core.autograd.quick import unary
+from core.autograd.quick import leading, unary
 from core.autograd.value import Value
 from core.backend import packed, xp
 from core.dtype import of
@@ -25,6 +25,7 @@ __all__ = "max min amax amin aminmax argmax argmin".split()
 # ---- over several dims: the gradient is shared evenly -----------------------------------------
 
 
+@leading
 @primitive
 def amax(x, dim=(), keepdim=False):
     """The largest element over `dim` (an int, several, or all); NaN where there is one.
@@ -34,6 +35,7 @@ def amax(x, dim=(), keepdim=False):
     return _most(x, "amax", "max", dim, keepdim)
 
 
+@leading
 @primitive
 def amin(x, dim=(), keepdim=False):
     """The smallest element over `dim` (an int, several, or all); NaN where there is one.
@@ -95,12 +97,14 @@ for _call in (largest_of_all, smallest_of_all):
 # ---- along one dim: the gradient goes where the element was found -----------------------------
 
 
+@leading
 @primitive(result=results.max, name="max", label="MaxBackward0")
 def largest_along(x, dim, keepdim):
     """The largest elements along one dim, and their indices."""
     return _found(x, "max", dim, keepdim)
 
 
+@leading
 @primitive(result=results.min, name="min", label="MinBackward0")
 def smallest_along(x, dim, keepdim):
     """The smallest elements along one dim, and their indices."""
@@ -197,12 +201,14 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False, out: A
 # ---- where ------------------------------------------------------------------------------------
 
 
+@leading
 @primitive
 def argmax(x, dim=None, keepdim=False):
     """Where the largest element is, the first of several; in the flat order without `dim`."""
     return _index(x, "argmax", dim, keepdim)
 
 
+@leading
 @primitive
 def argmin(x, dim=None, keepdim=False):
     """Where the smallest element is, the first of several; in the flat order without `dim`."""

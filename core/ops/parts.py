@@ -117,6 +117,7 @@ def select(input: Any, dim: int, index: Any) -> Any:
 
 
 def _splitting(name: str, label: str) -> Any:
+    @leading
     @primitive(view=True, name=name, label=label)
     def pieces(x, axis, bounds):
         """The ranges of `x` along an axis between neighbouring bounds."""
@@ -196,6 +197,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     return split(input, -(-n // chunks), axis)
 
 
+@leading
 @primitive(view=True, name="unbind")
 def unbind_axis(x, axis):
     """The parts of `x` at each index of an axis."""
@@ -272,6 +274,7 @@ hsplit, vsplit, dsplit = _along("hsplit", 1, 1), _along("vsplit", 0, 2), _along(
 # ---- diagonals and windows --------------------------------------------------------------------
 
 
+@leading
 @primitive(view=True, name="diagonal")
 def diagonal_array(x, offset, axis1, axis2):
     """The elements of `x` whose indices along two axes differ by `offset`, as the last axis."""
@@ -293,6 +296,7 @@ diagonal_array.defvjp(
 )
 
 
+@leading
 @primitive(label="DiagonalBackward0")
 def on_diagonal(g, shape, offset, axis1, axis2):
     """Zeros of `shape` with `g` on a diagonal."""
@@ -322,6 +326,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     return diagonal_array(input, offset, axis1, axis2)
 
 
+@leading
 @primitive(view=True, name="unfold")
 def windows(x, axis, size, step):
     """The windows of `size` every `step` elements along an axis; the window is the last axis."""

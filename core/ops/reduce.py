@@ -55,6 +55,7 @@ def sum(x, dim=None, keepdim=False, dtype=None):
     return packed(out.astype(want, copy=False))
 
 
+@leading
 @primitive
 def nansum(x, dim=None, keepdim=False, dtype=None):
     """The sum over `dim` (an int, several, or all) of what is not NaN."""
@@ -126,6 +127,7 @@ def nanmean(
     return result if out is None else write_out(result, out)
 
 
+@leading
 @primitive
 def count_nonzero(x, dim=None):
     """The number of elements over `dim` (an int, several, or all) that are not zero."""
@@ -137,6 +139,7 @@ count_nonzero.defvjp(x=None, dim=None)
 # ---- products ---------------------------------------------------------------------------------
 
 
+@leading
 @primitive(label=lambda node: f"ProdBackward{int(node.saved[1] is not None)}")
 def prod(x, dim=None, keepdim=False, dtype=None):
     """The product over one dim, or over all.
@@ -192,6 +195,7 @@ logsumexp.defvjp(
 # ---- truth ------------------------------------------------------------------------------------
 
 
+@leading
 @primitive
 def all(x, dim=None, keepdim=False):
     """Whether all elements over `dim` (an int, several, or all) are nonzero.
@@ -201,6 +205,7 @@ def all(x, dim=None, keepdim=False):
     return _truth(x != 0, "all", x, dim, keepdim)
 
 
+@leading
 @primitive
 def any(x, dim=None, keepdim=False):
     """Whether any element over `dim` (an int, several, or all) is nonzero.

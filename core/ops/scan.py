@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
+from core.autograd.quick import leading
 from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops import results
@@ -45,6 +46,7 @@ def _dtype_of(x: Any, dtype: Any) -> Any:
     return numpy.dtype("int64") if of(x.dtype).category != FLOAT else x.dtype
 
 
+@leading
 @primitive
 def cumsum(x, dim, dtype=None):
     """The running sum along a dim.
@@ -72,6 +74,7 @@ def backwards(x: Any, dim: int) -> Any:
 # ---- products ---------------------------------------------------------------------------------
 
 
+@leading
 @primitive
 def cumprod(x, dim, dtype=None):
     """The running product along a dim.

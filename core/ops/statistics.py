@@ -9,6 +9,7 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.quick import leading
 from core.backend import packed, xp
 from core.dtype import FLOAT, of
 from core.ops import results
@@ -28,12 +29,14 @@ __all__ = "var std var_mean std_mean median nanmedian mode cov corrcoef".split()
 # ---- spread -----------------------------------------------------------------------------------
 
 
+@leading
 @primitive(name="var")
 def variance(x, dim, correction, keepdim):
     """The mean squared distance from the mean over `dim`, with n - correction for the count."""
     return _spread(x, dim, correction, keepdim).astype(x.dtype)
 
 
+@leading
 @primitive(name="std")
 def deviation(x, dim, correction, keepdim):
     """The square root of the variance over `dim`."""
@@ -151,24 +154,28 @@ def without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return tuple(n for i, n in enumerate(shape) if i != axis)
 
 
+@leading
 @primitive(result=results.median, name="median")
 def median_along(x, dim, keepdim):
     """The lower middle elements along a dim, and their indices."""
     return _middle(x, axis_of(dim, x.ndim), keepdim, False)
 
 
+@leading
 @primitive(result=results.nanmedian, name="nanmedian")
 def nanmedian_along(x, dim, keepdim):
     """The lower middle elements along a dim of those that are not NaN, and their indices."""
     return _middle(x, axis_of(dim, x.ndim), keepdim, True)
 
 
+@leading
 @primitive(name="median")
 def median_of_all(x):
     """The lower middle element."""
     return _middle(x.reshape(-1), 0, False, False)[0] if x.size else _nan(x)
 
 
+@leading
 @primitive(name="nanmedian")
 def nanmedian_of_all(x):
     """The lower middle element of those that are not NaN."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.quick import leading
 from core.backend import packed, xp
 from core.ops.cast import clone
 from core.ops.dims import axis_of
@@ -15,6 +16,7 @@ from core.ops.shape import reshape_array
 __all__ = "tril triu diag diag_embed diagflat diagonal_scatter trace".split()
 
 
+@leading
 @primitive(name="tril")
 def lower(x, diagonal):
     """The elements of `x` on and below a diagonal; zeros above."""
@@ -24,6 +26,7 @@ def lower(x, diagonal):
 lower.defvjp(x=lambda g, diagonal: lower(g, diagonal), diagonal=None)
 
 
+@leading
 @primitive(name="triu")
 def upper(x, diagonal):
     """The elements of `x` on and above a diagonal; zeros below."""

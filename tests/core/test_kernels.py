@@ -5,10 +5,24 @@ import pytest
 
 import core
 from core.autograd.mode import mode
-from core.kernels import layers, ufuncs
-from core.ops import activation, attention, conv, linalg, norm, pool, reduce
+from core.kernels import layers, reductions, ufuncs
+from core.ops import (
+    activation,
+    attention,
+    conv,
+    extreme,
+    linalg,
+    loss,
+    norm,
+    pool,
+    reduce,
+    scan,
+    shape,
+    sort,
+)
+from core.ops import statistics as spread
 
-DIRECT, FUSED = (*ufuncs.DIRECT, *layers.DIRECT), layers.FUSED
+DIRECT, FUSED = (*ufuncs.DIRECT, *reductions.DIRECT, *layers.DIRECT), layers.FUSED
 
 GENERATOR = numpy.random.default_rng(3)
 ONE, PAIR = (1,), (1, 1)
@@ -115,6 +129,39 @@ NORMS = {
     "many images": (normal(40, 4, 16, 16), (0, 2, 3)),
     "in another order": (ROWS.transpose(1, 0, 2), (2,)),
 }
+WITH_NAN, TURNED = normal(3, 4), normal(4, 3).T
+WITH_NAN[1, 2] = numpy.nan
+INFINITE = numpy.array([[numpy.inf, 1, 2], [-numpy.inf, 0, 1], [-numpy.inf] * 3])
+SOFTMAX = {
+    "rows": (normal(5, 4), 1),
+    "columns": (normal(5, 4), 0),
+    "long rows": (normal(3, 100), 1),
+    "vector": (normal(6), 0),
+    "a gap": (WITH_NAN, 1),
+}
+REDUCED = {
+    "all": (normal(5, 4), None, False),
+    "all, kept": (normal(5, 4), None, True),
+    "many": (normal(30, 40), None, False),
+    "rows": (normal(5, 4), 1, False),
+    "rows, kept": (normal(5, 4), -1, True),
+    "columns": (normal(5, 4), 0, False),
+    "long rows": (normal(3, 90), 1, True),
+    "vector": (normal(7), 0, False),
+    "three dims": (normal(2, 3, 4), 1, True),
+    "in another order": (TURNED, 1, False),
+    "with zeros": (numpy.eye(3), 1, False),
+}
+ORDERS = {
+    "rows": (normal(5, 4), 1, False),
+    "falling": (normal(5, 4), -1, True),
+    "vector": (normal(7), 0, True),
+    "three dims": (normal(2, 3, 4), 2, True),
+    "columns": (normal(5, 4), 0, False),
+    "a gap": (WITH_NAN, 1, True),
+    "ties": (numpy.round(normal(3, 9)), 1, True),
+    "in another order": (TURNED, 1, False),
+}
 HEADS = [normal(3, 2, 6, 4) for _ in range(3)]
 TABLE = {
     conv.convolution: CONVOLUTIONS,
@@ -170,7 +217,33 @@ TABLE = {
         "many with one": (normal(2, 3, 6, 5), normal(5, 4)),
         "many": (normal(3, 6, 5), normal(3, 5, 4)),
     },
-    reduce.sum: {"all": (normal(5, 4), None, False, None), "rows": (normal(5, 4), 1, True, None)},
+    loss.softmax_axis: SOFTMAX | {"infinite": (INFINITE, 1)},
+    loss.log_softmax_axis: SOFTMAX,
+    scan.cumsum: {"rows": (normal(5, 4), 1, None), "columns": (normal(5, 4), -2, None)},
+    sort.sort_along: ORDERS,
+    sort.largest_few: {
+        name: (x, min(2, x.shape[dim]), dim, up) for name, (x, dim, up) in ORDERS.items()
+    },
+    spread.median_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "one": (normal(1),)},
+    shape.broadcast_array: {
+        "a number": (normal(1)[0:1].reshape(()), (2, 3)),
+        "a row": (normal(1, 3), (2, 3)),
+        "nothing": (normal(1).reshape(()), (0, 3)),
+    },
+    extreme.largest_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "turned": (TURNED,)},
+    extreme.smallest_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "turned": (TURNED,)},
+} | {op: REDUCED for op in (reduce.all, reduce.any, extreme.argmax, extreme.argmin)}
+TABLE |= {
+    op: {name: (*call, None) for name, call in REDUCED.items()}
+    for op in (reduce.sum, reduce.mean, reduce.prod)
+}
+TABLE |= {
+    op: {name: (x, dim, 1, keepdim) for name, (x, dim, keepdim) in REDUCED.items()}
+    for op in (spread.variance, spread.deviation)
+}
+TABLE |= {
+    op: {name: call for name, call in REDUCED.items() if call[1] is not None}
+    for op in (extreme.amax, extreme.amin, extreme.largest_along, extreme.smallest_along)
 }
 
 
