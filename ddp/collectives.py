@@ -207,12 +207,14 @@ def send(tensor: Tensor, dst: int, group: Group = None, tag: int = 0) -> None:
         pg.send(array_of(tensor), get_group_rank(pg, dst), tag)
 
 
-def recv(tensor: Tensor, src: int, group: Group = None, tag: int = 0) -> int:
-    """`src`, once its message is in `tensor`; -1 outside the group."""
+def recv(tensor: Tensor, src: int | None = None, group: Group = None, tag: int = 0) -> int:
+    """The sender's rank, once its message is in `tensor`; -1 outside the group.
+
+    Without `src` it is the message of whichever rank sends first.
+    """
     if (pg := member_of(group)) is None:
         return -1
-    pg.recv(written(tensor), get_group_rank(pg, src), tag)
-    return src
+    return pg.ranks[pg.recv(written(tensor), _source(pg, src), tag)]
 
 
 def isend(tensor: Tensor, dst: int, group: Group = None, tag: int = 0) -> Work | None:
@@ -222,11 +224,15 @@ def isend(tensor: Tensor, dst: int, group: Group = None, tag: int = 0) -> Work |
     return pg.isend(array_of(tensor), get_group_rank(pg, dst), tag)
 
 
-def irecv(tensor: Tensor, src: int, group: Group = None, tag: int = 0) -> Work | None:
-    """The started receive from rank `src` into `tensor`."""
+def irecv(tensor: Tensor, src: int | None = None, group: Group = None, tag: int = 0) -> Work | None:
+    """The started receive into `tensor` from rank `src`, else from whichever sends first."""
     if (pg := member_of(group)) is None:
         return None
-    return pg.irecv(written(tensor), get_group_rank(pg, src), tag)
+    return pg.irecv(written(tensor), _source(pg, src), tag)
+
+
+def _source(group: Any, src: int | None) -> int | None:
+    return None if src is None else get_group_rank(group, src)
 
 
 class P2POp:

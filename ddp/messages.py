@@ -15,7 +15,7 @@ import numpy as np
 from ddp.call import Call, CollectiveMismatchError
 from ddp.group_core import GroupCore, Timeout
 from ddp.reduction import Array
-from ddp.schedule import Channel
+from ddp.schedule import Channel, recv_from
 from ddp.work import Steps, Work
 
 _HEADER_BYTES = 256
@@ -46,6 +46,11 @@ class P2POp:
 class Messages(GroupCore):
     """Sends, receives and the object forms."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The sources of the receives of each tag that are not over, in the order of their calls.
+        self._receiving: dict[int, list[list[int | None]]] = {}
+
     # ---- two ranks ----
 
     def isend(self, array: Array, dst: int, tag: int = 0, timeout: Timeout = None) -> Work:
@@ -53,27 +58,34 @@ class Messages(GroupCore):
         call = self._message("send", "to", array, dst, tag)
         return self.start_unguarded(call, self._send(call, array, dst, tag), True, timeout)
 
-    def irecv(self, array: Array, src: int, tag: int = 0, timeout: Timeout = None) -> Work:
-        """The started receive into `array`.
+    def irecv(
+        self, array: Array, src: int | None = None, tag: int = 0, timeout: Timeout = None
+    ) -> Work:
+        """The started receive into `array` from `src`, or from whichever rank sends first.
 
+        Its `result` is the sender's rank.
         Raises: (from `wait`) CollectiveMismatchError if a dtype or shape was sent that differs.
         """
         call = self._message("recv", "from", array, src, tag)
         self.check_output("recv", array, array.dtype, array.shape)
-        return self.start_unguarded(call, self._recv(call, array, src, tag), True, timeout)
+        steps = self._in_turn(src, tag, self._recv(call, array, src, tag))
+        return self.start_unguarded(call, steps, True, timeout)
 
     def send(self, array: Array, dst: int, tag: int = 0, timeout: Timeout = None) -> None:
         """Nothing, once `array` is on its way and may be changed."""
         self.isend(array, dst, tag, timeout).wait()
 
-    def recv(self, array: Array, src: int, tag: int = 0, timeout: Timeout = None) -> int:
-        """`src`, once its message is in `array`."""
-        self.irecv(array, src, tag, timeout).wait()
-        return src
+    def recv(
+        self, array: Array, src: int | None = None, tag: int = 0, timeout: Timeout = None
+    ) -> int:
+        """The sender's rank, once its message is in `array`; None is whichever rank sends first."""
+        work = self.irecv(array, src, tag, timeout)
+        work.wait()
+        return work.result
 
     def batch_isend_irecv(self, ops: Sequence[P2POp]) -> list[Work]:
         """The started sends and receives, one work each, in the order given."""
-        starts = {"isend": self.isend, "irecv": self.irecv}
+        starts: dict[str, Callable[..., Work]] = {"isend": self.isend, "irecv": self.irecv}
         unknown = [entry.op for entry in ops if entry.op not in starts]
         if unknown:
             raise ValueError(f"rank {self.rank}: expected 'isend' or 'irecv', got {unknown[0]!r}")
@@ -84,19 +96,20 @@ class Messages(GroupCore):
         call = self._message("send_object", "to", None, dst, tag)
         self.start_unguarded(call, self.schedule.send_object(self.peer_channel(tag), value, dst))
 
-    def recv_object(self, src: int, tag: int = 0) -> Any:
-        """What `src` sent with `send_object`."""
+    def recv_object(self, src: int | None = None, tag: int = 0) -> Any:
+        """What `src`, or whichever rank sends first, sent with `send_object`."""
         call = self._message("recv_object", "from", None, src, tag)
         steps = self.schedule.recv_object(self.peer_channel(tag), src)
-        return self.start_unguarded(call, steps).result
+        return self.start_unguarded(call, self._in_turn(src, tag, steps)).result
 
-    def _message(self, op: str, way: str, array: Array | None, peer: int, tag: int) -> Call:
-        self.check_rank(op, "a peer", peer)
+    def _message(self, op: str, way: str, array: Array | None, peer: int | None, tag: int) -> Call:
+        if peer is not None:
+            self.check_rank(op, "a peer", peer)
         if not 0 <= tag < MAX_TAG:
             raise ValueError(f"rank {self.rank}: {op} expected tag in 0..{MAX_TAG - 1}, got {tag}")
-        if peer == self.rank:
+        if peer == self.rank or self.size == 1:
             raise ValueError(f"rank {self.rank}: {op} expected another rank, got its own")
-        label = f"{way} rank {peer} tag {tag}"
+        label = f"{way} {'any rank' if peer is None else f'rank {peer}'} tag {tag}"
         return self.call(op, array, label=label)
 
     def _send(self, call: Call, array: Array, dst: int, tag: int) -> Steps:
@@ -106,21 +119,41 @@ class Messages(GroupCore):
             requests.append(channel.send(flat, dst))
         yield channel.done(requests)
 
-    def _recv(self, call: Call, array: Array, src: int, tag: int) -> Steps:
+    def _in_turn(self, src: int | None, tag: int, steps: Steps) -> Steps:
+        """What `steps` gives, after the receives called before that may be meant by one message.
+
+        A message is a header and what it announces: two receives from one rank, both at their
+        header, would take one message apart.
+        """
+        queue, mine = self._receiving.setdefault(tag, []), [src]
+
+        def first() -> bool:
+            before = queue[: next(i for i, entry in enumerate(queue) if entry is mine)]
+            return not any(src is None or entry[0] in (None, src) for entry in before)
+
+        queue.append(mine)
+        try:
+            yield first
+            return (yield from steps)
+        finally:
+            del queue[next(i for i, entry in enumerate(queue) if entry is mine)]
+
+    def _recv(self, call: Call, array: Array, src: int | None, tag: int) -> Steps:
         channel = self.peer_channel(tag)
         header = np.empty(_HEADER_BYTES, np.uint8)
-        yield channel.done([channel.recv(header, src)])
+        sender = yield from recv_from(channel, header, src)
         nbytes, sent = int(header[:8].view(np.int64)[0]), _header_text(header)
         expected = _header_text(_header(call, 0))
         matches = sent.split(" at ")[0] == expected.split(" at ")[0]
         flat = flat_view(array) if matches else np.empty(nbytes, np.uint8)
         if flat.size:
-            yield channel.done([channel.recv(flat, src)])
+            yield channel.done([channel.recv(flat, sender)])
         if not matches:
             raise CollectiveMismatchError(
-                f"rank {self.rank}: {call}: expected {expected}, but rank {src} sent {sent}"
+                f"rank {self.rank}: {call}: expected {expected}, but rank {sender} sent {sent}"
             )
         store(array, flat)
+        return sender
 
     # ---- objects ----
 

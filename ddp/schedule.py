@@ -35,6 +35,10 @@ class Channel(ABC):
         """A request, done when the message from `peer` is in `buffer`."""
 
     @abstractmethod
+    def recv_any(self, buffer: Array) -> Callable[[], int | None]:
+        """The rank whose message has come into `buffer`, of whichever rank; None before that."""
+
+    @abstractmethod
     def done(self, requests: list[Any]) -> Callable[[], bool]:
         """The condition that all requests are done."""
 
@@ -164,13 +168,32 @@ class Schedule:
         data, count = pack(value)
         yield channel.done([channel.send(count, peer), channel.send(data, peer)])
 
-    def recv_object(self, channel: Channel, peer: int) -> Steps:
-        """What `peer` sent by `send_object`."""
+    def recv_object(self, channel: Channel, peer: int | None) -> Steps:
+        """What `peer`, or whichever rank if that is None, sent by `send_object`."""
         count = np.empty(1, np.int64)
-        yield channel.done([channel.recv(count, peer)])
+        peer = yield from recv_from(channel, count, peer)
         data = np.empty(int(count[0]), np.uint8)
         yield channel.done([channel.recv(data, peer)])
         return unpack(data)
+
+
+def recv_from(channel: Channel, buffer: Array, peer: int | None) -> Steps:
+    """The rank whose message is in `buffer`: `peer`, or whichever came first if that is None."""
+    if peer is not None:
+        yield channel.done([channel.recv(buffer, peer)])
+        return peer
+    arrived = channel.recv_any(buffer)
+    found: list[int] = []
+
+    def came() -> bool:
+        # Asked again after it was true; another look would take the next message.
+        sender = None if found else arrived()
+        if sender is not None:
+            found.append(sender)
+        return bool(found)
+
+    yield came
+    return found[0]
 
 
 def pack(value: Any) -> tuple[Array, Array]:

@@ -102,6 +102,8 @@ class Work:
         """Nothing; the operation is over, and `wait` raises `error`."""
         if not self.done:
             self.error = error
+            # Messages that still come must find the memory they were meant for.
+            self.owner.engine.abandoned.append(self._condition)
             self._steps.close()
             self._finish(None)
             self.owner.fail(error)
@@ -134,6 +136,7 @@ class Engine(ABC):
 
     def __init__(self) -> None:
         self.works: list[Work] = []
+        self.abandoned: list[Any] = []  # what failed operations were waiting for
 
     def progress(self) -> None:
         """Nothing; each outstanding operation goes as far as it can without waiting."""

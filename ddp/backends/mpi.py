@@ -60,6 +60,13 @@ class MpiChannel(Channel):
         irecv, tag = self._comm.Irecv, self._tag
         return [irecv(piece, peer, tag) for piece in _pieces(buffer)]
 
+    def recv_any(self, buffer: Array) -> Callable[[], int | None]:
+        """The sender, once its message has come; a header or a length, which is never cut."""
+        mpi = _mpi()
+        status = mpi.Status()
+        request = self._comm.Irecv(buffer, mpi.ANY_SOURCE, self._tag)
+        return lambda: status.Get_source() if request.Test(status) else None
+
     def done(self, requests: list[Any]) -> Callable[[], bool]:
         """The condition that all pieces have arrived or may be changed."""
         flat = [request for pieces in requests for request in pieces]

@@ -33,7 +33,7 @@ class Piece(NamedTuple):
 
 
 class SharedSchedule(Schedule):
-    """Dense reductions, broadcast and gather through an arena; everything else by messages."""
+    """Reductions and copies through an arena; by messages what differs for each pair of nodes."""
 
     def __init__(self, arena: Arena) -> None:
         self.arena, self.nodes = arena, arena.nodes
@@ -69,7 +69,7 @@ class SharedSchedule(Schedule):
             if in_place:
                 areas = [array[part] for array in every]
             else:
-                areas = [area[: piece.nbytes].view(piece.dtype) for area in arena.pieces]
+                areas = self._piece_areas(piece)
                 areas[arena.rank][...] = piece
             yield from self._reduce_in_place(channel, areas, op)
             if not in_place:
@@ -81,8 +81,50 @@ class SharedSchedule(Schedule):
         areas[channel.rank][...] = flat
         yield from self._carry(channel, areas)
         yield self.arena.done()
-        out = reduce_arrays(areas, op)
-        return out.copy() if len(areas) == 1 else out
+        return reduce_arrays(areas, op)
+
+    def reduce(self, channel: Channel, flat: Array, op: ReduceOp, root: int) -> Steps:
+        """The reduction of all ranks' `flat` on the root, None elsewhere; all_reduce's bits."""
+        arena, is_root = self.arena, channel.rank == root
+        yield arena.turn(channel)
+        if flat.nbytes <= SMALL_BYTES:
+            small = yield from self._reduce_small(channel, flat, op)
+            return small if is_root else None
+        out = np.empty_like(flat) if is_root else None
+        for part in _parts(flat):
+            areas = self._piece_areas(flat[part])
+            areas[arena.rank][...] = flat[part]
+            yield from self._reduce_in_place(channel, areas, op)
+            if out is not None:
+                out[part] = areas[arena.rank]
+        return out
+
+    def reduce_scatter(self, channel: Channel, parts: Sequence[Array], op: ReduceOp) -> Steps:
+        """This rank's part, reduced over all ranks in the fixed order."""
+        arena, nodes = self.arena, self.nodes
+        if nodes.elsewhere:
+            return (yield from super().reduce_scatter(channel, parts, op))
+        yield arena.turn(channel)
+        out = np.empty_like(parts[0])
+        for part, room in self._shares(out):
+            for r, theirs in enumerate(parts):
+                self._share(arena.rank, r, room, theirs[part])[...] = theirs[part]
+            yield arena.done()
+            mine = out[part]
+            every = [self._share(r, arena.rank, room, mine) for r in range(arena.size)]
+            reduce_into(mine, every, op)
+            yield arena.done()  # the next piece may be written
+        return out
+
+    def _shares(self, flat: Array) -> list[tuple[slice, int]]:
+        """Pieces of `flat` of which one for each rank has room in one rank's area; that room."""
+        room = PIECE_BYTES // self.arena.size // 64 * 64
+        step = room // flat.itemsize
+        return [(slice(start, start + step), room) for start in range(0, flat.size, step)]
+
+    def _share(self, holder: int, rank: int, room: int, like: Array) -> Array:
+        """Where `holder` keeps what is for `rank`."""
+        return self.arena.pieces[holder][room * rank :][: like.nbytes].view(like.dtype)
 
     def _carry(self, channel: Channel, areas: Sequence[Array]) -> Steps:
         """None; this rank's area has gone to every other node, and what it carries has come."""
@@ -119,6 +161,9 @@ class SharedSchedule(Schedule):
                     if array is not mine:
                         array[part] = mine[part]
         yield arena.done()
+
+    def _piece_areas(self, like: Array) -> list[Array]:
+        return [area[: like.nbytes].view(like.dtype) for area in self.arena.pieces]
 
     def pieces_of_mine(self, every: Sequence[Array]) -> list[Piece]:
         """What this rank reduces of the arrays of a node that is alone."""
@@ -179,6 +224,29 @@ class SharedSchedule(Schedule):
             yield arena.done()
             for area, out in zip(areas, outs):
                 out[part] = area
+            yield arena.done()  # the next piece may be written
+
+    def gather(self, channel: Channel, outs: Sequence[Array], flat: Array, root: int) -> Steps:
+        """None; on the root `outs[r]` holds what rank r had in `flat`."""
+        if self.nodes.elsewhere:
+            yield from super().gather(channel, outs, flat, root)
+        else:
+            places = outs if channel.rank == root else []
+            yield from self.all_gather(channel, places, flat)
+
+    def scatter(self, channel: Channel, flat: Array, parts: Sequence[Array], root: int) -> Steps:
+        """None; `flat` holds what the root had in `parts[this rank]`."""
+        arena = self.arena
+        if self.nodes.elsewhere:
+            yield from super().scatter(channel, flat, parts, root)
+            return
+        yield arena.turn(channel)
+        for part, room in self._shares(flat):
+            if arena.rank == root:
+                for r, theirs in enumerate(parts):
+                    self._share(root, r, room, theirs[part])[...] = theirs[part]
+            yield arena.done()
+            flat[part] = self._share(root, arena.rank, room, flat[part])
             yield arena.done()  # the next piece may be written
 
     def barrier(self, channel: Channel) -> Steps:

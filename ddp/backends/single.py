@@ -35,6 +35,10 @@ class SingleChannel(Channel):
         """Never; there is no other rank."""
         raise ValueError(f"rank 0 of 1 cannot receive from rank {peer}")
 
+    def recv_any(self, buffer: Any) -> NoReturn:
+        """Never; there is no other rank."""
+        raise ValueError("rank 0 of 1 cannot receive from another rank")
+
     def done(self, requests: list[Any]) -> Callable[[], bool]:
         """The condition that holds at once."""
         return lambda: True

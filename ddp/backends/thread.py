@@ -200,15 +200,28 @@ class ThreadChannel(Channel):
 
     def recv(self, buffer: Array, peer: int) -> Callable[[], bool]:
         """A test that takes the message once it is there."""
-        box, boxes = self._box(peer, self.rank), self._world.mailboxes
+        box = self._box(peer, self.rank)
+        return lambda: self._take(box, buffer)
 
-        def take() -> bool:
-            message = boxes.pop(box, None)
-            if message is not None:
-                buffer.view(np.uint8)[...] = message.view(np.uint8)
-            return message is not None
+    def recv_any(self, buffer: Array) -> Callable[[], int | None]:
+        """The sender, once its message is there; the lowest of those whose messages are."""
+
+        def take() -> int | None:
+            for peer in range(self.size):
+                key = (peer, self.rank)
+                number = self._counts.get(key, 0) + 1
+                if self._take((*self._kind, *key, number), buffer):
+                    self._counts[key] = number
+                    return peer
+            return None
 
         return take
+
+    def _take(self, box: tuple, buffer: Array) -> bool:
+        message = self._world.mailboxes.pop(box, None)
+        if message is not None:
+            buffer.view(np.uint8)[...] = message.view(np.uint8)
+        return message is not None
 
     def done(self, requests: list[Any]) -> Callable[[], bool]:
         """The condition that all messages are there."""

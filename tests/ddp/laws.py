@@ -8,7 +8,6 @@ import dataclasses
 import ml_dtypes
 import numpy as np
 
-from ddp.call import CollectiveError
 from ddp.group import P2POp, ReduceOp
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -108,7 +107,7 @@ def everyone(group, case, shape=None):
     return [values_of(case, r, shape) for r in range(group.size)]
 
 
-# ---- laws of (group, case) ----
+# ---- laws of (group, case); laws of a group alone are in group_laws.py ----
 
 
 def all_reduce_is_the_reduction_over_ranks(group, case):
@@ -223,7 +222,52 @@ def messages_go_round_the_ring(group, case):
     same_bits(got, values_of(case, behind))
 
 
+def messages_keep_their_order_and_bounds(group, case):
+    """Receives that wait before anything is sent; sizes differ, so none may take another's."""
+    other, shapes = group.rank ^ 1, [case.shape, (), (3, 7), (0,), case.shape]
+    if other < group.size:
+        outs = [laid_out(np.zeros(shape, case.dtype), case.layout) for shape in shapes]
+        works = [group.irecv(out, other) for out in outs]
+        group.send(np.zeros(1), other, tag=1)
+        group.recv(np.zeros(1), other, tag=1)
+        works += [group.isend(array_of(case, group.rank, shape), other) for shape in shapes]
+        for work in works[::-1]:
+            work.wait()
+        for out, shape in zip(outs, shapes):
+            same_bits(out, values_of(case, other, shape))
+
+
+def a_receive_from_anyone_tells_the_sender(group, case):
+    """One named receive before two nameless ones: each message arrives once, whole."""
+    if group.rank:
+        group.send(array_of(case, group.rank), 0, tag=5)
+        group.send(array_of(case, group.rank), 0, tag=5)
+        group.send_object(group.rank, 0, tag=6)
+    else:
+        _receive_twice_from_each(group, case)
+    group.barrier()  # else a quick rank's next messages come among these
+
+
+def _receive_twice_from_each(group, case):
+    senders, seen = list(range(1, group.size)), []
+    first = laid_out(np.zeros(case.shape, case.dtype), case.layout)
+    named = group.irecv(first, senders[-1], tag=5) if senders else None
+    for _ in range(2 * len(senders) - 1):
+        out = laid_out(np.zeros(case.shape, case.dtype), case.layout)
+        seen.append(group.recv(out, tag=5))
+        same_bits(out, values_of(case, seen[-1]))
+    if named is not None:
+        named.wait()
+        assert named.result == senders[-1]
+        same_bits(first, values_of(case, senders[-1]))
+        seen.append(named.result)
+    assert sorted(seen) == sorted(2 * senders)
+    assert sorted(group.recv_object(tag=6) for _ in senders) == senders
+
+
 CASE_LAWS = [
+    messages_keep_their_order_and_bounds,
+    a_receive_from_anyone_tells_the_sender,
     all_reduce_is_the_reduction_over_ranks,
     reduce_changes_only_the_root,
     broadcast_gives_what_the_root_has,
@@ -236,140 +280,4 @@ CASE_LAWS = [
     coalesced_forms_equal_one_by_one,
     asynchronous_calls_finish_in_any_order,
     messages_go_round_the_ring,
-]
-
-
-# ---- laws of (group) ----
-
-
-def objects_arrive_as_copies(group):
-    mine = {"rank": group.rank, "list": [1, 2]}
-    outs = [None] * group.size
-    group.all_gather_object(outs, mine)
-    assert [out["rank"] for out in outs] == list(range(group.size))
-    assert outs[group.rank] is not mine
-    values = [group.rank, mine]
-    group.broadcast_object_list(values, group.size - 1)
-    assert values[0] == group.size - 1 and values[1]["rank"] == group.size - 1
-    gathered = [None] * group.size
-    group.gather_object(group.rank**2, gathered if group.rank == 0 else None)
-    assert group.rank or gathered == [r**2 for r in range(group.size)]
-    out = [None]
-    group.scatter_object_list(
-        out, [f"to {r}" for r in range(group.size)] if not group.rank else None
-    )
-    assert out == [f"to {group.rank}"]
-
-
-def objects_travel_between_two_ranks(group):
-    if group.rank == 0:
-        for r in range(1, group.size):
-            group.send_object({"for": r}, r, tag=r)
-    else:
-        assert group.recv_object(0, tag=group.rank) == {"for": group.rank}
-
-
-def split_orders_by_key_and_keeps_groups_apart(group):
-    part = group.split(group.rank % 2, key=-group.rank)
-    members = [r for r in range(group.size) if r % 2 == group.rank % 2][::-1]
-    assert part.size == len(members) and members[part.rank] == group.rank
-    array = np.array([2.0**group.rank])
-    part.all_reduce(array)
-    assert array[0] == sum(2.0**r for r in members)
-    part.close()
-    assert group.split(None) is None
-
-
-def new_group_holds_the_given_ranks_in_order(group):
-    ranks = list(range(group.size))[::-2]
-    part = group.new_group(ranks)
-    assert (part is None) == (group.rank not in ranks)
-    if part is not None:
-        outs = [None] * part.size
-        part.all_gather_object(outs, group.rank)
-        assert outs == ranks
-        part.close()
-
-
-def works_of_two_groups_do_not_wait_for_each_other(group):
-    other = group.new_group()
-    a, b = np.full(3, group.rank), np.full(3, group.rank)
-    first = group.all_reduce(a, async_op=True)
-    second = other.all_reduce(b, async_op=True)
-    for work in (second, first) if group.rank % 2 else (first, second):
-        work.wait()
-    assert (a == sum(range(group.size))).all() and (b == a).all()
-    other.close()
-
-
-def more_works_than_the_board_has_slots(group):
-    arrays = [np.full(2, group.rank + i) for i in range(150)]
-    works = [group.all_reduce(array, async_op=True) for array in arrays]
-    for i, (work, array) in enumerate(zip(works, arrays)):
-        work.wait()
-        assert (array == sum(range(group.size)) + i * group.size).all()
-
-
-def any_mixture_of_calls_is_right(group, seed=0, count=60):
-    """The same random calls on all ranks, waited for in another order on each."""
-    shared, own = np.random.default_rng(seed), np.random.default_rng([seed, group.rank])
-    part = group.split(group.rank % 2)
-    total, pending = group.size * (group.size + 1) / 2, []
-    for _ in range(count):
-        kind, root = shared.integers(6), int(shared.integers(group.size))
-        array = np.full(int(shared.integers(1, 3000)), group.rank + 1.0)
-        if kind == 0:
-            pending.append((group.all_reduce(array, async_op=True), array, total))
-        elif kind == 1:
-            pending.append((part.barrier(async_op=True), array, group.rank + 1))
-        elif kind == 2:
-            group.broadcast(array, root)
-            assert (array == root + 1).all()
-        elif kind == 3:
-            group.all_reduce(array)
-            assert (array == total).all()
-        elif kind == 4:
-            part.all_reduce(array)
-        while pending and kind == 5:
-            work, result, expected = pending.pop(int(own.integers(len(pending))))
-            assert work.wait() and (result == expected).all()
-    for work, result, expected in pending:
-        assert work.wait() and (result == expected).all()
-    part.close()
-
-
-def a_user_error_stays_on_its_rank(group):
-    for wrong in (lambda: group.broadcast(np.ones(2), root=group.size),
-                  lambda: group.all_reduce(np.ones(2), op="sum"),
-                  lambda: group.all_gather([], np.ones(2))):  # fmt: skip
-        try:
-            wrong()
-        except (TypeError, ValueError) as error:
-            assert f"rank {group.rank}" in str(error)
-        else:
-            raise AssertionError("expected an error")
-    group.barrier()
-
-
-def a_closed_group_says_so(group):
-    part = group.new_group()
-    part.close()
-    try:
-        part.barrier()
-    except CollectiveError as error:
-        assert "closed" in str(error)
-    else:
-        raise AssertionError("a closed group was used")
-
-
-GROUP_LAWS = [
-    objects_arrive_as_copies,
-    objects_travel_between_two_ranks,
-    split_orders_by_key_and_keeps_groups_apart,
-    new_group_holds_the_given_ranks_in_order,
-    works_of_two_groups_do_not_wait_for_each_other,
-    more_works_than_the_board_has_slots,
-    any_mixture_of_calls_is_right,
-    a_user_error_stays_on_its_rank,
-    a_closed_group_says_so,
 ]

@@ -19,14 +19,14 @@ from ddp.backends.mpi import MpiGroup
 from ddp.call import CollectiveMismatchError, RankFailedError
 from ddp.group import ReduceOp
 from ddp.simulate import simulate
-from tests.ddp import all_ddp_laws, laws, mismatches
+from tests.ddp import all_ddp_laws, group_laws, laws, mismatches
 
 
-def every_law(group):
+def every_law(group, count=24):
     for law in laws.CASE_LAWS:
-        for case in laws.fixed_cases():
+        for case in laws.fixed_cases(count):
             law(group, case)
-    for law in laws.GROUP_LAWS:
+    for law in group_laws.GROUP_LAWS:
         law(group)
 
 
@@ -55,12 +55,37 @@ class NodesOfTwo(MpiGroup):
         return self.comm.Split(self.comm.Get_rank() // 2)
 
 
+class NodesOfThreeAndTheRest(MpiGroup):
+    """Ranks 0 to 2 are one node, all others the second."""
+
+    def ranks_of_this_node(self, mpi):
+        return self.comm.Split(self.comm.Get_rank() >= 3)
+
+
+class EveryOtherRank(MpiGroup):
+    """Even ranks are one node, odd ranks the second."""
+
+    def ranks_of_this_node(self, mpi):
+        return self.comm.Split(self.comm.Get_rank() % 2)
+
+
+SEVERAL_NODES = [NodesOfTwo, NodesOfThreeAndTheRest, EveryOtherRank]
+
+
+def several_nodes_have_the_laws_and_bits_of_one(group):
+    for kind in SEVERAL_NODES:
+        apart = kind(MPI.COMM_WORLD)
+        every_law(apart, 8)
+        same_bits_as_simulated_ranks(apart)
+        apart.close()
+
+
 def nodes_see_each_other_by_messages_only(group):
     apart = NodesOfTwo(MPI.COMM_WORLD)
     assert (apart.local_rank, apart.local_size <= 2) == (apart.rank % 2, True)
     for name in mismatches.MISMATCHES if group.size > 1 else ():
         mismatches.a_mismatch_raises_on_every_rank(apart, name)
-    every_law(apart)
+    every_law(apart, 8)
     apart.close()
 
 
@@ -83,7 +108,7 @@ def same_bits_as_simulated_ranks(group):
     from ddp.current_group import current_group
 
     def sums(group):
-        arrays = [np.random.default_rng([n, group.rank]).normal(0, 9, n) for n in (3, 999, 5000)]
+        arrays = [np.random.default_rng([n, group.rank]).normal(0, 9, n) for n in (3, 999, 150_001)]
         arrays += [array.astype(np.float16) for array in arrays]
         for array in arrays:
             group.all_reduce(array, ReduceOp.AVG)
@@ -93,13 +118,18 @@ def same_bits_as_simulated_ranks(group):
 
 
 def long_messages_travel_in_pieces(group):
+    apart = NodesOfTwo(MPI.COMM_WORLD)
     mpi_backend.CHUNK_BYTES, before = 1000, mpi_backend.CHUNK_BYTES
     try:
         for case in laws.fixed_cases():
             laws.all_reduce_is_the_reduction_over_ranks(group, case)
             laws.messages_go_round_the_ring(group, case)
+            laws.all_reduce_is_the_reduction_over_ranks(apart, case)
+            laws.gather_then_scatter_is_the_identity(apart, case)
+        group_laws.large_arrays_are_reduced_wherever_they_lie(apart)
     finally:
         mpi_backend.CHUNK_BYTES = before
+    apart.close()
 
 
 def user_messages_do_not_meet_ours(group):
@@ -138,6 +168,7 @@ LAWS = [
     long_messages_travel_in_pieces,
     user_messages_do_not_meet_ours,
     only_intra_communicators_are_taken,
+    several_nodes_have_the_laws_and_bits_of_one,
 ]
 
 

@@ -17,7 +17,7 @@ from ddp.call import (
 from ddp.current_group import current_group
 from ddp.group import ReduceOp
 from ddp.simulate import simulate
-from tests.ddp import laws, mismatches
+from tests.ddp import group_laws, laws, mismatches
 
 SIZES = [1, 2, 3, 4, 8]
 
@@ -47,7 +47,7 @@ def test_law_of_cases(law, size, case):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("law", laws.GROUP_LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("law", group_laws.GROUP_LAWS, ids=lambda law: law.__name__)
 def test_law(law, size):
     on_ranks(law, size)
 
@@ -55,7 +55,7 @@ def test_law(law, size):
 @hypothesis.given(seed=st.integers(0, 2**16), size=st.integers(2, 5))
 @hypothesis.settings(max_examples=20)
 def test_any_mixture_of_calls_is_right(seed, size):
-    on_ranks(laws.any_mixture_of_calls_is_right, size, seed)
+    on_ranks(group_laws.any_mixture_of_calls_is_right, size, seed)
 
 
 @pytest.mark.parametrize("law", laws.CASE_LAWS, ids=lambda law: law.__name__)

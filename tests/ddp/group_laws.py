@@ -1,0 +1,176 @@
+"""The laws of process groups that need no drawn case, as functions of a group."""
+
+import numpy as np
+
+from ddp.call import CollectiveError
+from ddp.group import ReduceOp
+from tests.ddp import laws
+from tests.ddp.laws import Case, definition, everyone, same_bits, values_of
+
+
+def large_arrays_are_reduced_wherever_they_lie(group):
+    """In memory that the group made, elsewhere, or differently on each rank: the same bits."""
+    counts = [9_000, 70_001, 600_000]
+    whole = group.allocate(2 * counts[-1], np.float32)
+    for number, count in enumerate(counts):
+        case = Case(np.dtype(np.float32), (count,), "C", list(ReduceOp)[number], count)
+        expected = definition(everyone(group, case), case.op)
+        places = [whole[:count], whole[count : 2 * count], np.empty(count, np.float32)]
+        for turn in ([0] * group.size, [2] * group.size, range(group.size)):
+            array = places[turn[group.rank] % 3]
+            array[...] = values_of(case, group.rank)
+            group.all_reduce(array, case.op)
+            same_bits(array, expected)
+            array[...] = values_of(case, group.rank)
+            group.all_reduce(array, case.op, async_op=True).wait()
+            same_bits(array, expected)
+
+
+def large_arrays_move_whole(group):
+    """Several pieces of shared memory, the last one not full."""
+    case = Case(np.dtype(np.float64), (150_001,), "C", ReduceOp.SUM, 3)
+    for law in (
+        laws.reduce_changes_only_the_root,
+        laws.broadcast_gives_what_the_root_has,
+        laws.all_gather_gives_every_array_in_rank_order,
+        laws.gather_then_scatter_is_the_identity,
+        laws.messages_go_round_the_ring,
+    ):
+        law(group, case)
+    share = Case(case.dtype, (150_001 // group.size,), "C", ReduceOp.AVG, 4)
+    laws.reduce_scatter_then_all_gather_is_all_reduce(group, share)
+
+
+def objects_arrive_as_copies(group):
+    mine = {"rank": group.rank, "list": [1, 2]}
+    outs = [None] * group.size
+    group.all_gather_object(outs, mine)
+    assert [out["rank"] for out in outs] == list(range(group.size))
+    assert outs[group.rank] is not mine
+    values = [group.rank, mine]
+    group.broadcast_object_list(values, group.size - 1)
+    assert values[0] == group.size - 1 and values[1]["rank"] == group.size - 1
+    gathered = [None] * group.size
+    group.gather_object(group.rank**2, gathered if group.rank == 0 else None)
+    assert group.rank or gathered == [r**2 for r in range(group.size)]
+    out = [None]
+    group.scatter_object_list(
+        out, [f"to {r}" for r in range(group.size)] if not group.rank else None
+    )
+    assert out == [f"to {group.rank}"]
+
+
+def objects_travel_between_two_ranks(group):
+    if group.rank == 0:
+        for r in range(1, group.size):
+            group.send_object({"for": r}, r, tag=r)
+    else:
+        assert group.recv_object(0, tag=group.rank) == {"for": group.rank}
+
+
+def split_orders_by_key_and_keeps_groups_apart(group):
+    part = group.split(group.rank % 2, key=-group.rank)
+    members = [r for r in range(group.size) if r % 2 == group.rank % 2][::-1]
+    assert part.size == len(members) and members[part.rank] == group.rank
+    array = np.array([2.0**group.rank])
+    part.all_reduce(array)
+    assert array[0] == sum(2.0**r for r in members)
+    part.close()
+    assert group.split(None) is None
+
+
+def new_group_holds_the_given_ranks_in_order(group):
+    ranks = list(range(group.size))[::-2]
+    part = group.new_group(ranks)
+    assert (part is None) == (group.rank not in ranks)
+    if part is not None:
+        outs = [None] * part.size
+        part.all_gather_object(outs, group.rank)
+        assert outs == ranks
+        part.close()
+
+
+def works_of_two_groups_do_not_wait_for_each_other(group):
+    other = group.new_group()
+    a, b = np.full(3, group.rank), np.full(3, group.rank)
+    first = group.all_reduce(a, async_op=True)
+    second = other.all_reduce(b, async_op=True)
+    for work in (second, first) if group.rank % 2 else (first, second):
+        work.wait()
+    assert (a == sum(range(group.size))).all() and (b == a).all()
+    other.close()
+
+
+def more_works_than_the_board_has_slots(group):
+    arrays = [np.full(2, group.rank + i) for i in range(150)]
+    works = [group.all_reduce(array, async_op=True) for array in arrays]
+    for i, (work, array) in enumerate(zip(works, arrays)):
+        work.wait()
+        assert (array == sum(range(group.size)) + i * group.size).all()
+
+
+def any_mixture_of_calls_is_right(group, seed=0, count=60):
+    """The same random calls on all ranks, waited for in another order on each."""
+    shared, own = np.random.default_rng(seed), np.random.default_rng([seed, group.rank])
+    part = group.split(group.rank % 2)
+    total, pending = group.size * (group.size + 1) / 2, []
+    for _ in range(count):
+        kind, root = shared.integers(6), int(shared.integers(group.size))
+        array = np.full(int(shared.integers(1, 3000)), group.rank + 1.0)
+        if kind == 0:
+            pending.append((group.all_reduce(array, async_op=True), array, total))
+        elif kind == 1:
+            pending.append((part.barrier(async_op=True), array, group.rank + 1))
+        elif kind == 2:
+            group.broadcast(array, root)
+            assert (array == root + 1).all()
+        elif kind == 3:
+            group.all_reduce(array)
+            assert (array == total).all()
+        elif kind == 4:
+            part.all_reduce(array)
+        while pending and kind == 5:
+            work, result, expected = pending.pop(int(own.integers(len(pending))))
+            assert work.wait() and (result == expected).all()
+    for work, result, expected in pending:
+        assert work.wait() and (result == expected).all()
+    part.close()
+
+
+def a_user_error_stays_on_its_rank(group):
+    for wrong in (lambda: group.broadcast(np.ones(2), root=group.size),
+                  lambda: group.all_reduce(np.ones(2), op="sum"),
+                  lambda: group.all_gather([], np.ones(2))):  # fmt: skip
+        try:
+            wrong()
+        except (TypeError, ValueError) as error:
+            assert f"rank {group.rank}" in str(error)
+        else:
+            raise AssertionError("expected an error")
+    group.barrier()
+
+
+def a_closed_group_says_so(group):
+    part = group.new_group()
+    part.close()
+    try:
+        part.barrier()
+    except CollectiveError as error:
+        assert "closed" in str(error)
+    else:
+        raise AssertionError("a closed group was used")
+
+
+GROUP_LAWS = [
+    large_arrays_are_reduced_wherever_they_lie,
+    large_arrays_move_whole,
+    objects_arrive_as_copies,
+    objects_travel_between_two_ranks,
+    split_orders_by_key_and_keeps_groups_apart,
+    new_group_holds_the_given_ranks_in_order,
+    works_of_two_groups_do_not_wait_for_each_other,
+    more_works_than_the_board_has_slots,
+    any_mixture_of_calls_is_right,
+    a_user_error_stays_on_its_rank,
+    a_closed_group_says_so,
+]
