@@ -218,10 +218,13 @@ class _FractionalMaxPool(Module):
                 f"{type(self).__name__} requires exactly one of output_size and output_ratio"
             )
         n = self.dims
+        one = isinstance(output_ratio, float)
+        ratios = (output_ratio,) * n if one else output_ratio
+        if ratios is not None and not all(0 < ratio < 1 for ratio in ratios):
+            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
         self.kernel_size = repeated(kernel_size, n)
         self.output_size = output_size if output_size is None else repeated(output_size, n)
-        one = isinstance(output_ratio, float)
-        self.output_ratio = (output_ratio,) * n if one else output_ratio
+        self.output_ratio = ratios
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)
 

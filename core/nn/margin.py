@@ -97,6 +97,11 @@ class MultiMarginLoss(WeightedLoss):
         super().__init__(weight, size_average, reduce, reduction)
         if p not in (1, 2):
             raise ValueError("only p == 1 and p == 2 supported")
+        if weight is not None and len(weight.shape) != 1:
+            raise ValueError(
+                "MultiMarginLoss: expected weight to be None or 1D tensor, got"
+                f" {len(weight.shape)}D instead"
+            )
         self.p = p
         self.margin = margin
 
@@ -105,6 +110,14 @@ class MultiMarginLoss(WeightedLoss):
         return F.multi_margin_loss(
             input, target, self.p, self.margin, self.weight, reduction=self.reduction
         )
+
+
+def _positive(loss: Any, margin: float) -> float:
+    if margin <= 0:
+        raise ValueError(
+            f"{type(loss).__name__}: expected margin to be greater than 0, got {margin} instead"
+        )
+    return margin
 
 
 class TripletMarginLoss(_MarginLoss):
@@ -120,7 +133,7 @@ class TripletMarginLoss(_MarginLoss):
         reduce: Any = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(margin, size_average, reduce, reduction)
+        super().__init__(_positive(self, margin), size_average, reduce, reduction)
         self.p = p
         self.eps = eps
         self.swap = swap
@@ -145,7 +158,7 @@ class TripletMarginWithDistanceLoss(Loss):
         super().__init__(reduction=reduction)
         default = PairwiseDistance()
         self.distance_function = default if distance_function is None else distance_function
-        self.margin = margin
+        self.margin = _positive(self, margin)
         self.swap = swap
 
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Any:

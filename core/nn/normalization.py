@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import core.nn.functional as F
@@ -70,7 +71,7 @@ class NormWithStatistics(Module):
         self.reset_running_stats()
         reset_affine(self)
 
-    def _check(self, input: Any) -> None:
+    def _check_input_dim(self, input: Any) -> None:
         if len(input.shape) not in self.dims:
             wanted = " or ".join(f"{n}D" for n in self.dims)
             raise ValueError(f"expected {wanted} input (got {len(input.shape)}D input)")
@@ -97,7 +98,7 @@ class _BatchNorm(NormWithStatistics):
 
     def forward(self, input: Any) -> Any:
         """The normalised input."""
-        self._check(input)
+        self._check_input_dim(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         tracked = self.num_batches_tracked
         if self.training and tracked is not None:
@@ -168,8 +169,9 @@ class _InstanceNorm(NormWithStatistics):
 
     def forward(self, input: Any) -> Any:
         """The normalised input."""
-        self._check(input)
+        self._check_input_dim(input)
         batched = len(input.shape) == self.dims[1]
+        self._check_channels(input.shape, int(batched))
         out = F.instance_norm(
             input if batched else input.unsqueeze(0),
             self.running_mean,
@@ -181,6 +183,20 @@ class _InstanceNorm(NormWithStatistics):
             self.eps,
         )
         return out if batched else out.squeeze(0)
+
+    def _check_channels(self, shape: Any, dim: int) -> None:
+        if shape[dim] == self.num_features:
+            return
+        if self.affine:
+            raise ValueError(
+                f"expected input's size at dim={dim} to match num_features ({self.num_features}),"
+                f" but got: {shape[dim]}."
+            )
+        warnings.warn(
+            f"input's size at dim={dim} does not match num_features. You can silence this warning"
+            " by not passing in num_features, which is not used because affine=False",
+            stacklevel=3,
+        )
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy
@@ -70,6 +71,10 @@ def pack_padded_sequence(
             f"Expected `len(lengths)` to be equal to batch_size, but got {len(sizes)}"
             f" (batch_size={x.shape[1]})"
         )
+    if sizes[0] > x.shape[0]:
+        raise RuntimeError(
+            f"Expected lengths of at most {x.shape[0]}, the steps of the input, but got {sizes[0]}"
+        )
     counts = [int((sizes > t).sum()) for t in range(int(sizes[0]))]
     data = cat([x[t, :count] for t, count in enumerate(counts)])
     return PackedSequence(data, tensor(counts), order, invert_permutation(order))
@@ -124,7 +129,14 @@ def pad_sequence(
 
     Shape: (L_i, *) each -> (L, N, *), or (N, L, *) with `batch_first`.
     """
+    if not isinstance(sequences, Iterable):
+        raise RuntimeError(
+            "pad_sequence: Expected iterable for input sequences, but got arg of type:"
+            f" {type(sequences)}"
+        )
     xs = list(sequences)
+    if not xs:
+        raise RuntimeError("received an empty list of sequences")
     longest = max(x.shape[0] for x in xs)
     padded = []
     for x in xs:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import core.nn.functional as F
+from core.autograd.mode import mode
 from core.nn.init import uniform_
 from core.nn.module import Module
 from core.nn.packing import PackedSequence
@@ -157,6 +158,12 @@ class RNNBase(Module):
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got"
                 f" {x.shape[-1]}"
+            )
+        have, want = x.dtype, self.weight_ih_l0.dtype
+        if have is not want and not mode.watchers:
+            raise ValueError(
+                f"RNN input dtype ({have}) does not match weight dtype ({want}). Convert input:"
+                f" input.to({want}), or convert model: model.to({have})"
             )
         layers = self.num_layers * self._directions()
         for h, width in zip(states or (), self._sizes(), strict=False):

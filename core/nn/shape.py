@@ -32,12 +32,23 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         super().__init__()
+        if not isinstance(unflattened_size, tuple):
+            raise TypeError(
+                "unflattened_size must be a tuple of ints, but found type"
+                f" {type(unflattened_size).__name__}"
+            )
+        for i, n in enumerate(unflattened_size):
+            if not isinstance(n, int):
+                raise TypeError(
+                    "unflattened_size must be tuple of ints, but found element of type"
+                    f" {type(n).__name__} at pos {i}"
+                )
         self.dim = dim
         self.unflattened_size = unflattened_size
 
     def forward(self, input: Any) -> Any:
         """The input with more dims."""
-        return unflatten(input, self.dim, tuple(self.unflattened_size))
+        return unflatten(input, self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         """Dims."""

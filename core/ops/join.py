@@ -49,7 +49,7 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     """
     xs = list(tensors)
     if not xs:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("cat(): expected a non-empty list of Tensors")
     _check_tensors("cat", xs)
     shapes = [x.array.shape for x in xs]
     for n, shape in enumerate(shapes):

@@ -303,6 +303,11 @@ def linear(x, w, b=None):
     Shape: (..., in), (out, in), (out,) -> (..., out).
     Raises: RuntimeError where the sizes differ.
     """
+    if x.dtype is not w.dtype and x.dtype != w.dtype:
+        raise RuntimeError(
+            "mat1 and mat2 must have the same dtype, but got"
+            f" {of(x.dtype).name} and {of(w.dtype).name}"
+        )
     x, w, want = widened(x, w)
     out = xp(x).matmul(x, w.T)
     if b is not None:

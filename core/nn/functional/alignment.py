@@ -36,6 +36,22 @@ def _extended(targets: Any, sizes: numpy.ndarray, blank: int) -> numpy.ndarray:
     return out
 
 
+def _check(shape: Any, lengths: numpy.ndarray, sizes: numpy.ndarray, blank: int) -> None:
+    steps, batch, classes = shape
+    if lengths.size != batch or sizes.size != batch:
+        raise RuntimeError(
+            f"input_lengths and target_lengths must be of size {batch}, the batch, got"
+            f" {lengths.size} and {sizes.size}"
+        )
+    if lengths.max(initial=0) > steps:
+        raise RuntimeError(
+            f"Expected input_lengths to have value at most {steps}, but got value"
+            f" {int(lengths.max())}"
+        )
+    if not 0 <= blank < classes:
+        raise RuntimeError(f"blank must be in label range 0 to {classes - 1}, got {blank}")
+
+
 @adaptable
 @where_it_lies
 def ctc_loss(
@@ -57,18 +73,7 @@ def ctc_loss(
     if one and len(targets.shape) == 1:
         targets = targets.unsqueeze(0)
     lengths, sizes = _counts(input_lengths), _counts(target_lengths)
-    if lengths.size != x.shape[1] or sizes.size != x.shape[1]:
-        raise RuntimeError(
-            f"input_lengths and target_lengths must be of size {x.shape[1]}, the batch, got"
-            f" {lengths.size} and {sizes.size}"
-        )
-    if lengths.max(initial=0) > x.shape[0]:
-        raise RuntimeError(
-            f"Expected input_lengths to have value at most {x.shape[0]}, but got value"
-            f" {int(lengths.max())}"
-        )
-    if not 0 <= blank < x.shape[2]:
-        raise RuntimeError(f"blank must be in label range 0 to {x.shape[2] - 1}, got {blank}")
+    _check(tuple(x.shape), lengths, sizes, blank)
     module = xp(x.array)
     extended = placed(x, _extended(targets, sizes, blank))
     loss = ctc_each(x, extended, placed(x, lengths), placed(x, 2 * sizes + 1))

@@ -148,15 +148,12 @@ def multi_head_attention_forward(
     if static_k is not None or static_v is not None:
         raise NotImplementedError("static_k and static_v are not supported")
     batched = len(query.shape) == 3
-    alike = query is key and key is value
     _check_shapes(query, key, value, key_padding_mask, attn_mask)
     _check_pair(key, value, key_padding_mask, use_separate_proj_weight)
     query, key, value = _with_batch(query, key, value, batched)
     check_heads(query, embed_dim_to_check, num_heads)
-    given = (query, query, query) if alike else (query, key, value)
-    separate = (q_proj_weight, k_proj_weight, v_proj_weight)
-    weights = separate if use_separate_proj_weight else in_proj_weight
-    q, k, v = _projected(*given, weights, in_proj_bias)
+    apart = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
+    q, k, v = _projected(query, key, value, apart or in_proj_weight, in_proj_bias)
     more = 0
     if bias_k is not None:
         k, v, more = _with_row(k, bias_k), _with_row(v, bias_v), 1
@@ -166,7 +163,7 @@ def multi_head_attention_forward(
         k, v, more = _zero_step(k), _zero_step(v), more + 1
     mask = _widened(float_mask(attn_mask, q.dtype, "attn_mask"), more)
     mask = _merged_mask(mask, _padding(key_padding_mask, batched, q.dtype, more), batch, num_heads)
-    p = dropout_p if training else 0.0
+    p = dropout_p * training
     out, weights = _attend(q, k, v, mask, p, need_weights, average_attn_weights)
     rows = reshape_array(out.permute(2, 0, 1, 3), (length * batch, -1))
     out = reshape_array(linear(rows, out_proj_weight, out_proj_bias), (length, batch, -1))
@@ -213,9 +210,13 @@ def _check_pair(key: Any, value: Any, padding: Any, separate: bool) -> None:
 
 
 def _with_batch(query: Any, key: Any, value: Any, batched: bool) -> tuple[Any, Any, Any]:
+    """The three with a batch dim; what was one tensor stays one."""
     if batched:
         return query, key, value
-    return query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+    q = query.unsqueeze(1)
+    if query is key and key is value:
+        return q, q, q
+    return q, key.unsqueeze(1), value.unsqueeze(1)
 
 
 @where_it_lies

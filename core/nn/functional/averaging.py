@@ -173,19 +173,7 @@ def _fractional_max_pool(
 ) -> Any:
     kernel = each_dim(kernel_size, n, "kernel_size")
     size = tuple(x.shape[2:])
-    if output_size is None and output_ratio is None:
-        raise ValueError("fractional_max_pool requires specifying either an output_size or a ratio")
-    if output_size is None:
-        ratios = (output_ratio,) * n if isinstance(output_ratio, float) else output_ratio
-        sizes = tuple(int(have * ratio) for have, ratio in zip(size, ratios, strict=True))
-    else:
-        sizes = each_dim(output_size, n, "output_size")
-    for have, want, k in zip(size, sizes, kernel, strict=True):
-        if want + k - 1 > have:
-            raise RuntimeError(
-                f"fractional_max_pool{n}d(): {want} regions of {k} are too many for an input of"
-                f" size {have}"
-            )
+    sizes = _counts_of_regions(size, kernel, output_size, output_ratio)
     if _random_samples is None:
         key = random.default_generator().reserve()
         samples = random.uniform(key, (*x.shape[:2], n), "float64")
@@ -205,6 +193,28 @@ def _fractional_max_pool(
     ]
     found = tuple(_grid([[pair[i] for pair in row] for row in outs]) for i in range(2))
     return found if return_indices else found[0]
+
+
+def _counts_of_regions(size: Any, kernel: Any, output_size: Any, ratio: Any) -> tuple[int, ...]:
+    """How many random regions there are to be along each dim.
+
+    Raises: ValueError, RuntimeError where that is not told, or there is no room for them.
+    """
+    n = len(size)
+    if output_size is None and ratio is None:
+        raise ValueError("fractional_max_pool requires specifying either an output_size or a ratio")
+    if output_size is None:
+        ratios = (ratio,) * n if isinstance(ratio, float) else ratio
+        counts = tuple(int(have * ratio) for have, ratio in zip(size, ratios, strict=True))
+    else:
+        counts = each_dim(output_size, n, "output_size")
+    for have, want, k in zip(size, counts, kernel, strict=True):
+        if want + k - 1 > have:
+            raise RuntimeError(
+                f"fractional_max_pool{n}d(): {want} regions of {k} are too many for an input of"
+                f" size {have}"
+            )
+    return counts
 
 
 def _regions(u: float, size: int, count: int, k: int) -> tuple[numpy.ndarray, numpy.ndarray]:

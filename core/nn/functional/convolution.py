@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.adapt import adaptable
+from core.autograd.value import Value
 from core.backend import device_of, to_device
 from core.ops.conv import conv_input, convolution
 from core.ops.shape import permute, reshape_array
@@ -61,8 +62,16 @@ def _padding(padding: Any, kernel: Any, stride: Any, dilation: Any, n: int) -> A
 
 
 def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> None:
+    kind = f"conv_transpose{n}d" if transposed else f"conv{n}d"
+    if not isinstance(input, Value):
+        given = type(input).__name__
+        raise TypeError(f"{kind}(): argument 'input' (position 1) must be Tensor, not {given}")
+    if len(weight.shape) != n + 2:
+        raise RuntimeError(
+            f"Expected a weight of {n + 2} dims for {kind}, but got one of size"
+            f" {list(weight.shape)}"
+        )
     if len(input.shape) not in (n + 1, n + 2):
-        kind = f"conv_transpose{n}d" if transposed else f"conv{n}d"
         raise RuntimeError(
             f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {kind}, but got input of"
             f" size: {list(input.shape)}"
@@ -90,6 +99,8 @@ def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: 
 def _check_fits(size: Any, kernel: Any, pads: Any, stride: Any, dilation: Any) -> None:
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError("non-positive dilation is not supported")
     full = tuple(n + lo + hi for n, (lo, hi) in zip(size, pads, strict=True))
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     if any(r > n for r, n in zip(reach, full, strict=True)):

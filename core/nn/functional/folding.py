@@ -19,9 +19,21 @@ def unfold(
 
     Shape: (N, C, H, W) -> (N, C * prod(kernel_size), windows).
     """
+    if len(input.shape) not in (3, 4):
+        raise RuntimeError(
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero"
+            f" dimensions for input, but got: {list(input.shape)}"
+        )
     batched = len(input.shape) == 4
     x = input if batched else input.unsqueeze(0)
     kernel, stride, pads, dilation = _each(kernel_size, stride, padding, dilation)
+    counts = _blocks(x.shape[2:], kernel, stride, pads, dilation)
+    if min(counts) < 1:
+        raise RuntimeError(
+            f"Given input with spatial size {tuple(x.shape[2:])}, kernel_size={kernel},"
+            f" dilation={dilation}, padding={tuple(lo for lo, _ in pads)}, calculated shape of the"
+            f" array of sliding blocks as {counts}, but its components must be at least one."
+        )
     out = unfold_columns(x, kernel, stride, pads, dilation)
     return out if batched else out.squeeze(0)
 
@@ -29,6 +41,12 @@ def unfold(
 def _each(kernel: Any, stride: Any, padding: Any, dilation: Any) -> tuple[Any, Any, Any, Any]:
     pads = tuple((p, p) for p in each_dim(padding, 2, "padding"))
     return each_dim(kernel, 2), each_dim(stride, 2), pads, each_dim(dilation, 2)
+
+
+def _blocks(size: Any, kernel: Any, stride: Any, pads: Any, dilation: Any) -> tuple[int, ...]:
+    """How many windows there are along each dim."""
+    each = zip(size, kernel, stride, pads, dilation, strict=True)
+    return tuple((n + p[0] + p[1] - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in each)
 
 
 def fold(
@@ -43,12 +61,16 @@ def fold(
 
     Raises: RuntimeError where the numbers of windows or channels do not fit.
     """
+    if len(input.shape) not in (2, 3):
+        raise RuntimeError(
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and"
+            f" non-zero dimensions for input, but got: {list(input.shape)}"
+        )
     batched = len(input.shape) == 3
     x = input if batched else input.unsqueeze(0)
     size = each_dim(output_size, 2)
     kernel, stride, pads, dilation = _each(kernel_size, stride, padding, dilation)
-    each = zip(size, kernel, stride, pads, dilation, strict=True)
-    count = math.prod((n + p[0] + p[1] - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in each)
+    count = math.prod(_blocks(size, kernel, stride, pads, dilation))
     if x.shape[1] % math.prod(kernel):
         raise RuntimeError(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size,"
@@ -64,12 +86,27 @@ def fold(
     return out if batched else out.squeeze(0)
 
 
+def _image(name: str, input: Any, factor: int, what: str) -> Any:
+    """The shape of an image with channels, of any batch.
+
+    Raises: RuntimeError for what is none, or a factor that is no factor.
+    """
+    if len(input.shape) < 3:
+        raise RuntimeError(
+            f"{name} expects input to have at least 3 dimensions, but got input with"
+            f" {len(input.shape)} dimension(s)"
+        )
+    if factor <= 0:
+        raise RuntimeError(f"{name} expects a positive {what}, but got {factor}")
+    return input.shape
+
+
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """Channels turned into finer pixels.
 
     Shape: (*, C * r * r, H, W) -> (*, C, H * r, W * r).
     """
-    *lead, c, h, w = input.shape
+    *lead, c, h, w = _image("pixel_shuffle", input, upscale_factor, "upscale_factor")
     r = upscale_factor
     if c % (r * r):
         raise RuntimeError(
@@ -84,7 +121,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
 
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     """Fine pixels turned into channels: the inverse of `pixel_shuffle`."""
-    *lead, c, h, w = input.shape
+    *lead, c, h, w = _image("pixel_unshuffle", input, downscale_factor, "downscale_factor")
     r = downscale_factor
     if h % r or w % r:
         raise RuntimeError(
@@ -103,6 +140,14 @@ def channel_shuffle(input: Any, groups: int) -> Any:
     Shape: (N, C, *) -> the same.
     """
     shape = tuple(input.shape)
+    if len(shape) < 3:
+        raise RuntimeError(
+            f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(shape)}"
+        )
+    if groups <= 0:
+        raise RuntimeError(
+            f"Number of groups to divide channels in must be positive. Value of groups:{groups}"
+        )
     if shape[1] % groups:
         raise RuntimeError(
             f"Number of channels must be divisible by groups. Got {shape[1]} channels and"

@@ -50,6 +50,7 @@ def batch_norm(
     shape = tuple(input.shape)
     ndim = len(shape)
     axes = (0, *range(2, ndim))
+    _check_channels(shape, training, running_mean, running_var, weight, bias)
     w, b = _per_channel(weight, ndim), _per_channel(bias, ndim)
     if not training:
         scale = (running_var + eps) ** -0.5
@@ -70,6 +71,18 @@ def batch_norm(
             _follow(running_mean, mean, momentum)
             _follow(running_var, variance * (count / (count - 1)), momentum)
     return out
+
+
+def _check_channels(shape: Any, training: bool, *tensors: Any) -> None:
+    """Raise RuntimeError unless each tensor has one element per channel; two are needed to test."""
+    if len(shape) < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {shape}")
+    for name, x in zip(("running_mean", "running_var", "weight", "bias"), tensors, strict=True):
+        if x is None:
+            if not training and name.startswith("running"):
+                raise RuntimeError(f"{name} must be defined in evaluation mode")
+        elif x.array.size != shape[1]:
+            raise RuntimeError(f"{name} should contain {shape[1]} elements not {x.array.size}")
 
 
 def _follow(running: Any, value: Any, momentum: float) -> None:
@@ -166,6 +179,14 @@ def group_norm(
     Source: Wu & He (2018).
     """
     shape = tuple(input.shape)
+    if len(shape) < 2:
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {len(shape)}"
+        )
+    if math.prod(shape) == num_groups:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {list(shape)}"
+        )
     if shape[1] % num_groups:
         raise RuntimeError(
             "Expected number of channels in input to be divisible by num_groups, but got input of"

@@ -103,6 +103,23 @@ def frame(
     )
 
 
+def windows(
+    n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1
+) -> list[tuple[int, ...]]:
+    """Kernel, stride (the kernel's size unless given), padding and dilation, once per dim.
+
+    Raises: RuntimeError for sizes that no window has.
+    """
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    step = kernel if stride is None or stride == () else each_dim(stride, n, "stride")
+    pads, apart = each_dim(padding, n, "padding"), each_dim(dilation, n, "dilation")
+    for name, values in (("stride", step), ("kernel size", kernel), ("dilation", apart)):
+        if any(v <= 0 for v in values):
+            raise RuntimeError(f"{name} should be greater than zero, but got {values}")
+    check_padding([d * (k - 1) + 1 for k, d in zip(kernel, apart, strict=True)], pads)
+    return [kernel, step, pads, apart]
+
+
 def check_padding(kernel: Any, padding: Any) -> None:
     """Raise RuntimeError where the padding is more than half a kernel."""
     if any(p * 2 > k or p < 0 for k, p in zip(kernel, padding, strict=True)):
@@ -122,10 +139,7 @@ def _max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    kernel = each_dim(kernel_size, n, "kernel_size")
-    stride = kernel if stride is None or stride == () else each_dim(stride, n, "stride")
-    pads, dilation = each_dim(padding, n, "padding"), each_dim(dilation, n, "dilation")
-    check_padding([d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)], pads)
+    kernel, stride, pads, dilation = windows(n, kernel_size, stride, padding, dilation)
     size = tuple(x.shape[2:])
     both = frame(size, kernel, stride, pads, dilation, ceil_mode)
     out = max_windows(x, kernel, stride, both, dilation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.value import Value
 from core.ops.linalg import linear as affine
 from core.ops.pad import pad as pad
 from core.ops.shape import reshape_array
@@ -15,8 +16,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """Input @ weight.T + bias over the last dim.
 
     Shape: (..., in), (out, in), (out,) -> (..., out).
-    Raises: RuntimeError where the sizes differ.
+    Raises: TypeError for what is no tensor; RuntimeError where sizes or dtypes differ.
     """
+    if not isinstance(input, Value):
+        kind = type(input).__name__
+        raise TypeError(f"linear(): argument 'input' (position 1) must be Tensor, not {kind}")
     if input.shape[-1:] != weight.shape[-1:]:
         rows = input.numel() // input.shape[-1] if input.shape[-1] else 0
         raise RuntimeError(

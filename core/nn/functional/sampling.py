@@ -126,21 +126,7 @@ def _antialiased(x: Any, axis: int, mode: str, want: int, scale: Any, align: boo
     return transpose(moved, axis, ndim - 1)
 
 
-@where_it_lies
-def interpolate(
-    input: Any,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> Any:
-    """The input in another size: nearest, nearest-exact, linear to trilinear, bicubic or area.
-
-    Shape: (N, C, *S) -> (N, C, *size).
-    """
-    ndim = len(input.shape)
+def _check_mode(ndim: int, mode: str, align_corners: bool | None, antialias: bool) -> None:
     if ndim not in (3, 4, 5):
         raise NotImplementedError(
             f"Only 3D, 4D and 5D input Tensors are supported (got {ndim}D) for mode {mode}"
@@ -159,6 +145,23 @@ def interpolate(
         )
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes")
+
+
+@where_it_lies
+def interpolate(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Any:
+    """The input in another size: nearest, nearest-exact, linear to trilinear, bicubic or area.
+
+    Shape: (N, C, *S) -> (N, C, *size).
+    """
+    _check_mode(len(input.shape), mode, align_corners, antialias)
     sizes, scales = _wanted(input, size, scale_factor, recompute_scale_factor)
     if mode == "area":
         return adaptive_mean(input, sizes)

@@ -94,18 +94,7 @@ def embedding_bag(
 
     Shape: (B, N), (V, D) -> (B, D); or (N,), (V, D), offsets (B,) -> (B, D).
     """
-    if mode not in ("sum", "mean", "max"):
-        raise ValueError("mode has to be one of sum, mean or max")
-    if per_sample_weights is not None and mode != "sum":
-        raise NotImplementedError(
-            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported"
-            f" for mode='sum' (got mode='{mode}')."
-        )
-    if per_sample_weights is not None and per_sample_weights.shape != input.shape:
-        raise ValueError(
-            f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then"
-            f" it must have the same shape as the input ({input.shape})"
-        )
+    _check_bags(input, mode, per_sample_weights)
     check_indices(input, weight.shape[0])
     flat = input.array.reshape(-1)
     if max_norm is not None:
@@ -124,6 +113,21 @@ def embedding_bag(
     sizes = counted(bag, count, kept.astype(numpy.int64))
     divisor = xp(flat).maximum(sizes, 1).astype(weight.array.dtype)
     return total / wrap(divisor.reshape(-1, 1))
+
+
+def _check_bags(input: Any, mode: str, weights: Any) -> None:
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if weights is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported"
+            f" for mode='sum' (got mode='{mode}')."
+        )
+    if weights is not None and weights.shape != input.shape:
+        raise ValueError(
+            f"embedding_bag: If per_sample_weights ({weights.shape}) is not None, then it must have"
+            f" the same shape as the input ({input.shape})"
+        )
 
 
 def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
