@@ -40,12 +40,17 @@ def _small(channels: int, window: Window) -> bool:
     return each < _SMALL or math.prod(window.out) < _RUN
 
 
+def _points(window: Window) -> bool:
+    """Whether each place of the result sees one place of the input, its own."""
+    return math.prod(window.kernel) == 1 and window.out == window.size == window.full
+
+
 def convolved(x, w, b, stride, padding, dilation, groups):
     """What `convolution` gives."""
     if not fits(x, w, groups) or (b is not None and b.dtype != x.dtype):
         return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
     window = Window(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    if _small(x.shape[1], window) and math.prod(window.out) >= _RUN:
+    if _small(x.shape[1], window) and math.prod(window.out) >= _RUN and not _points(window):
         return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
     return _correlated(x, w, b, window)
 
@@ -53,6 +58,12 @@ def convolved(x, w, b, stride, padding, dilation, groups):
 def _correlated(x: Any, w: Any, b: Any, window: Window) -> Any:
     out = numpy.empty((len(x), len(w), *window.out), x.dtype)
     shift = None if b is None else b.reshape(-1, 1)
+    if _points(window):
+        flat = out.reshape(len(x), len(w), -1)
+        numpy.matmul(w.reshape(len(w), -1), x.reshape(len(x), x.shape[1], -1), out=flat)
+        if shift is not None:
+            flat += shift
+        return out
     if _small(x.shape[1], window):
         return _correlated_small(x, w, shift, window, out)
     flat = out.reshape(len(x), len(w), -1)
@@ -170,8 +181,11 @@ def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
     out = numpy.zeros((first, channels * math.prod(kernel) // first, outs), x.dtype)
     one = numpy.empty_like(out)
     for i, views in _images(x, window):
+        seen = flat[i].T
+        if first > 1:  # products with a matrix turned round take longer, by more than one copy
+            seen = seen.copy()
         for k, view in enumerate(views):
-            numpy.matmul(view, flat[i].T, out=one[k])
+            numpy.matmul(view, seen, out=one[k])
         out += one
     out = out.reshape(first, channels, -1, outs).transpose(3, 1, 0, 2)
     return numpy.ascontiguousarray(out).reshape(outs, channels, *kernel)

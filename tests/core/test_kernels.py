@@ -73,6 +73,8 @@ CONVOLUTIONS = {
     "uneven frame": (normal(2, 9, 9, 9), normal(5, 9, 2, 2), None, PAIR, ((0, 1),) * 2, PAIR, 1),
     "wide frame": (normal(2, 9, 9, 9), normal(5, 9, 2, 2), None, PAIR, frame(3, 3), PAIR, 1),
     "one place": (normal(2, 65, 9, 9), normal(5, 65, 1, 1), normal(5), PAIR, frame(0, 0), PAIR, 1),
+    "points": (normal(3, 5, 9, 8), normal(6, 5, 1, 1), normal(6), PAIR, frame(0, 0), PAIR, 1),
+    "framed points": (normal(2, 9, 9, 9), normal(6, 9, 1, 1), None, PAIR, frame(1, 0), PAIR, 1),
     "many kernels": (normal(2, 5, 20, 20), normal(24, 5, 3, 3), None, PAIR, frame(0, 0), PAIR, 1),
     "groups": (normal(2, 8, 9, 9), normal(6, 4, 3, 3), normal(6), PAIR, frame(1, 1), PAIR, 2),
     "sequences": (normal(3, 9, 200), normal(4, 9, 3), normal(4), (1,), frame(1), (1,), 1),
