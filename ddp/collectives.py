@@ -191,6 +191,19 @@ def all_reduce_coalesced(
     return pg.all_reduce_coalesced([written(tensor) for tensor in tensors], op, async_op)
 
 
+def all_gather_coalesced(
+    output_tensor_lists: Sequence[Sequence[Tensor]],
+    input_tensor_list: Sequence[Tensor],
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Nothing; `output_tensor_lists[r][i]` holds rank r's `input_tensor_list[i]`. One dtype."""
+    if (pg := member_of(group)) is None:
+        return None
+    outs = [[written(out) for out in outs] for outs in output_tensor_lists]
+    return pg.all_gather_coalesced(outs, [array_of(t) for t in input_tensor_list], async_op)
+
+
 def barrier(group: Group = None, async_op: bool = False, timeout: Timeout = None) -> Work | None:
     """Nothing, once every rank of the group has come here."""
     if (pg := member_of(group)) is None:
@@ -285,3 +298,29 @@ def scatter_object_list(
     if (pg := member_of(group)) is not None:
         root = get_group_rank(pg, src)
         pg.scatter_object_list(scatter_object_output_list, scatter_object_input_list, root)
+
+
+def send_object_list(
+    object_list: Sequence[Any], dst: int, group: Group = None, tag: int = 0
+) -> None:
+    """Nothing, once copies of the objects are on their way to rank `dst`."""
+    if (pg := member_of(group)) is not None:
+        pg.send_object(list(object_list), get_group_rank(pg, dst), tag)
+
+
+def recv_object_list(
+    object_list: list[Any], src: int | None = None, group: Group = None, tag: int = 0
+) -> int:
+    """The sender's rank, once the objects of its `send_object_list` are in `object_list`.
+
+    -1 outside the group. Raises: ValueError if their number is not that of `object_list`.
+    """
+    if (pg := member_of(group)) is None:
+        return -1
+    values, sender = pg.recv_object_from(_source(pg, src), tag)
+    if len(values) != len(object_list):
+        raise ValueError(
+            f"rank {pg.rank}: expected {len(object_list)} objects, rank {sender} sent {len(values)}"
+        )
+    object_list[:] = values
+    return pg.ranks[sender]

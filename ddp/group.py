@@ -78,6 +78,29 @@ class ProcessGroup(Collectives):
 
         return shown(self.start(call, plan, async_op, timeout), async_op)
 
+    def all_gather_coalesced(
+        self,
+        outs: Sequence[Sequence[Array]],
+        arrays: Sequence[Array],
+        async_op: bool = False,
+        timeout: Timeout = None,
+    ) -> Work | None:
+        """Nothing; `outs[r][i]` holds rank r's `arrays[i]`. One dtype; one round of messages."""
+        joined = _joined(arrays)
+        self.check_count("all_gather_coalesced", "lists of outputs", outs)
+        call = self.call("all_gather_coalesced", joined, label=_shapes(arrays))
+        for places in outs:
+            for out, array in zip(places, arrays, strict=True):
+                self.check_output("all_gather_coalesced", out, array.dtype, array.shape)
+
+        def plan(channel: Channel) -> Steps:
+            flats = [np.empty_like(joined) for _ in outs]
+            yield from self.schedule.all_gather(channel, flats, joined)
+            for places, flat in zip(outs, flats):
+                _store_joined(places, flat)
+
+        return shown(self.start(call, plan, async_op, timeout), async_op)
+
     # ---- other groups ----
 
     def split(self, color: int | None, key: int = 0, timeout: Timeout = None) -> Any:

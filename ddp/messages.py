@@ -98,6 +98,10 @@ class Messages(GroupCore):
 
     def recv_object(self, src: int | None = None, tag: int = 0) -> Any:
         """What `src`, or whichever rank sends first, sent with `send_object`."""
+        return self.recv_object_from(src, tag)[0]
+
+    def recv_object_from(self, src: int | None = None, tag: int = 0) -> tuple[Any, int]:
+        """What `recv_object` gives, and the rank that sent it."""
         call = self._message("recv_object", "from", None, src, tag)
         steps = self.schedule.recv_object(self.peer_channel(tag), src)
         return self.start_unguarded(call, self._in_turn(src, tag, steps)).result

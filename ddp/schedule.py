@@ -169,12 +169,12 @@ class Schedule:
         yield channel.done([channel.send(count, peer), channel.send(data, peer)])
 
     def recv_object(self, channel: Channel, peer: int | None) -> Steps:
-        """What `peer`, or whichever rank if that is None, sent by `send_object`."""
+        """What `peer`, or whichever rank if that is None, sent by `send_object`; and the sender."""
         count = np.empty(1, np.int64)
         peer = yield from recv_from(channel, count, peer)
         data = np.empty(int(count[0]), np.uint8)
         yield channel.done([channel.recv(data, peer)])
-        return unpack(data)
+        return unpack(data), peer
 
 
 def recv_from(channel: Channel, buffer: Array, peer: int | None) -> Steps:

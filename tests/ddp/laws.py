@@ -199,6 +199,12 @@ def coalesced_forms_equal_one_by_one(group, case):
         same_bits(array, expected)
     group.broadcast_coalesced(arrays, group.size - 1)
     same_bits(arrays[0], alone[0])
+    arrays = [array_of(case, group.rank), array_of(case, group.rank, (7,))]
+    outs = [[np.zeros_like(array) for array in arrays] for _ in range(group.size)]
+    group.all_gather_coalesced(outs, arrays)
+    for r, (first, second) in enumerate(outs):
+        same_bits(first, values_of(case, r))
+        same_bits(second, values_of(case, r, (7,)))
 
 
 def asynchronous_calls_finish_in_any_order(group, case):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import core
+import ddp
 from ddp import collectives, consensus, lifecycle
 from ddp.call import RankFailedError
 from ddp.current_group import current_group
@@ -99,6 +100,33 @@ def test_messages_and_objects():
         assert out == ["abc"[rank]]
 
     simulate(body, 3)
+
+
+def test_messages_from_any_rank_tell_the_rank_in_the_default_group():
+    def body():
+        pair = ddp.new_group([1, 2])
+        if ddp.get_rank() == 2:
+            ddp.send(np.ones(2), 1, pair)
+            ddp.send_object_list(["a", 2], 1, pair)
+        elif ddp.get_rank() == 1:
+            array, objects = np.zeros(2), [None, None]
+            assert ddp.recv(array, group=pair) == 2 and array.sum() == 2
+            assert ddp.recv_object_list(objects, group=pair) == 2 and objects == ["a", 2]
+        ddp.barrier()
+        return True
+
+    assert ddp.simulate(body, 3) == [True] * 3
+
+
+def test_another_number_of_objects_is_refused():
+    def body():
+        if ddp.get_rank() == 0:
+            ddp.send_object_list([1, 2], 1)
+        else:
+            ddp.recv_object_list([None], 0)
+
+    with pytest.raises(ValueError, match="expected 1 objects, rank 0 sent 2"):
+        ddp.simulate(body, 2)
 
 
 def test_ranks_count_in_the_default_group_and_outsiders_are_warned():
