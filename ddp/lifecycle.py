@@ -92,15 +92,25 @@ def use_given_device() -> bool:
 
 
 def _over_ranks(comm: Any, timeout: Timeout) -> ProcessGroup:
-    if comm is not None or _launched_size() > 1:
+    if comm is not None:
         return MpiGroup(comm, timeout)
-    return SingleGroup(timeout)
-
-
-def _launched_size() -> int:
+    # Read first: the launcher's variables are gone once MPI runs.
+    promised = _promised_size()
     running = sys.modules.get("mpi4py.MPI")
     if running is not None and running.Is_initialized() and not running.Is_finalized():
-        return running.COMM_WORLD.Get_size()
+        group = MpiGroup(None, timeout) if running.COMM_WORLD.Get_size() > 1 else None
+    else:
+        group = MpiGroup(None, timeout) if promised > 1 else None
+    if promised > 1 and (group is None or group.size == 1):
+        raise RuntimeError(
+            f"this is one of {promised} processes, says the environment, and alone, says MPI: they"
+            " were started by another MPI's mpirun, by torchrun, or by srun without the plugin that"
+            " fits (--mpi=pmi2 or pmix); `python -m launch --doctor` names the mpiexec that fits"
+        )
+    return group or SingleGroup(timeout)
+
+
+def _promised_size() -> int:
     return max(claimed(os.environ).size, int(os.environ.get("WORLD_SIZE", "1")))
 
 

@@ -28,8 +28,8 @@ def start_line(team: Team, options: Options, agreement: Agreement) -> str:
         f"{_count(size, 'rank')} on {_count(len(hosts), 'host')}",
         mpi.version() if team.has_mpi else "no MPI",
         _devices(agreement.devices),
-        f"{_count(int(threads), 'thread') if threads.isdigit() else 'BLAS threads'} per rank on "
-        f"cores {report.runs_text(cores.mine())}",
+        (f"{_count(int(threads), 'thread')} per rank on " if threads.isdigit() else "")
+        + f"cores {report.runs_text(cores.mine())}",
     ]
     if options.shards:
         parts.append(f"{options.shards} shards")

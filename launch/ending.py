@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from ddp.board import Board, State
-from launch import report
+from launch import report, status
 from launch.ledger import Ledger
 from launch.supervisor import DEFERRING, REPORTED
 from launch.world import World
@@ -52,7 +52,7 @@ class Ending:
             os._exit(code)
         if self.board is not None:
             self.board.set_state(State.FAILED)
-        mark = report.digest(text + (details if isinstance(details, str) else ""))
+        mark = _mark(code, text + (details if isinstance(details, str) else ""))
         self._ledger.note(self.world.rank, mark)
         if self._ledger.claim(self.world.rank):
             self._report(mark, text, details if isinstance(details, str) else details())
@@ -73,7 +73,8 @@ class Ending:
         if world.size > 1:
             time.sleep(GATHERING)
         same = self._ledger.failed(mark)
-        others = [rank for rank in self._ledger.failed() if rank not in same]
+        known = [*same, *self._ledger.failed(status.UNEVEN)]
+        others = [rank for rank in self._ledger.failed() if rank not in known]
         host = os.uname().nodename
         lines = (
             f"launch: {report.ranks_text(same)} of {world.size} (host {host}, pid {self._pid}) "
@@ -92,3 +93,8 @@ class Ending:
             time.sleep(GATHERING)
             self.abort(code)
         os._exit(code)
+
+
+def _mark(code: int, text: str) -> int:
+    """A number that failures of one kind share: of ranks that disagree, each tells it its way."""
+    return code if code in (status.MISMATCH, status.UNEVEN) else report.digest(text)

@@ -69,7 +69,7 @@ def parse(arguments: Sequence[str]) -> Options:
     while left and left[0].startswith("-") and left[0] != "-m":
         flag, equals, value = left.pop(0).partition("=")
         if flag not in _FLAGS:
-            raise UsageError(f"unknown option {flag!r}; `python -m launch --help` lists them")
+            raise UsageError(_unknown(flag))
         field, read = _FLAGS[flag]
         if read is None:
             if equals:
@@ -99,6 +99,14 @@ def unparsed(options: Options) -> list[str]:
     if script is not None:
         words += [*(["-m"] if script.is_module else []), script.name, *script.arguments]
     return words
+
+
+def _unknown(flag: str) -> str:
+    if flag.startswith(_PLACES):
+        return f"unknown option {flag!r}: no address is needed, and mpirun or srun knows the hosts"
+    if flag.startswith(_NUMBERS):
+        return f"unknown option {flag!r}: the number of ranks is -n N"
+    return f"unknown option {flag!r}; `python -m launch --help` lists them"
 
 
 def _script(left: list[str]) -> Script:
@@ -149,6 +157,9 @@ def _text(flag: str, value: str) -> str:
     return value
 
 
+# How other launchers say it.
+_PLACES = ("--nnodes", "--node", "--master", "--rdzv", "--standalone", "--local", "--host", "-H")
+_NUMBERS = ("-n", "--np", "-N", "--num")
 _Reader = Callable[[str, str], object]
 # flag: the field of Options, and the reader of its value (None: a flag without a value).
 _FLAGS: dict[str, tuple[str, _Reader | None]] = {

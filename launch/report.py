@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 _PACKAGE = str(pathlib.Path(__file__).parent)
+_COLLECTIVES = str(pathlib.Path(__file__).parents[1] / "ddp")  # not imported: supervisors are light
 # Bounded: a report of megabytes would never get through mpirun before the job is killed.
 _LONGEST = 60_000
 _HINTS = {
@@ -63,11 +64,18 @@ def ranks_text(ranks: Sequence[int]) -> str:
 
 
 def trimmed(error: BaseException) -> str:
-    """The traceback as plain `python` prints it: without the frames of the launcher."""
+    """The traceback as plain `python` prints it: without the frames of the launcher.
+
+    Of a collective that tells of other ranks the last frame is its caller.
+    """
     tb = error.__traceback__
     while tb is not None and _is_ours(tb):
         tb = tb.tb_next
-    return "".join(traceback.format_exception(type(error), error, tb))
+    shown = traceback.TracebackException(type(error), error, tb)
+    if hasattr(error, "exit_status"):
+        while len(shown.stack) > 1 and shown.stack[-1].filename.startswith(_COLLECTIVES):
+            shown.stack.pop()
+    return "".join(shown.format())
 
 
 def one_line(error: BaseException) -> str:

@@ -1,8 +1,13 @@
 """What scripts ask and call before there is a group, under PyTorch's names."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 import ddp
+from tests.launch.jobs import needs_mpi
 
 
 def test_the_idiom_of_scripts_that_run_alone_too():
@@ -39,3 +44,20 @@ def test_spawn_of_more_names_the_command(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(RuntimeError, match="`python -m launch -n 4`"):
         ddp.spawn(print, nprocs=4)
+
+
+class TestWrongLauncher:
+    pytestmark = needs_mpi
+
+    @pytest.mark.parametrize("imports", ["", "from mpi4py import MPI; "])
+    def test_ranks_of_another_launcher_are_not_each_rank_0_of_1(self, imports):
+        """torchrun, or the mpirun of another MPI: the environment counts two, MPI one."""
+        code = f"{imports}import ddp; ddp.init_process_group()"
+        found = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "WORLD_SIZE": "2", "RANK": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert found.returncode == 1
+        assert "RuntimeError: this is one of 2 processes, says the environment" in found.stderr

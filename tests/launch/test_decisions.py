@@ -5,8 +5,10 @@ import pathlib
 import signal
 import types
 
+import numpy as np
 import pytest
 
+import ddp
 from ddp.board import Board, State
 from launch import cores, devices, handshake, output, report, stacks, status, watchdog
 from launch.ledger import Ledger, folder, open_ledger
@@ -73,7 +75,12 @@ WRONG = {
     ("-n",): "needs a value",
     (): "expected a script",
     ("-m",): "expected a module name",
-    ("--nope", "a.py"): "unknown option '--nope'",
+    ("--nope", "a.py"): "unknown option '--nope'; `python -m launch --help` lists them",
+    ("-np", "2", "a.py"): "unknown option '-np': the number of ranks is -n N",
+    ("-n2", "a.py"): "unknown option '-n2': the number of ranks is -n N",
+    ("--nproc_per_node=2", "a.py"): "'--nproc_per_node': the number of ranks is -n N",
+    ("--nnodes", "2", "a.py"): "'--nnodes': no address is needed",
+    ("--rdzv-backend=c10d", "a.py"): "'--rdzv-backend': no address is needed",
     ("--timeout", "-1", "a.py"): "expects seconds",
     ("--timeout", "nan", "a.py"): "expects seconds",
     ("--shards", "6", "a.py"): "power of two",
@@ -257,6 +264,20 @@ def test_a_traceback_has_no_frame_of_the_launcher():
     caught.value.__traceback__ = caught.value.__traceback__.tb_next
     text = report.trimmed(caught.value)
     assert "train.py" in text and "rank.py" not in text
+
+
+def test_what_a_collective_tells_of_ranks_ends_at_its_caller():
+    def disagree():
+        ddp.all_reduce(np.ones(1 + ddp.get_rank()))
+
+    with pytest.raises(ddp.CollectiveMismatchError) as caught:
+        ddp.simulate(disagree, size=2)
+    told, frames = str(caught.value), report.trimmed(caught.value).split("  File ")
+    assert "in disagree" in frames[-1] and told.splitlines()[-1] in frames[-1]
+    # Another error of ddp's shows where it was raised.
+    with pytest.raises(ValueError, match="default process group") as caught:
+        ddp.barrier()
+    assert "ddp/" in report.trimmed(caught.value).split("  File ")[-1]
 
 
 def _defined(code):
