@@ -19,7 +19,7 @@ from ddp.join import Company, Join
 from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer
 from ddp.sharded import ShardedReducer
-from ddp.shards import Lanes, check_shards, check_whole_batch, warn_of_threads
+from ddp.shards import Lanes, check_shards, warn_of_threads
 from ddp.stats import Stats, stats
 from ddp.sync import check_sync
 from ddp.tuning import Tuner
@@ -108,8 +108,7 @@ class DistributedDataParallel(nn.Module):
         count = 1 if shards is None else check_shards(shards, group.size)
         if shards is not None and shards > 1:  # one shard is one rank's plain training
             warn_of_threads(os.environ)
-            check_whole_batch(self.module, count)
-            self.lanes = Lanes(self.module, parameters, count)
+            self.lanes = Lanes(self.module, parameters, count, group)
             common = (names, parameters, group, cap, self._after_backward, self.name)
             self.reducer = ShardedReducer(self.lanes.aliases, *common)
         else:
@@ -130,8 +129,7 @@ class DistributedDataParallel(nn.Module):
         if self.company is not None:
             return self.company.forward(inputs, kwargs)
         if self.lanes is not None:
-            group = self.process_group
-            return self.lanes.run(inputs, kwargs, group.rank, group.size)
+            return self.lanes.run(inputs, kwargs)
         return module(*inputs, **kwargs)
 
     def _renew_reducer(self) -> None:

@@ -17,6 +17,7 @@ from core import random
 from core.autograd.value import Value, version_of
 from core.ops.join import stack
 from core.recompute import again_in
+from ddp.abreast import Meeting, NoMeeting, abreast, at
 
 
 def check_shards(shards: int, size: int) -> int:
@@ -43,20 +44,6 @@ def warn_of_threads(environ: Mapping[str, str]) -> None:
             " BLAS thread: start with `python -m launch --shards S`, or set OMP_NUM_THREADS=1",
             stacklevel=2,
         )
-
-
-def check_whole_batch(module: Any, count: int) -> None:
-    """None, if every layer can see its input in `count` parts.
-
-    Raises: ValueError naming a layer that needs the whole batch at once.
-    """
-    for name, layer in module.named_modules() if count > 1 else ():
-        if getattr(layer, "needs_whole_batch", False):
-            raise ValueError(
-                f"{name or 'the module'} is a {type(layer).__name__}, which needs the batches of"
-                f" all ranks at once; with {count} logical shards per rank it would see one at a"
-                " time: use as many ranks as shards, or BatchNorm"
-            )
 
 
 # ---- inputs and outputs -----------------------------------------------------------------------
@@ -146,8 +133,8 @@ def tree_mean(values: list[Any]) -> Any:
 class Lanes:
     """Stand-ins for a module's parameters, one set per local shard: same memory, own gradients."""
 
-    def __init__(self, module: Any, parameters: Sequence[Any], count: int) -> None:
-        self.module = module
+    def __init__(self, module: Any, parameters: Sequence[Any], count: int, group: Any) -> None:
+        self.module, self.group = module, group
         self.parameters = list(parameters)
         number = {id(p): i for i, p in enumerate(self.parameters)}
         self.places = [
@@ -157,6 +144,8 @@ class Lanes:
             if p is not None and id(p) in number
         ]
         self.aliases = [[alias_of(p) for p in self.parameters] for _ in range(count)]
+        # Some layer wants what all shards have there.
+        self.meets = any(getattr(m, "needs_whole_batch", False) for m in module.modules())
 
     @contextlib.contextmanager
     def entered(self, lane: int) -> Iterator[None]:
@@ -176,18 +165,24 @@ class Lanes:
     def again(self, lane: int) -> Iterator[None]:
         """A context in which backward computes a part of one lane's forward again."""
         before = [b.array.copy() for b in self.module.buffers()] if lane else None
-        with self.entered(lane):
+        kind = Meeting if len(self.aliases) == 1 else NoMeeting
+        with self.entered(lane), at(kind(self.group) if self.meets else None):
             yield
         if before is not None:  # of the local shards the first one's buffers are kept
             self._set_buffers(before)
 
-    def run(self, inputs: Any, kwargs: Any, rank: int, size: int) -> Any:
+    def run(self, inputs: Any, kwargs: Any) -> Any:
         """The module's output for the local batch, computed shard after shard."""
-        count = len(self.aliases)
+        count, rank, size = len(self.aliases), self.group.rank, self.group.size
         if count == 1:
             with self.entered(0), random.stream(rank), again_in(lambda: self.again(0)):
-                return self.module(*inputs, **kwargs)
+                if not self.meets:
+                    return self.module(*inputs, **kwargs)
+                with at(Meeting(self.group)):
+                    return self.module(*inputs, **kwargs)
         parts = split((inputs, kwargs), count, rank)
+        if self.meets:
+            return interleave(self._abreast(parts))
         before = [b.array.copy() for b in self.module.buffers()]
         kept = before
         generator = random.default_generator()
@@ -205,6 +200,38 @@ class Lanes:
         generator.offset = end
         self._set_buffers(kept)
         return interleave(outs)
+
+    def _abreast(self, parts: Sequence[Any]) -> list[Any]:
+        """The outputs of all parts, whose computations meet in layers that need the whole batch."""
+        buffers, generator = list(self.module.buffers()), random.default_generator()
+        whole = [b.array for b in buffers]
+        own = [[x.copy() for x in whole] for _ in parts]
+        offsets = [generator.offset] * len(parts)
+
+        @contextlib.contextmanager
+        def around(lane: int) -> Iterator[None]:
+            generator.offset = offsets[lane]
+            for b, array in zip(buffers, own[lane], strict=True):
+                b.array = array
+            try:
+                with self.entered(lane), random.stream(self.group.rank + lane * self.group.size):
+                    yield
+            finally:
+                offsets[lane] = generator.offset
+
+        def computed(lane: int) -> Any:
+            args, options = parts[lane]
+            with again_in(functools.partial(self.again, lane)):
+                return self.module(*args, **options)
+
+        try:
+            calls = [functools.partial(computed, lane) for lane in range(len(parts))]
+            return abreast(self.group, calls, around)
+        finally:
+            generator.offset = max(offsets)
+            for b, array, kept in zip(buffers, whole, own[0], strict=True):
+                b.array = array
+                array[...] = kept
 
     def _set_buffers(self, arrays: list[Any]) -> None:
         for b, array in zip(self.module.buffers(), arrays, strict=True):

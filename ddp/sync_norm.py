@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -13,12 +14,16 @@ from core.autograd.value import version_of
 from core.backend import device_of, on, to_device, to_host, xp
 from core.nn.functional.normalization import batch_norm
 from core.nn.normalization import NormWithStatistics
+from core.ops.join import stack
 from core.ops.norm import affine
+from core.ops.parts import unbind
 from core.ops.promotion import accumulates_in
 from core.ops.shape import reshape_array
+from ddp.abreast import current_meeting
 from ddp.absence import is_absent
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
+from ddp.reduction import tree_sum
 
 
 class SyncBatchNorm(NormWithStatistics):
@@ -30,7 +35,7 @@ class SyncBatchNorm(NormWithStatistics):
     Raises: ValueError where all ranks together have only one value per channel.
     """
 
-    # A shard sees a part of the batch at a time, so its statistics cannot be those of the whole.
+    # A logical shard waits here for the others (see `ddp.abreast`).
     needs_whole_batch = True
 
     def __init__(
@@ -51,16 +56,21 @@ class SyncBatchNorm(NormWithStatistics):
         """The normalised input."""
         if len(input.shape) < 2:
             raise ValueError(f"expected at least 2D input (got {len(input.shape)}D input)")
-        group = self.process_group or current_group()
+        meeting = current_meeting()
+        group = self.process_group or (meeting.group if meeting else current_group())
         momentum = self._count_batch()
         tracked = not self.training or self.track_running_stats
         means = self.running_mean if tracked else None
         variances = self.running_var if tracked else None
-        if group is None or group.size == 1 or not self.training:
+        if group is None or (group.size == 1 and meeting is None) or not self.training:
             by_batch = self.training or self.running_mean is None
             w, b = self.weight, self.bias
             return batch_norm(input, means, variances, w, b, by_batch, momentum, self.eps)
-        out, mean, variance, count = synchronised(input, group, self.eps)
+        if meeting is None:
+            out, mean, variance, count = synchronised(input, group, self.eps)
+        else:
+            shards = functools.partial(synchronised_shards, group=group, eps=self.eps)
+            out, mean, variance, count = meeting.meet(input, shards)
         if means is not None:
             _follow(means, mean, momentum)
             _follow(variances, variance * (count / (count - 1)), momentum)
@@ -122,31 +132,58 @@ def _follow(running: Any, value: Any, momentum: float) -> None:
 # ---- statistics over ranks --------------------------------------------------------------------
 
 
-def synchronised(x: Any, group: ProcessGroup, eps: float) -> tuple[Any, Any, Any, int]:
+def synchronised_shards(xs: list[Any], group: ProcessGroup, eps: float) -> list[Any]:
+    """What `synchronised` gives for each shard of this rank, over all shards of all ranks."""
+    out, *rest = synchronised(stack(xs), group, eps, shards=True)
+    return [(part, *rest) for part in unbind(out)]
+
+
+def synchronised(
+    x: Any, group: ProcessGroup, eps: float, shards: bool = False
+) -> tuple[Any, Any, Any, int]:
     """A tensor normalised over all ranks; and the mean, the variance and the count, as arrays.
 
+    With `shards` its first dim counts the shards of this rank.
     Raises: ValueError for a single value per channel.
     """
-    shape = tuple(x.shape)
+    shape = tuple(x.shape)[shards:]
     axes = (0, *range(2, len(shape)))
     array = x.array
-    mean, variance, count = global_moments(array, axes, group)
+    mean, variance, count = global_moments(parts_of(array, shards), axes, group)
     if count <= 1:
         raise ValueError(
             f"rank {group.rank}: Expected more than 1 value per channel when training, got"
             f" {count} on all ranks together (here: input size {list(shape)})"
         )
     scale = 1 / xp(array).sqrt(variance + eps)
-    out = standardise_over_ranks(x, mean, scale, axes, count, group)
+    out = standardise_over_ranks(x, mean, scale, axes, count, group, shards)
     return out, mean, variance, count
 
 
-def global_moments(x: Any, axes: tuple[int, ...], group: ProcessGroup) -> tuple[Any, Any, int]:
+def parts_of(x: Any, shards: bool) -> list[Any]:
+    """The array of each shard, in one order of memory, for sums follow it; else the whole."""
+    return [xp(x).ascontiguousarray(part) for part in x] if shards else [x]
+
+
+def global_moments(
+    parts: list[Any], axes: tuple[int, ...], group: ProcessGroup
+) -> tuple[Any, Any, int]:
     """The mean and variance of the arrays of all ranks, and how many values of a channel there are.
 
-    Each rank's own mean and squared deviations travel, not sums of squares, which cancel. All ranks
-    add them in rank order, so they get the same bits.
+    Each part's own mean and squared deviations travel, not sums of squares, which cancel. All ranks
+    add them in the order of the ranks, or of the shards, so they get the same bits.
     """
+    kept = numpy.stack([_own_moments(part, axes) for part in parts])
+    every = numpy.empty((group.size, *kept.shape))
+    gathered = _travelling(every, group)
+    group.all_gather_into_tensor(gathered, _travelling(kept, group))
+    # Shard r + lane * size is that lane of rank r.
+    rows = to_host(gathered).swapaxes(0, 1).reshape(-1, kept.shape[1])
+    return (*_combined(rows, parts[0], axes), int(rows[:, 0].sum()))
+
+
+def _own_moments(x: Any, axes: tuple[int, ...]) -> Any:
+    """The count, the means and the sums of squared deviations of one array, in a row."""
     wide = x.astype(accumulates_in(x.dtype), copy=False)
     count = 0 if is_absent() else math.prod(x.shape[i] for i in axes)
     mean = wide.sum(axes, keepdims=True) / max(count, 1)
@@ -156,10 +193,7 @@ def global_moments(x: Any, axes: tuple[int, ...], group: ProcessGroup) -> tuple[
     if count:
         kept[0] = count
         kept[1:] = to_host(xp(x).concatenate([mean.reshape(-1), deviations]))
-    every = numpy.empty((group.size, kept.size))
-    gathered = _travelling(every, group)
-    group.all_gather_into_tensor(gathered, _travelling(kept, group))
-    return (*_combined(to_host(gathered), mean), int(to_host(gathered)[:, 0].sum()))
+    return kept
 
 
 def _travelling(array: Any, group: ProcessGroup) -> Any:
@@ -169,49 +203,67 @@ def _travelling(array: Any, group: ProcessGroup) -> Any:
     return to_device(array, device_of(group.array_type(0)))
 
 
-def _combined(every: Any, like: Any) -> tuple[Any, Any]:
+def _combined(every: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     counts, (means, deviations) = every[:, :1], numpy.split(every[:, 1:], 2, axis=1)
     total = max(counts.sum(), 1.0)
     mean = (counts * means).sum(0) / total
     variance = (deviations + counts * (means - mean) ** 2).sum(0) / total
-    both = [part.reshape(like.shape).astype(like.dtype) for part in (mean, variance)]
-    device = device_of(like)
+    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    both = [part.reshape(shape).astype(accumulates_in(x.dtype)) for part in (mean, variance)]
+    device = device_of(x)
     return to_device(both[0], device), to_device(both[1], device)
 
 
 @primitive(label="SyncBatchNormBackward0")
-def standardise_over_ranks(x, mean, scale, axes, count, group):  # type: ignore[no-untyped-def]
+def standardise_over_ranks(  # type: ignore[no-untyped-def]
+    x, mean, scale, axes, count, group, shards
+):
     """(x - mean) * scale, where these are statistics over axes and ranks of `x`."""
-    out = x - mean
+    out = (xp(x).ascontiguousarray(x) if shards else x) - mean
     out *= scale
     return out.astype(x.dtype, copy=False)
 
 
 standardise_over_ranks.defvjp(
-    x=lambda g, x, mean, scale, axes, count, group: pull_over_ranks(
-        g, x, mean, scale, axes, count, group
+    x=lambda g, x, mean, scale, axes, count, group, shards: pull_over_ranks(
+        g, x, mean, scale, axes, count, group, shards
     ),
     mean=None,
     scale=None,
     axes=None,
     count=None,
     group=None,
+    shards=None,
 )
 
 
 @primitive
-def pull_over_ranks(g, x, mean, scale, axes, count, group):  # type: ignore[no-untyped-def]
+def pull_over_ranks(  # type: ignore[no-untyped-def]
+    g, x, mean, scale, axes, count, group, shards
+):
     """The gradient that `g` gives the argument `x`, of which all ranks' means are functions."""
+    if shards:
+        g, x = xp(x).ascontiguousarray(g), xp(x).ascontiguousarray(x)
     out = x - mean
     out *= scale
-    sums = xp(x).stack([g.sum(axes, dtype=out.dtype), (g * out).sum(axes, dtype=out.dtype)])
+    sums = _sums_over_shards(g, out, axes, shards)
     if is_absent():
         sums *= 0
     travelling = sums if type(sums) is group.array_type else _travelling(to_host(sums), group)
     group.all_reduce(travelling)
     with on(device_of(x)):
         means = to_device(to_host(travelling), device_of(x)) / sums.dtype.type(count)
-    at = _channel_shape(x.ndim)
+    at = _channel_shape(x.ndim - shards)
     out *= means[1].reshape(at)
     out += means[0].reshape(at)
     return ((g - out) * scale).astype(x.dtype, copy=False)
+
+
+def _sums_over_shards(g: Any, out: Any, axes: tuple[int, ...], shards: bool) -> Any:
+    """Per channel the sum of `g` and that of `g * out`; of several shards in their tree."""
+    both = zip(g, out, strict=True) if shards else [(g, out)]
+    sums = [
+        xp(out).stack([a.sum(axes, dtype=b.dtype), (a * b).sum(axes, dtype=b.dtype)])
+        for a, b in both
+    ]
+    return sums[0] if len(sums) == 1 else tree_sum(sums)

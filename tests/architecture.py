@@ -65,6 +65,7 @@ ROWS = [
         "ddp.trace",
         "ddp.simulate",
         "ddp.absence",
+        "ddp.abreast",
         "ddp.average",
         "ddp.weight",
         "ddp.starting",

@@ -8,6 +8,7 @@ from tests.ddp import (
     join_laws,
     layer_laws,
     shard_laws,
+    shard_norm_laws,
     shard_runs,
     sync_norm_laws,
     use_laws,
@@ -23,6 +24,7 @@ FILES = [
     use_laws,
     beside_laws,
     shard_laws,
+    shard_norm_laws,
 ]
 LAWS = [law for file in FILES for law in file.LAWS]
 # Only where ranks are real: they compare themselves with simulated ones.

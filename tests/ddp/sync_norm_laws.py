@@ -132,19 +132,6 @@ def buffers_are_synchronised_on_request():
         assert norm.num_batches_tracked.item() == 10
 
 
-def shards_of_a_part_of_the_batch_are_refused():
-    """Two shards per rank never see the whole batch at once."""
-    group = current_group()
-    if group.size & (group.size - 1):
-        return
-    try:
-        ddp.DistributedDataParallel(ddp.SyncBatchNorm(3), shards=2 * group.size)
-    except ValueError as error:
-        assert "SyncBatchNorm" in str(error) and "shards" in str(error)
-    else:
-        raise AssertionError("accepted")
-
-
 LAWS = [
     it_equals_batch_norm_of_the_concatenated_batch,
     one_sample_per_rank_is_enough,
@@ -152,5 +139,4 @@ LAWS = [
     options_are_batch_norms,
     a_wrapped_network_equals_one_process,
     buffers_are_synchronised_on_request,
-    shards_of_a_part_of_the_batch_are_refused,
 ]
