@@ -14,7 +14,14 @@ import numpy
 from numpy import ndarray
 from numpy.lib.stride_tricks import as_strided
 
-from core.ops.conv import Window, conv_input, conv_weight, convolution
+from core.ops.conv import (
+    Window,
+    conv_input,
+    conv_weight,
+    convolution,
+    first_last,
+    last_first,
+)
 
 _SMALL = 4096  # elements of columns, below which one image is too little for a product
 _RUN = 64  # places of the kernel, from which columns of many images have long runs of memory
@@ -86,7 +93,7 @@ def _correlated_small(x: Any, w: Any, shift: Any, window: Window, out: Any) -> A
         if shift is not None:
             product += shift
         product = product.reshape(len(kernels), *window.out, -1)
-        out[part] = numpy.moveaxis(product, -1, 0)
+        out[part] = last_first(product)
     return out
 
 
@@ -173,7 +180,7 @@ def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
             return conv_weight.op.forward(x, g, kernel, stride, padding, dilation, groups)
         out = numpy.zeros((channels * math.prod(kernel), outs), x.dtype)
         for part, columns in _pieces(x, window):
-            out += columns.dot(numpy.moveaxis(g[part], 0, -1).reshape(outs, -1).T)
+            out += columns.dot(first_last(g[part]).reshape(outs, -1).T)
         return numpy.ascontiguousarray(out.T).reshape(outs, channels, *kernel)
     flat = numpy.ascontiguousarray(g).reshape(len(g), outs, -1)
     first = kernel[0] if _shares(channels, window) else 1
@@ -255,7 +262,7 @@ def _pieces(x: Any, window: Window) -> Any:
     step = max(1, _PIECE // each)
     for start in range(0, len(x), step):
         part = slice(start, start + step)
-        last = numpy.moveaxis(x[part], 0, -1)
+        last = first_last(x[part])
         framed = numpy.zeros((channels, *window.full, last.shape[-1]), x.dtype)
         framed[window.inner(1)] = last
         strides = _steps(framed.strides[1:-1], window)

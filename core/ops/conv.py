@@ -55,10 +55,10 @@ def conv_input(g, w, size, stride, padding, dilation, groups):
     out = xp(g).empty((g.shape[0], channels, *window.size), g.dtype)
     # The batch is the last axis in here: what is added up lies in long runs of memory.
     for part in window.parts(g, channels):
-        last = xp(g).moveaxis(g[part], 0, -1)
+        last = first_last(g[part])
         last = last.reshape(groups, g.shape[1] // groups, -1)
         whole = window.added(xp(g).matmul(kernels, last), channels)
-        out[part] = xp(g).moveaxis(whole[window.inner(1)], -1, 0)
+        out[part] = last_first(whole[window.inner(1)])
     return out.astype(want, copy=False)
 
 
@@ -195,6 +195,16 @@ class Window:
         for i, (_, *where) in enumerate(self.offsets()):
             out[(slice(None), *where)] += columns[:, i]
         return out
+
+
+def first_last(x: Any) -> Any:
+    """`x` with its first axis last; moveaxis takes 10 us for it."""
+    return x.transpose(*range(1, x.ndim), 0)
+
+
+def last_first(x: Any) -> Any:
+    """`x` with its last axis first."""
+    return x.transpose(-1, *range(x.ndim - 1))
 
 
 def _batch_last(g: Any, groups: int) -> Any:
