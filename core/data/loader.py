@@ -14,6 +14,9 @@ from core.data.sampler import BatchSampler, RandomSampler, SequentialSampler, re
 from core.data.worker import packed
 from core.random import Generator, Key, bits, default_generator
 
+# What a loader is made from: changed later it would change nothing.
+_FIXED = ("batch_sampler", "batch_size", "dataset", "drop_last", "persistent_workers", "sampler")
+
 
 class DataLoader:
     """The batches of a dataset, with PyTorch's arguments.
@@ -71,6 +74,13 @@ class DataLoader:
         self._pool: WorkerPool | None = None
         self._position: dict[str, Any] = _no_position()
         self._resumed: dict[str, Any] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and "_resumed" in self.__dict__:
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized"
+            )
+        object.__setattr__(self, name, value)
 
     def _default_sampler(self, shuffle: bool) -> Any:
         if self._streaming:

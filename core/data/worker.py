@@ -72,17 +72,17 @@ class _Verbatim(str):
 
 @dataclass
 class Failure:
-    """An exception of a worker: its type, where it can be named, and its traceback as text."""
+    """An exception of a worker: the type to raise, its name, and its traceback as text."""
 
     type: Any
+    name: str
     text: str
     worker: int
 
     def reraise(self) -> None:
         """Raises the exception here, with the worker's traceback in its message."""
         message = (
-            f"Caught {self.type.__name__} in DataLoader worker process {self.worker}.\n"
-            f"Original {self.text}"
+            f"Caught {self.name} in DataLoader worker process {self.worker}.\nOriginal {self.text}"
         )
         try:
             error = self.type(_Verbatim(message))
@@ -274,7 +274,7 @@ def _failure(error: BaseException, number: int) -> Failure:
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     kind = type(error)
     local = kind.__module__ in ("__main__", "__mp_main__") or "<" in kind.__qualname__
-    return Failure(RuntimeError if local else kind, text, number)
+    return Failure(RuntimeError if local else kind, kind.__name__, text, number)
 
 
 def _die_with(parent: int) -> None:
