@@ -18,6 +18,8 @@ from core.ops.dims import axis_of
 from core.ops.parts import unbind
 from core.size import Size
 
+_sized = tuple.__new__  # the sizes of an array are plain ints: Size would look at each
+
 
 class Tensor(Exchange):
     """A multi-dimensional array with a gradient: `Tensor(2, 3)`, `Tensor([1., 2.])`.
@@ -44,7 +46,7 @@ class Tensor(Exchange):
     @property
     def shape(self) -> Size:
         """The sizes of the dims."""
-        return Size(self.array.shape)
+        return _sized(Size, self.array.shape)
 
     @property
     def dtype(self) -> dtype:

@@ -9,6 +9,7 @@ from core.autograd import dispatch
 from core.autograd.dispatch import primitive
 from core.autograd.mode import mode
 from core.autograd.place import where_it_lies
+from core.autograd.quick import wrote
 from core.autograd.value import (
     Node,
     Value,
@@ -25,10 +26,16 @@ from core.dtype import can_cast, of
 
 
 def in_place(call: Any) -> Any:
-    """The in-place form of an op or function of tensors: its result replaces its first argument."""
+    """The in-place form of an op or function of tensors: its result replaces its first argument.
+
+    `call.bare` is the op that a function is without keyword arguments.
+    """
+    op = getattr(getattr(call, "bare", call), "op", None)
 
     @functools.wraps(call)
     def write(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if op is not None and not kwargs and wrote(op, x, args):
+            return x
         forbid_leaf(x)
         if not mode.recording or not (x.needs_grad or any_needs_grad(args, kwargs)):
             with_grad_off(x, call(_plain(x), *args, **kwargs))
@@ -44,8 +51,10 @@ def in_place(call: Any) -> Any:
 
 def any_needs_grad(args: Any, kwargs: Any) -> bool:
     """Whether a tensor among the arguments requires grad."""
-    every = (*args, *kwargs.values())
-    return any(isinstance(a, Value) and a.needs_grad for a in every)
+    for a in (*args, *kwargs.values()):  # any() of a generator costs 0.3 us
+        if isinstance(a, Value) and a.needs_grad:
+            return True
+    return False
 
 
 def _plain(x: Any) -> Any:
@@ -99,12 +108,13 @@ def store(target: Any, array: Any) -> None:
             f" {list(array.shape)}"
         )
     forbid_overlap(target)
-    have, want = of(array.dtype), of(target.dtype)
-    if not can_cast(have, want):
-        raise RuntimeError(
-            f"result type {type_name(have)} can't be cast to the desired output type"
-            f" {type_name(want)}"
-        )
+    if array.dtype is not target.dtype:
+        have, want = of(array.dtype), of(target.dtype)
+        if not can_cast(have, want):
+            raise RuntimeError(
+                f"result type {type_name(have)} can't be cast to the desired output type"
+                f" {type_name(want)}"
+            )
     write(target, array)
 
 

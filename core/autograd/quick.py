@@ -232,3 +232,32 @@ def two_of(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
     t.node = None
     t.needs_grad = False
     return t
+
+
+# ---- writing ----------------------------------------------------------------------------------
+
+
+def wrote(op: Any, x: Any, args: Any) -> bool:
+    """Whether the in-place form of an op was done: a ufunc could write, and nothing is recorded."""
+    ufunc, target, recording = op.direct, x.array, mode.fast
+    if type(ufunc) is not numpy.ufunc or ufunc.nin != len(args) + 1 or recording is None:
+        return False
+    d = target.dtype
+    floating = d is _float32 or d is _float64
+    if type(target) is not ndarray or not (floating or d.char in op.whole) or 0 in target.strides:
+        return False
+    operands = []
+    for a in (x, *args):
+        if isinstance(a, Value):
+            if a.array.dtype is not d or (recording and (a.needs_grad or a.base is not None)):
+                return False
+            a = a.array
+        elif not _fits(a, d, floating):
+            return False
+        operands.append(a)
+    try:
+        ufunc(*operands, target)
+    except (ValueError, TypeError):
+        return False  # the general form says why
+    version_of(x)[0] += 1
+    return True

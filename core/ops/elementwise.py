@@ -28,8 +28,11 @@ from core.ops.promotion import (
     promote,
     promote_float,
     promote_numeric,
+    refuse,
+    same_device,
     uniform,
     widened,
+    without,
 )
 from core.ops.trigonometric import tanh as tanh
 
@@ -112,6 +115,8 @@ def _times(input: Any, other: Any, alpha: Any) -> Any:
         )
     if d is not None and isinstance(alpha, bool) and d.category != BOOL:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if d is not None and d.category == BOOL:
+        alpha = bool(alpha)
     if d is not None and hasattr(other, "array") and other.array.dtype != d.numpy:
         other = cast(other, d.numpy)
     return mul(other, alpha)
@@ -160,6 +165,7 @@ reciprocal.defvjp(x=lambda g, out: -g * (out * out))
 def _promote_power(arrays: list[Any], tensors: int) -> list[Any]:
     """Like `promote`; whole numbers to one negative power are refused."""
     d = common_dtype(arrays, tensors)
+    refuse(BOOL, "pow", d)
     b = arrays[1]
     single = hasattr(arrays[0], "dtype") and not getattr(b, "ndim", 0)
     if single and d.category == INTEGER and b < 0:
@@ -180,10 +186,9 @@ def pow(a, b):
     """
     if not hasattr(a, "dtype"):
         return packed(_whole_power(a, b) if b.dtype.kind in "iu" else a**b)
-    kind = a.dtype.kind
-    if kind in "iu" and hasattr(b, "dtype"):
+    if a.dtype.kind in "iu" and hasattr(b, "dtype"):
         return _whole_power(a, b)
-    return xp(a).float_power(a, b).astype(a.dtype) if kind == "b" else a**b
+    return a**b
 
 
 def _whole_power(a: Any, b: Any) -> Any:
@@ -247,7 +252,7 @@ neg.defvjp(x=lambda g: -g)
 
 
 @unary
-@primitive
+@primitive(casts=without(BOOL, "abs", same_device))
 def abs(x):
     """Elementwise absolute value."""
     return xp(x).abs(x)
@@ -313,7 +318,14 @@ lerp.defvjp(
 )
 
 
-@primitive(casts=promote)
+def _promote_three(arrays: list[Any], tensors: int) -> list[Any]:
+    """The three tensors in their common dtype, which the factor does not change."""
+    d = common_dtype(arrays[:3], tensors & 7)
+    refuse(BOOL, "addcmul", d)
+    return cast_all(arrays, tensors, d)
+
+
+@primitive(casts=_promote_three)
 @widened
 def addcmul(input, tensor1, tensor2, value=1):
     """Elementwise input + value * tensor1 * tensor2."""
@@ -328,18 +340,24 @@ addcmul.defvjp(
 )
 
 
-@primitive(casts=promote)
+def _promote_quotient(arrays: list[Any], tensors: int) -> list[Any]:
+    """Like `promote`; quotients of whole numbers are refused."""
+    d = common_dtype(arrays[1:3], tensors >> 1 & 3)
+    if d.category <= INTEGER:
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, but it was asked for with"
+            f" tensors of type {type_name(d)}"
+        )
+    return promote(arrays, tensors)
+
+
+@primitive(casts=_promote_quotient)
 @widened
 def addcdiv(input, tensor1, tensor2, value=1):
     """Elementwise input + value * tensor1 / tensor2.
 
     Raises: RuntimeError for whole numbers.
     """
-    if of(tensor1.dtype).category <= INTEGER:
-        raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, but it was asked for with"
-            f" tensors of type {type_name(of(tensor1.dtype))}"
-        )
     return input + value * (tensor1 / tensor2)
 
 
@@ -351,6 +369,7 @@ addcdiv.defvjp(
 )
 
 
+add.bare, sub.bare = plus, minus  # type: ignore[attr-defined]
 subtract, multiply, negative, absolute = sub, mul, neg, abs
 
 for _call, _fast in (

@@ -21,6 +21,8 @@ __all__ = """
 gather index_select take take_along_dim masked_select nonzero argwhere
 """.split()
 
+INDICES = "ilq"  # the characters of int32 and int64
+
 # ---- along a dim ------------------------------------------------------------------------------
 
 
@@ -63,7 +65,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
 def check_along(name: str, x: Any, axis: int, index: Any, exact: bool = False) -> None:
     """Raise RuntimeError unless `index` can pick from `x` along an axis."""
     place, have = index.array, x.array.shape
-    if place.dtype not in (numpy.int64, numpy.int32):
+    if place.size and place.dtype.char not in INDICES:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if max(place.ndim, 1) != max(len(have), 1):
         raise RuntimeError(
@@ -163,7 +165,7 @@ def check_vector(name: str, index: Any) -> None:
     """Raise unless `index` is a tensor of integers with at most one dim."""
     if index.array.ndim > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector")
-    if index.array.dtype not in (numpy.int64, numpy.int32):
+    if index.array.dtype.char not in INDICES:
         raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index")
 
 

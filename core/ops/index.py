@@ -191,6 +191,8 @@ def setitem(x: Any, key: Any, v: Any) -> None:
 
     Raises: RuntimeError where `v` does not fit, or `x` is a leaf that requires grad.
     """
+    if type(v) in (int, float) and _wrote_number(x, key, v):
+        return
     forbid_leaf(x)
     taken = parsed(key, x)
     value = _value(v, x, bool(taken.arrays))
@@ -205,6 +207,21 @@ def setitem(x: Any, key: Any, v: Any) -> None:
         write_recorded(part, _watching(new, key))
     else:
         write_recorded(part, fitted(value, part))
+
+
+def _wrote_number(x: Any, key: Any, v: Any) -> bool:
+    """Whether a number was written at an int or a slice at once, as nothing is recorded."""
+    array, recording = x.array, mode.fast
+    if type(array) is not numpy.ndarray or type(key) not in (int, slice) or recording is None:
+        return False
+    if (recording and (x.needs_grad or x.base is not None)) or not array.ndim:
+        return False
+    try:
+        array[key if type(key) is int else plain_slice(key)] = v
+    except IndexError:
+        return False
+    version_of(x)[0] += 1
+    return True
 
 
 def _value(v: Any, x: Any, indexed: bool) -> Any:

@@ -13,7 +13,7 @@ from core.ops.arrange import atleast_1d, atleast_2d, atleast_3d
 from core.ops.cast import cast
 from core.ops.dims import axis_of
 from core.ops.parts import item_at, slice_axis
-from core.ops.promotion import cast_all, common_dtype
+from core.ops.promotion import cast_all, common_dtype, settled
 from core.ops.shape import reshape_array
 
 __all__ = """
@@ -24,6 +24,8 @@ cat concat concatenate stack hstack vstack row_stack dstack column_stack block_d
 def _promoted(arrays: list[Any], tensors: int) -> list[Any]:
     """The arrays behind the axis in their common dtype."""
     axis, *xs = arrays
+    if settled(xs) is not None:
+        return arrays
     return [axis, *cast_all(xs, tensors >> 1, common_dtype(xs, tensors >> 1))]
 
 

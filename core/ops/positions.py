@@ -140,7 +140,8 @@ def check_range(index: Any, low: int, n: int, error: type[Exception], said: str)
     """
     if not isinstance(index, numpy.ndarray) or not index.size:
         return
-    least, most = int(index.min()), int(index.max())
+    places = index.ravel()  # min and max cost four times as much where there are few
+    least, most = int(places[places.argmin()]), int(places[places.argmax()])
     if least < low or most >= n:
         bad = least if least < low else most
         raise error(said.format(index=bad, size=n))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.inplace import type_name
 from core.backend import MODULE_OF, device_of, to_device, xp
 from core.dtype import (
     BOOL,
@@ -129,8 +130,10 @@ def _device(arrays: list[Any], tensors: int) -> Any:
 
     Raises: RuntimeError where two devices meet; a zero-dim tensor of the CPU goes anywhere.
     """
-    kinds = {type(x): None for i, x in enumerate(arrays) if tensors >> i & 1}
-    if tuple(kinds) == (numpy.ndarray,):
+    for i, x in enumerate(arrays):
+        if type(x) is not numpy.ndarray and tensors >> i & 1:
+            break
+    else:
         return None
     found: dict[Any, None] = {}
     for i, x in enumerate(arrays):
@@ -177,17 +180,47 @@ def promote_integral(arrays: list[Any], tensors: int) -> list[Any]:
 
 
 def promote_numeric(arrays: list[Any], tensors: int) -> list[Any]:
-    """Like `promote`, for ops that mean nothing on bools.
+    """Like `promote`, for differences, which mean nothing where an operand is a bool.
 
-    Raises: RuntimeError where every operand is a bool.
+    Raises: RuntimeError for bools.
     """
-    d = common_dtype(arrays, tensors)
-    if d.category == BOOL:
+    kind = settled(arrays)
+    if kind is _FLOAT32 or kind is _FLOAT64:
+        return arrays
+    truths = [x.dtype == bool if tensors >> i & 1 else x is True or x is False
+              for i, x in enumerate(arrays)]  # fmt: skip
+    if all(truths):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or"
             " `logical_xor()` operator instead."
         )
-    return cast_all(arrays, tensors, d)
+    if any(truths):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying"
+            " to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return promote(arrays, tensors)
+
+
+def without(category: int, name: str, casts: Any) -> Any:
+    """`casts` for an op that PyTorch has for higher categories of dtypes only.
+
+    Raises: NotImplementedError where the common dtype is of that category, or a lower one.
+    """
+
+    def checked(arrays: list[Any], tensors: int) -> Any:
+        kind = settled(arrays)
+        if kind is not _FLOAT32 and kind is not _FLOAT64:
+            refuse(category, name, common_dtype(arrays, tensors))
+        return casts(arrays, tensors)
+
+    return checked
+
+
+def refuse(category: int, name: str, d: dtype) -> None:
+    """Raise NotImplementedError where `d` is of a category of dtypes, or of a lower one."""
+    if d.category <= category:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{type_name(d)}'")
 
 
 def uniform(arrays: list[Any], tensors: int) -> list[Any]:

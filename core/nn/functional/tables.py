@@ -12,7 +12,7 @@ from core.autograd.value import version_of, wrap
 from core.backend import device_of, on, xp
 from core.ops.creation import full
 from core.ops.embedding import weigh_gradient
-from core.ops.gather import add_rows, select_rows
+from core.ops.gather import INDICES, add_rows, select_rows
 from core.ops.positions import check_range, counted
 from core.ops.scatter_reduce import scatter_reduce
 from core.ops.shape import broadcast_array, reshape_array
@@ -23,7 +23,7 @@ __all__ = "embedding embedding_bag one_hot".split()
 def check_indices(input: Any, count: int) -> None:
     """Raise unless the indices are whole numbers below `count`."""
     x = input.array
-    if x.dtype.name not in ("int64", "int32"):
+    if x.dtype.char not in INDICES:
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types:"
             f" Long, Int; but got {input.dtype} instead (while checking arguments for embedding)"
