@@ -161,6 +161,7 @@ _LATE_NAMES |= dict.fromkeys(
     ),
     "core.amp.casting",
 )
+_LATE_NAMES["func"] = "core.nn.torch_paths"
 
 
 def __getattr__(name: str) -> _Any:

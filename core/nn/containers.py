@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from core.nn.container import key_at
+from core.nn.container import Numbered, key_at
 from core.nn.module import Module, indented
 from core.nn.parameter import Parameter
 from core.tensor import Tensor
 
 
-class ModuleList(Module):
+class ModuleList(Numbered):
     """Modules in a list."""
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         self.extend(modules or ())
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return type(self)(list(self)[index])
-        return self._modules[key_at(list(self._modules), index)]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, key_at(list(self._modules), index), module)
-
-    def __delitem__(self, index: Any) -> None:
-        left = list(self)
-        del left[index]
-        self._replace(left)
-
-    def _replace(self, modules: list[Any]) -> None:
-        self._modules.clear()
-        self._modules.update({str(i): module for i, module in enumerate(modules)})
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._modules.values())
-
-    def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
-        return self.extend(modules)
+    def _part(self, index: slice) -> Any:
+        return type(self)(list(self)[index])
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
@@ -51,12 +29,7 @@ class ModuleList(Module):
         """Put a module in before `index`."""
         items = list(self)
         items.insert(index, module)
-        self._replace(items)
-
-    def append(self, module: Module) -> ModuleList:
-        """This list with another module at its end."""
-        self.add_module(str(len(self)), module)
-        return self
+        self._renew(items)
 
     def extend(self, modules: Iterable[Module]) -> ModuleList:
         """This list with other modules at its end."""
@@ -65,15 +38,7 @@ class ModuleList(Module):
                 "ModuleList.extend should be called with an iterable, but got"
                 f" {type(modules).__name__}"
             )
-        for module in modules:
-            self.append(module)
-        return self
-
-    def pop(self, key: Any) -> Module:
-        """The module at `key`, taken out."""
-        found = self[key]
-        del self[key]
-        return found
+        return super().extend(modules)
 
     def __repr__(self) -> str:
         if not len(self):
@@ -149,7 +114,17 @@ class ModuleDict(Module):
 
 def _registered(value: Any) -> Any:
     """Tensors become parameters; anything else stays."""
-    return Parameter(value) if type(value) is Tensor else value
+    is_new = isinstance(value, Tensor) and not isinstance(value, Parameter)
+    return Parameter(value) if is_new else value
+
+
+def _text(x: Any, kind: Any) -> str:
+    """What a repr says of one value."""
+    if not isinstance(x, Tensor):
+        return f"Object of type: {type(x).__name__}"
+    name = "Parameter" if isinstance(x, Parameter) else "Tensor"
+    size, where = "x".join(map(str, x.shape)), f" ({x.device})" if x.is_cuda else ""
+    return f"{name} containing: [{kind} of size {size}{where}]"
 
 
 class ParameterList(Module):
@@ -196,16 +171,8 @@ class ParameterList(Module):
 
     def extra_repr(self) -> str:
         """One line per value."""
-        lines = []
-        for i, x in enumerate(self):
-            if isinstance(x, Tensor):
-                kind = "Parameter" if isinstance(x, Parameter) else "Tensor"
-                size = "x".join(map(str, x.shape))
-                where = f" ({x.device})" if x.is_cuda else ""
-                lines.append(f"  ({i}): {kind} containing: [{x.dtype} of size {size}{where}]")
-            else:
-                lines.append(f"  ({i}): Object of type: {type(x).__name__}")
-        return "\n".join(lines)
+        pairs = ((x, getattr(x, "dtype", None)) for x in self)
+        return "\n".join(f"  ({i}): {_text(*pair)}" for i, pair in enumerate(pairs))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
@@ -244,6 +211,9 @@ class ParameterDict(Module):
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
@@ -251,17 +221,23 @@ class ParameterDict(Module):
         """The keys."""
         return self._keys.keys()
 
-    def items(self) -> Any:
+    def items(self) -> Iterator[tuple[str, Any]]:
         """The pairs of key and value."""
-        return [(key, self[key]) for key in self._keys]
+        return ((key, self[key]) for key in self._keys)
 
-    def values(self) -> Any:
+    def values(self) -> Iterator[Any]:
         """The values."""
-        return [self[key] for key in self._keys]
+        return (self[key] for key in self._keys)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value at `key`, or the default."""
         return self[key] if key in self else default
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value at `key`, which is the default from now on where there was none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
 
     def pop(self, key: str) -> Any:
         """The value at `key`, taken out."""
@@ -269,13 +245,58 @@ class ParameterDict(Module):
         del self[key]
         return found
 
+    def popitem(self) -> tuple[str, Any]:
+        """The last key and its value, taken out."""
+        if not self._keys:
+            raise KeyError("popitem(): dictionary is empty")
+        key = next(reversed(self))
+        return key, self.pop(key)
+
     def clear(self) -> None:
         """Take all values out."""
         for key in list(self._keys):
             del self[key]
 
+    def copy(self) -> ParameterDict:
+        """Another dict with the same values."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A new dict with one value at all keys."""
+        return ParameterDict((key, default) for key in keys)
+
     def update(self, parameters: Any) -> None:
-        """Put the values of a mapping, or of pairs, in."""
-        pairs = parameters.items() if hasattr(parameters, "items") else parameters
+        """Put the values of a mapping, or of pairs, in; those of a plain dict in sorted order."""
+        if not isinstance(parameters, (Iterable, ParameterDict)):
+            raise TypeError(
+                "ParametersDict.update should be called with an iterable of key/value pairs, but"
+                f" got {type(parameters).__name__}"
+            )
+        ordered = isinstance(parameters, (OrderedDict, ParameterDict))
+        pairs: Any = parameters
+        if ordered or isinstance(parameters, Mapping):
+            pairs = parameters.items() if ordered else sorted(parameters.items())
         for key, value in pairs:
             self[key] = value
+
+    def __or__(self, other: Any) -> ParameterDict:
+        out = self.copy()
+        out.update(other)
+        return out
+
+    def __ror__(self, other: Any) -> ParameterDict:
+        out = ParameterDict(other)
+        out.update(self)
+        return out
+
+    def __ior__(self, other: Any) -> ParameterDict:
+        self.update(other)
+        return self
+
+    def extra_repr(self) -> str:
+        """One line per value."""
+        pairs = ((key, x, x.type() if isinstance(x, Tensor) else None) for key, x in self.items())
+        return "\n".join(f"  ({key}): {_text(x, kind)}" for key, x, kind in pairs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("ParameterDict should not be called.")

@@ -211,12 +211,13 @@ class _Passage:
         self.before = [hook for hooks in both for hook in hooks.backward_pre.values()]
         self.after = [hook for hooks in both for hook in hooks.backward.values()]
         self.outward: Any = None
-        self.inputs = 0
+        self.inputs = self.places = 0
 
     def enter(self, args: Any) -> Any:
         """The arguments, whose gradients end the module's backward."""
         if not self.after:
             return args
+        self.places = sum(isinstance(x, Value) for x in args)
         args, self.inputs = _gated(args, self.finish)
         return args
 
@@ -233,11 +234,11 @@ class _Passage:
         gs = _as_tensors(gs)
         for hook in self.before:
             new = hook(self.module, gs)
-            gs = gs if new is None else _as_tuple(new)
+            gs = gs if new is None else _fitting(new, gs, "pre hook", "grad_output")
         self.outward = gs
         if self.after and not self.inputs:
             for hook in self.after:
-                hook(self.module, (), gs)
+                hook(self.module, (None,) * self.places, gs)
         return gs
 
     def finish(self, gs: Any) -> Any:
@@ -245,7 +246,7 @@ class _Passage:
         gs = _as_tensors(gs)
         for hook in self.after:
             new = hook(self.module, gs, self.outward)
-            gs = gs if new is None else _as_tuple(new)
+            gs = gs if new is None else _fitting(new, gs, "hook", "grad_input")
         return gs
 
 
@@ -267,8 +268,18 @@ def _as_tensors(gs: Any) -> tuple[Any, ...]:
     return tuple(g if g is None or isinstance(g, Value) else wrap(g) for g in gs)
 
 
-def _as_tuple(gs: Any) -> tuple[Any, ...]:
-    return gs if isinstance(gs, tuple) else (gs,)
+def _fitting(new: Any, gs: Any, kind: str, what: str) -> tuple[Any, ...]:
+    """What a hook gives in place of the gradients.
+
+    Raises: RuntimeError where it is of another number.
+    """
+    new = new if isinstance(new, tuple) else (new,)
+    if len(new) != len(gs):
+        raise RuntimeError(
+            f"Backward {kind} returned an invalid number of {what}, got {len(new)}, but expected"
+            f" {len(gs)}"
+        )
+    return new
 
 
 def _plain(new: Any, gs: Any) -> Any:

@@ -20,7 +20,7 @@ class Module(Hooked, Placed, Stateful):
 
     training: bool
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self) -> None:
         state = self.__dict__
         state["training"] = True
         state["_parameters"], state["_buffers"], state["_modules"] = {}, {}, {}
@@ -240,6 +240,20 @@ class Module(Hooked, Placed, Stateful):
             if not isinstance(found, Module):
                 raise AttributeError(f"`{part}` is not an nn.Module")
         return found
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module in the place called `target`, which must be there with `strict`.
+
+        Raises: ValueError, AttributeError where there is no such place, or no module in it.
+        """
+        if not target:
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        if strict or hasattr(self.get_submodule(path), name):
+            self.get_submodule(target)
+        setattr(self.get_submodule(path), name, module)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter called `target`.

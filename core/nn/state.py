@@ -156,6 +156,8 @@ class Stateful:
         key = prefix + name
         if getattr(x, "is_lazy", False) and isinstance(given, Value):
             x.materialize(tuple(given.array.shape))
+        elif x.array.ndim == 0 and isinstance(given, Value) and given.array.ndim == 1:
+            given = given[0]  # type: ignore[index]  # files older than tensors without dims
         if not isinstance(given, Value):
             errors.append(
                 f'While copying the parameter named "{key}", expected Tensor or Tensor-like object'
@@ -173,8 +175,11 @@ class Stateful:
             version_of(x)[0] += 1
 
     def _adopt(self, name: str, x: Any, given: Any) -> None:
-        if isinstance(x, Parameter) and not isinstance(given, Parameter):
-            given = Parameter(given, requires_grad=x.requires_grad)
+        if isinstance(x, Parameter):
+            if isinstance(given, Parameter):
+                given.requires_grad_(x.requires_grad)
+            else:
+                given = Parameter(given, requires_grad=x.requires_grad)
         setattr(self, name, given)
 
     def _load_extra(

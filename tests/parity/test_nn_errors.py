@@ -224,6 +224,11 @@ nn.CTCLoss(blank=7)(zeros(5,2,3),ints(2,2)+1,ints(2)+5,ints(2)+2)
 nn.CosineSimilarity()(zeros(3,4),zeros(2,4))
 nn.PairwiseDistance()(zeros(3,4),zeros(2,4))
 nn.Sequential(1)
+nn.Sequential(nn.ReLU()) * 0
+nn.Sequential(nn.ReLU()) * 1.5
+nn.Sequential(nn.ReLU()).set_submodule("", nn.Tanh())
+nn.Sequential(nn.ReLU()).set_submodule("0", 3)
+nn.Sequential(nn.ReLU()).set_submodule("1.0", nn.Tanh())
 nn.Sequential(nn.ReLU())[1]
 nn.Sequential(nn.ReLU())["a"]
 nn.Sequential(nn.ReLU()).append(3)
