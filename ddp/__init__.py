@@ -9,6 +9,7 @@ from ddp.call import (
     DeadlockError,
     RankFailedError,
 )
+from ddp.checkpoint import load, save
 from ddp.collectives import (
     P2POp,
     all_gather,
@@ -166,6 +167,7 @@ __all__ = [
     "is_torchelastic_launched",
     "isend",
     "main_process_first",
+    "load",
     "mean",
     "mean_metrics",
     "monitored_barrier",
@@ -180,6 +182,7 @@ __all__ = [
     "reduce_scatter",
     "reduce_scatter_tensor",
     "replicate",
+    "save",
     "scatter",
     "scatter_object_list",
     "send",

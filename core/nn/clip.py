@@ -17,6 +17,19 @@ def _listed(parameters: Any) -> list[Any]:
     return [parameters] if isinstance(parameters, Value) else list(parameters)
 
 
+def _reduced(parameters: Any) -> list[Any]:
+    """The parameters; their ranks would clip differently while gradients wait to be reduced."""
+    listed = _listed(parameters)
+    for i, param in enumerate(listed):
+        if param.leaf is not None and param.leaf.local and param.leaf.gradient is not None:
+            raise RuntimeError(
+                f"parameter {i}, of shape {tuple(param.array.shape)}, has a gradient of this rank"
+                " alone: clip it once it is reduced over the ranks, after a backward outside"
+                " no_sync()"
+            )
+    return listed
+
+
 @where_it_lies
 def _power(g: Any, p: float) -> Any:
     """The part of one array in a p-norm: a sum of powers, or the largest size."""
@@ -96,7 +109,7 @@ def clip_grad_norm_(
     foreach: Any = None,
 ) -> Any:
     """The norm of all gradients, which are then scaled down to `max_norm` where it is larger."""
-    listed = _listed(parameters)
+    listed = _reduced(parameters)
     gradients = [param.grad for param in listed if param.grad is not None]
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     clip_grads_with_norm_(listed, float(max_norm), total)
@@ -106,7 +119,7 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) -> None:
     """Every element of the gradients brought between -clip_value and clip_value."""
     bound = float(clip_value)
-    for param in _listed(parameters):
+    for param in _reduced(parameters):
         if param.grad is not None:
             _clip(param.grad.array, bound)
             version_of(param.grad)[0] += 1

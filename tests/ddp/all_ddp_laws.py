@@ -3,6 +3,7 @@
 from tests.ddp import (
     beside_laws,
     change_laws,
+    checkpoint_laws,
     ddp_laws,
     hook_laws,
     join_laws,
@@ -25,6 +26,7 @@ FILES = [
     beside_laws,
     shard_laws,
     shard_norm_laws,
+    checkpoint_laws,
 ]
 LAWS = [law for file in FILES for law in file.LAWS]
 # Only where ranks are real: they compare themselves with simulated ones.

@@ -73,6 +73,24 @@ def clipping_between_backward_and_step():
     equals_one_process(train)
 
 
+def clipping_what_is_not_reduced_is_refused():
+    """Ranks would clip by norms of their own."""
+    model = ddp.DistributedDataParallel(mlp())
+    x, y = batch()
+    for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
+        with model.no_sync():
+            mse(model(mine(x)), mine(y)).backward()
+        try:
+            clip(model.parameters(), 1.0)
+        except RuntimeError as error:
+            assert "no_sync" in str(error)
+        else:
+            raise AssertionError("gradients of one rank were clipped")
+        mse(model(mine(x)), mine(y)).backward()
+        clip(model.parameters(), 1.0)
+        model.zero_grad()
+
+
 def parameter_groups_that_come_and_change():
     """An optimizer made before the model was wrapped; a group added; learning rates changed."""
 
@@ -294,6 +312,7 @@ def frozen_for_a_while():
 LAWS = [
     a_gradient_penalty,
     clipping_between_backward_and_step,
+    clipping_what_is_not_reduced_is_refused,
     parameter_groups_that_come_and_change,
     both_ways_of_zero_grad,
     a_closure_that_is_called_often,
