@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from core.autograd.dispatch import primitive
 from core.backend import xp
-from core.ops.promotion import promote, promote_integral
+from core.dtype import BOOL
+from core.ops.promotion import promote, promote_integral, without
 
 __all__ = (
     "bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift"
@@ -36,13 +37,13 @@ def bitwise_not(x):
     return ~x
 
 
-@primitive(casts=promote_integral)
+@primitive(casts=without(BOOL, "lshift", promote_integral))
 def bitwise_left_shift(a, b):
     """Elementwise a << b; zero where b is negative or as large as the number of bits."""
     return xp(a if hasattr(a, "dtype") else b).left_shift(a, b)
 
 
-@primitive(casts=promote_integral)
+@primitive(casts=without(BOOL, "rshift", promote_integral))
 def bitwise_right_shift(a, b):
     """Elementwise a >> b, with the sign kept."""
     return xp(a if hasattr(a, "dtype") else b).right_shift(a, b)

@@ -11,8 +11,8 @@ from core.autograd.place import where_it_lies
 from core.autograd.quick import binary, unary
 from core.autograd.value import Value, wrap
 from core.backend import packed, xp
-from core.dtype import FLOAT, finfo, of
-from core.ops.promotion import promote, promote_choices, uniform
+from core.dtype import BOOL, FLOAT, finfo, of
+from core.ops.promotion import promote, promote_choices, uniform, without
 
 __all__ = (
     "where maximum minimum fmax fmin clamp clamp_min clamp_max clip relu nan_to_num heaviside"
@@ -49,7 +49,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
                 "where expected condition to be a boolean tensor, but got a tensor with dtype"
                 f" {of(condition.array.dtype).name}"
             )
-        condition = wrap(condition.array != 0)
+        condition = wrap(xp(condition.array).asarray(condition.array != 0))
     if out is not None:
         return choose(condition, input, other, out=out)
     return choose(condition, input, other)
@@ -123,7 +123,15 @@ fmin.defvjp(
 # ---- bounds -----------------------------------------------------------------------------------
 
 
-@primitive(casts=promote)
+def _promote_bounds(arrays: list[Any], tensors: int) -> list[Any]:
+    """Like `promote`; bools are refused unless one tensor is the only bound."""
+    return promote(arrays, tensors) if tensors in (3, 5) else _no_bools(arrays, tensors)
+
+
+_no_bools = without(BOOL, "clamp", promote)
+
+
+@primitive(casts=_promote_bounds)
 def clamp(x, min=None, max=None):
     """Elementwise `x`, raised to `min` and then lowered to `max`; either may be left out.
 

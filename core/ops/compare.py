@@ -155,7 +155,13 @@ def among(x, values, invert):
 
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False):
-    """Elementwise whether an element is one of the test elements."""
+    """Elementwise whether an element is one of the test elements.
+
+    Raises: RuntimeError for bools.
+    """
+    for x in (elements, test_elements):
+        if isinstance(x, bool) or (hasattr(x, "array") and x.array.dtype == bool):
+            raise RuntimeError("Unsupported input type encountered for isin(): Bool")
     if not hasattr(elements, "array"):
         return among(type(test_elements)(elements).to(test_elements.dtype), test_elements, invert)
     if not hasattr(test_elements, "array"):

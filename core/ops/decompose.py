@@ -27,20 +27,20 @@ def mT(x: Any) -> Any:  # noqa: N802 - PyTorch's name
 
 
 def check_floating(name: str, x: Any) -> None:
-    """Raise RuntimeError unless `x` is a tensor of a floating type."""
+    """Raise NotImplementedError (a RuntimeError) unless `x` is a tensor of a floating type."""
     d = of(x.array.dtype)
     if d.category != FLOAT:
-        raise RuntimeError(
+        raise NotImplementedError(
             f"{name}: Expected a floating point or complex tensor as input. Got {d.name}"
         )
 
 
 def check_float(name: str, x: Any) -> None:
-    """Raise RuntimeError unless `x` is a tensor of float32 or float64."""
+    """Raise NotImplementedError (a RuntimeError) unless `x` is of float32 or float64."""
     d = of(x.array.dtype)
     check_floating(name, x)
     if d.itemsize < 4:
-        raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {d.name}")
+        raise NotImplementedError(f"{name}: Low precision dtypes not supported. Got {d.name}")
 
 
 def check_matrix(name: str, x: Any, letter: str = "A") -> None:

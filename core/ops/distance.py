@@ -10,7 +10,6 @@ from core.ops.arrange import broadcast_shapes
 from core.ops.choice import clamp_min
 from core.ops.elementwise import minus, mul
 from core.ops.gather import index_select
-from core.ops.promotion import floating
 from core.ops.reduce import sum
 from core.ops.sequences import triu_indices
 from core.ops.shape import broadcast_to, unsqueeze
@@ -74,7 +73,11 @@ def pairwise_distance(
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between x1 and x2 along a dim; lengths are at least `eps`."""
     shape = broadcast_shapes(x1.shape, x2.shape)
-    want = floating(result_type([x1.array, x2.array]))
+    want = result_type([x1.array, x2.array])
+    if not want.is_floating_point:
+        raise RuntimeError(
+            f"expected common dtype to be floating point, yet common dtype is {want}"
+        )
     pair = [broadcast_to(x.to(want), shape) for x in (x1, x2)]
     return sum(mul(*[x / _length(x, dim, eps) for x in pair]), dim)
 

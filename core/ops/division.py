@@ -10,7 +10,8 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.quick import binary
 from core.backend import xp
-from core.ops.promotion import promote, promote_float, promote_integral, widened
+from core.dtype import BOOL
+from core.ops.promotion import promote, promote_float, promote_integral, widened, without
 
 __all__ = "div divide true_divide floor_divide remainder fmod gcd lcm".split()
 
@@ -48,15 +49,15 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
 true_divide = divide = div
 
 
-@primitive(casts=promote, label="DivBackward1")
+@primitive(casts=without(BOOL, "div_floor", promote), label="DivBackward1")
 @widened
 def floor_quotient(a, b):
     """Elementwise a / b, rounded down."""
     _refuse_zero(a, b)
-    return a // b if _kind(a, b) != "b" else (a / b).astype(bool)
+    return a // b
 
 
-@primitive(casts=promote, label="DivBackward1")
+@primitive(casts=without(BOOL, "div_trunc", promote), label="DivBackward1")
 @widened
 def trunc_quotient(a, b):
     """Elementwise a / b, rounded towards zero."""
@@ -64,7 +65,7 @@ def trunc_quotient(a, b):
     module = xp(a if hasattr(a, "dtype") else b)
     if _kind(a, b) == "f":
         return module.trunc(a / b)
-    return (a - module.fmod(a, b)) // b if _kind(a, b) != "b" else a & b
+    return (a - module.fmod(a, b)) // b
 
 
 floor_quotient.defvjp(a=lambda g: 0 * g, b=lambda g: 0 * g)
@@ -77,7 +78,7 @@ def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=without(BOOL, "remainder", promote))
 @widened
 def remainder(a, b):
     """Elementwise a - floor(a / b) * b, which has the sign of b."""
@@ -92,7 +93,7 @@ remainder.defvjp(
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=without(BOOL, "fmod", promote))
 @widened
 def fmod(a, b):
     """Elementwise a - trunc(a / b) * b, which has the sign of a."""
@@ -112,26 +113,21 @@ def _kind(a: Any, b: Any) -> str:
 
 def _refuse_zero(a: Any, b: Any) -> None:
     """Raise where whole numbers in the CPU's memory are divided by zero, as PyTorch."""
-    if _kind(a, b) not in "fV" and type(b) in (int, bool, numpy.ndarray) and not numpy.all(b):
+    if _kind(a, b) in "fV" or type(b) not in (int, bool, numpy.ndarray) or numpy.all(b):
+        return
+    if getattr(a, "size", 1):
         raise RuntimeError("ZeroDivisionError")
 
 
-def _refuse_bools(a: Any, b: Any) -> None:
-    if _kind(a, b) == "b":
-        raise NotImplementedError("divisors and multiples are not implemented for core.bool")
-
-
-@primitive(casts=promote_integral)
+@primitive(casts=without(BOOL, "gcd", promote_integral))
 def gcd(a, b):
     """Elementwise greatest common divisor of whole numbers."""
-    _refuse_bools(a, b)
     return xp(a).gcd(a, b)
 
 
-@primitive(casts=promote_integral)
+@primitive(casts=without(BOOL, "lcm", promote_integral))
 def lcm(a, b):
     """Elementwise least common multiple of whole numbers."""
-    _refuse_bools(a, b)
     return xp(a).lcm(a, b)
 
 

@@ -79,7 +79,12 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
-    """Elementwise difference input - alpha * other."""
+    """Elementwise difference input - alpha * other.
+
+    Raises: RuntimeError where either is of bools.
+    """
+    if alpha != 1:
+        _refuse_bools(input, other)
     return minus(
         input, other if alpha == 1 and alpha is not True else _times(input, other, alpha), out=out
     )
@@ -90,12 +95,16 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 
     Raises: RuntimeError where either is of bools.
     """
+    _refuse_bools(input, other)
+    return sub(other, input, alpha=alpha)
+
+
+def _refuse_bools(input: Any, other: Any) -> None:
     if any(hasattr(x, "array") and x.array.dtype.kind == "b" for x in (input, other)):
         raise RuntimeError(
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying"
             " to invert a mask, use the `~` or `logical_not()` operator instead."
         )
-    return sub(other, input, alpha=alpha)
 
 
 def _times(input: Any, other: Any, alpha: Any) -> Any:

@@ -10,8 +10,9 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.quick import binary, unary
 from core.backend import xp
+from core.dtype import INTEGER
 from core.ops.choice import where
-from core.ops.promotion import promote_float, widened
+from core.ops.promotion import promote_float, widened, without
 
 __all__ = (
     "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt logaddexp logaddexp2 xlogy sigmoid logit"
@@ -112,7 +113,7 @@ rsqrt.defvjp(x=lambda g, out: g * (out**3 / -2))
 
 
 @binary
-@primitive(casts=promote_float)
+@primitive(casts=without(INTEGER, "logaddexp", promote_float))
 @widened
 def logaddexp(a, b):
     """Elementwise log(exp(a) + exp(b)), without overflow."""
@@ -126,7 +127,7 @@ logaddexp.defvjp(
 
 
 @binary
-@primitive(casts=promote_float)
+@primitive(casts=without(INTEGER, "logaddexp2", promote_float))
 @widened
 def logaddexp2(a, b):
     """Elementwise log2(2**a + 2**b), without overflow."""

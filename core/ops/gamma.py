@@ -129,6 +129,8 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     """
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
+    if input.array.dtype == bool:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
     result = lgamma(input)
     for i in range(1, p):
         result = plus(result, lgamma(input - i / 2))

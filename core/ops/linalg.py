@@ -37,11 +37,12 @@ def matrix_product(a, b):
 
 
 matrix_product.defvjp(
-    a=lambda g, b: matrix_product(g, transpose(b, -2, -1)),
-    b=lambda g, a: matrix_product(transpose(a, -2, -1), g),
+    a=lambda g, b: matrix_product(g, b.swapaxes(-2, -1)),
+    b=lambda g, a: matrix_product(a.swapaxes(-2, -1), g),
 )
 
 
+@binary
 @primitive(casts=same_device, name="mv")
 def matrix_vector(x, v):
     """The product of a matrix and a vector."""
@@ -60,6 +61,7 @@ def _inner(x: Any, y: Any) -> Any:
     return xp(x).asarray(xp(x).dot(x, y)).astype(want, copy=False)
 
 
+@binary
 @primitive(casts=same_device, name="dot")
 def inner_product(x, y):
     """The sum of the products of the elements of two vectors."""
@@ -69,6 +71,7 @@ def inner_product(x, y):
 inner_product.defvjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
 
 
+@binary
 @primitive(casts=same_device, name="vdot")
 def inner_product_of_conjugate(x, y):
     """The sum of the products of the elements of two vectors, which are real."""
@@ -82,14 +85,14 @@ inner_product_of_conjugate.defvjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
 
 
 def check_pair(x: Any, y: Any, name: str = "") -> None:
-    """Raise RuntimeError unless both have one dtype, which can be multiplied."""
+    """Raise RuntimeError unless both have one dtype, NotImplementedError for bools."""
     if x.array.dtype != y.array.dtype:
         raise RuntimeError(
             f"expected m1 and m2 to have the same dtype, but got: {of(x.array.dtype).name} !="
             f" {of(y.array.dtype).name}"
         )
     if x.array.dtype == bool:
-        raise RuntimeError(f"\"{name or 'matmul'}\" not implemented for 'Bool'")
+        raise NotImplementedError(f"\"{name or 'matmul'}\" not implemented for 'Bool'")
 
 
 def check_dims(name: str, what: str, x: Any, ndim: int) -> None:
@@ -256,7 +259,7 @@ def _check_vectors(x: Any, y: Any) -> None:
             f" {of(x.array.dtype).name} and {of(y.array.dtype).name}"
         )
     if x.array.dtype == bool:
-        raise RuntimeError("\"dot\" not implemented for 'Bool'")
+        raise NotImplementedError("\"dot\" not implemented for 'Bool'")
     if x.array.size != y.array.size:
         raise RuntimeError(
             "inconsistent tensor size, expected tensor"
@@ -317,7 +320,7 @@ def linear(x, w, b=None):
 
 linear.defvjp(
     x=lambda g, w: matmul_any(g, w),
-    w=lambda g, x: matrix_product(transpose(rows_of(g), 0, 1), rows_of(x)),
+    w=lambda g, x: matrix_product(rows_of(g).swapaxes(0, 1), rows_of(x)),
     b=lambda g: g,
 )
 

@@ -199,7 +199,7 @@ def repeat_interleave(
 
 def _counts(counts: Any) -> Any:
     if counts.dtype not in (numpy.int64, numpy.int32):
-        raise RuntimeError("repeats has to be Long or Int tensor")
+        raise NotImplementedError("repeats has to be Long or Int tensor")
     if counts.size and int(counts.min()) < 0:
         raise RuntimeError("repeats can not be negative")
     return counts

@@ -50,7 +50,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in SOURCES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
-    if ndim not in (len(pairs) + 1, len(pairs) + 2) or len(pairs) > 3:
+    if not 0 < len(pairs) < 4 or ndim not in (len(pairs) + 1, len(pairs) + 2):
         raise NotImplementedError(
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now, got"
             f" {ndim}D input with {len(widths)} widths"

@@ -9,12 +9,12 @@ from core.autograd.adapt import adaptable
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.backend import xp
-from core.dtype import FLOAT, of
+from core.dtype import BOOL, FLOAT, of, result_type
 from core.ops.arrange import broadcast_shapes
 from core.ops.dims import axis_of
 from core.ops.elementwise import mul
 from core.ops.linalg import check_dims, check_inner, check_pair, matrix_product, mm, widened
-from core.ops.promotion import same_device
+from core.ops.promotion import refuse, same_device
 from core.ops.shape import broadcast_array, in_shape, permute_axes, reshape_array, transpose
 
 __all__ = """
@@ -251,6 +251,7 @@ def cross_along(input: Any, other: Any, dim: int = -1, *, out: Any = None) -> An
             "linalg.cross: inputs must have the same number of dimensions, got"
             f" {len(a)} and {len(b)}"
         )
+    refuse(BOOL, "cross", result_type([input.array, other.array]))
     axis = axis_of(dim, len(a))
     if not a or a[axis] != 3 or b[axis] != 3:
         raise RuntimeError(

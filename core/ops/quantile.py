@@ -13,7 +13,7 @@ from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import xp
-from core.dtype import FLOAT, of
+from core.dtype import BOOL, FLOAT, of
 from core.ops.choice import choose, clamp
 from core.ops.compare import isnan
 from core.ops.dims import axis_of, size_of
@@ -175,7 +175,7 @@ def bincount(x, weights=None, minlength=0):
 
     Raises: RuntimeError unless `x` is one row of whole numbers that are not negative.
     """
-    if of(x.dtype).category == FLOAT:
+    if of(x.dtype).category in (BOOL, FLOAT):
         raise NotImplementedError(f"bincount is not implemented for {of(x.dtype)!r}")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")

@@ -9,13 +9,13 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.quick import leading
 from core.backend import packed, xp
-from core.dtype import FLOAT, of, to_numpy
+from core.dtype import FLOAT, INTEGER, of, to_numpy
 from core.ops import results
 from core.ops.dims import axis_of, size_of
 from core.ops.exponential import exp
 from core.ops.gather import add_along
 from core.ops.movement import flip_axes
-from core.ops.promotion import accumulates_in
+from core.ops.promotion import accumulates_in, refuse
 from core.ops.shape import reshape_array
 
 __all__ = "cumsum cumprod cummax cummin logcumsumexp".split()
@@ -209,10 +209,10 @@ def logcumsumexp(x, dim):
 
     Raises: NotImplementedError for integers and bools.
     """
-    if of(x.dtype).category != FLOAT:
-        raise NotImplementedError(f"logcumsumexp is not implemented for {of(x.dtype)!r}")
+    axis = axis_of(dim, x.ndim)
+    refuse(INTEGER, "logcumsumexp", of(x.dtype))
     wide = x.astype(accumulates_in(x.dtype), copy=False)
-    return packed(running(wide, "logaddexp", axis_of(dim, x.ndim))).astype(x.dtype)
+    return packed(running(wide, "logaddexp", axis)).astype(x.dtype)
 
 
 # g[j] * exp(x[i] - out[j]), summed over j >= i: as the sum of g * exp(-out) would overflow, the

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import write_out
+from core.autograd.inplace import type_name, write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, wrap
 from core.backend import xp
@@ -233,6 +235,9 @@ def index_copy(input: Any, dim: int, index: Any, source: Any, *, out: Any = None
 
     Raises: RuntimeError or IndexError where shapes, dtypes or indices do not fit.
     """
+    if index.array.dtype != numpy.int64:
+        kind = type_name(of(index.array.dtype))
+        raise RuntimeError(f"index_copy_(): Expected a long tensor for index, but got {kind}")
     axis, index = _row_arguments("index_copy_", input, dim, index, source)
     result = put_rows(input, axis, index, source)
     return result if out is None else write_out(result, out)
@@ -260,6 +265,8 @@ fill_rows.defvjp(
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """`input` with `value`, a number or a zero-dim tensor, written at indices along a dim."""
     n = input.array.ndim and input.array.shape[axis_of(dim, input.array.ndim)]
+    if index.array.dtype != numpy.int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
     if isinstance(value, Value):
         if value.array.ndim:
             raise RuntimeError(

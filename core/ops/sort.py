@@ -12,10 +12,11 @@ from core.autograd.place import where_it_lies
 from core.autograd.quick import leading
 from core.autograd.value import Value, wrap
 from core.backend import packed, xp
+from core.dtype import BOOL, of
 from core.ops import results
 from core.ops.dims import axis_of
 from core.ops.extreme import placed, refuse_empty, set_along, taken
-from core.ops.promotion import is_half, same_device
+from core.ops.promotion import is_half, refuse, same_device, without
 
 __all__ = "sort argsort msort topk kthvalue searchsorted bucketize".split()
 
@@ -60,6 +61,8 @@ def largest_few(x, k, dim, largest):
     axis = axis_of(dim, x.ndim)
     if not 0 <= k <= (x.shape[axis] if x.ndim else 1):
         raise RuntimeError("selected index k out of range")
+    if x.dtype == bool:
+        raise RuntimeError("topk does not support bool dtypes")
     if not x.ndim:
         return x.copy(), xp(x).zeros((), numpy.int64)
     index = packed(order_of(x, axis, largest)[(slice(None),) * axis + (slice(k),)])
@@ -91,6 +94,7 @@ def ranked(x, k, dim, keepdim):
         refuse_empty("kthvalue", x.shape, (axis,))
     if not 1 <= k <= (x.shape[axis] if x.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
+    refuse(BOOL, "kthvalue", of(x.dtype))
     index = order_of(x, axis)
     return taken(x, index[(slice(None),) * axis + (k - 1,)] if x.ndim else index, axis, keepdim)
 
@@ -139,7 +143,7 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False, *, out: A
 # ---- places in a sorted sequence --------------------------------------------------------------
 
 
-@primitive(casts=same_device, name="searchsorted")
+@primitive(casts=without(BOOL, "searchsorted", same_device), name="searchsorted")
 def places(sequence, values, right, narrow):
     """Where `values` would stand in sorted rows: before equal elements, or after if `right`."""
     module, side = xp(sequence), "right" if right else "left"

@@ -11,14 +11,14 @@ from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import leading
 from core.backend import packed, xp
-from core.dtype import FLOAT, of
+from core.dtype import BOOL, FLOAT, of
 from core.ops import results
 from core.ops.choice import choose, clamp
 from core.ops.dims import axes_of, axis_of, size_of
 from core.ops.exponential import sqrt
 from core.ops.extreme import evenly, placed, refuse_empty, taken
 from core.ops.linalg import matmul
-from core.ops.promotion import accumulates_in, floating
+from core.ops.promotion import accumulates_in, floating, refuse
 from core.ops.reduce import mean, spread, sum
 from core.ops.scan import running
 from core.ops.shape import reshape_array, squeeze
@@ -133,11 +133,10 @@ def std_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = 
 
 def _middle(x: Any, axis: int, keepdim: bool, skip_nan: bool) -> tuple[Any, Any]:
     """The lower of the two middle elements and its index; NaN if there is one, unless skipped."""
-    if of(x.dtype).name == "bool":
-        raise NotImplementedError("median is not implemented for core.bool")
     module, n = xp(x), x.shape[axis] if x.ndim else 1
     if not n:
         refuse_empty("median", x.shape, (axis,))
+    refuse(BOOL, "median", of(x.dtype))
     if not x.ndim:
         return x.copy(), module.zeros((), numpy.int64)
     nans = (x != x).sum(axis=axis, keepdims=True)
@@ -250,6 +249,8 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
             "cov(): expected input to have two or fewer dimensions but got an input with"
             f" {len(input.shape)} dimensions"
         )
+    if input.array.dtype == bool:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
     x = reshape_array(input, (1, -1)) if len(input.shape) < 2 else input
     weights = _weights(x.shape[1], fweights, aweights)
     total = x.shape[1] if weights is None else sum(weights)

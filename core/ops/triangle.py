@@ -8,9 +8,11 @@ from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import leading
 from core.backend import packed, xp
+from core.dtype import BOOL, of
 from core.ops.cast import clone
 from core.ops.dims import axis_of
 from core.ops.parts import diagonal, diagonal_array
+from core.ops.promotion import refuse
 from core.ops.shape import reshape_array
 
 __all__ = "tril triu diag diag_embed diagflat diagonal_scatter trace".split()
@@ -174,4 +176,5 @@ def trace(input: Any) -> Any:
     """
     if input.array.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.array.ndim}")
+    refuse(BOOL, "trace", of(input.array.dtype))
     return traced(input)

@@ -10,9 +10,10 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.quick import binary, unary
 from core.backend import xp
+from core.dtype import INTEGER
 from core.ops.choice import where
 from core.ops.exponential import sqrt
-from core.ops.promotion import promote_float, widened
+from core.ops.promotion import promote_float, widened, without
 
 __all__ = (
     "sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc hypot deg2rad rad2deg"
@@ -176,7 +177,7 @@ def _second(x: Any, slope: Any) -> Any:
 
 
 @binary
-@primitive(casts=promote_float)
+@primitive(casts=without(INTEGER, "hypot", promote_float))
 def hypot(a, b):
     """Elementwise sqrt(a**2 + b**2), without overflow."""
     return xp(a).hypot(a, b)

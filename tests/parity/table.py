@@ -98,8 +98,8 @@ def hold(row: Row, law: Callable[[Row, Call], None]) -> None:
 
 # ---- laws -------------------------------------------------------------------------------------
 
-# PyTorch has no kernel for every dtype; what it leaves out is not the op's meaning.
-UNSUPPORTED = ("not implemented for", "not supported for", "does not support", "Unsupported")
+# PyTorch has no kernel of every op for the half types; that is not the op's meaning.
+UNSUPPORTED = ("not implemented for 'Half'", "not implemented for 'BFloat16'")
 # What only shows in the values: a GPU is not waited for to look at them, here as there.
 UNSEEN_ON_A_GPU = ("ZeroDivisionError", "out of bounds", "out of range")
 
