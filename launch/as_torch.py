@@ -86,6 +86,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.version": (),
     "torchvision": ("core.vision",),
     "torchvision.datasets": ("core.vision.datasets",),
+    "torchvision.io": ("core.vision.images:read_image",),
     "torchvision.models": ("core.vision.models",),
     "torchvision.models.mobilenet": ("core.vision.models.mobilenet",),
     "torchvision.models.mobilenetv2": ("core.vision.models.mobilenet",),

@@ -173,3 +173,56 @@ def resize(image: Any, size: tuple[int, int], mode: str, antialias: bool = True)
         top = numpy.iinfo(array.dtype)
         out = module.clip(module.rint(out), top.min, top.max).astype(array.dtype)
     return pixels.like(module.ascontiguousarray(out))
+
+
+def rotate(
+    image: Any,
+    angle: float,
+    mode: str = "nearest",
+    expand: bool = False,
+    center: Any = None,
+    fill: float = 0,
+) -> Any:
+    """The image turned counter-clockwise by `angle` degrees about `center` (x, y), its middle.
+
+    `expand` makes it large enough for all of the turned image.
+    Raises: ValueError for a mode that is neither "nearest" nor "bilinear".
+    """
+    if mode not in ("nearest", "bilinear"):
+        raise ValueError(f"interpolation is 'nearest' or 'bilinear', got {mode!r}")
+    pixels = Pixels(image)
+    module, (rows, columns) = xp(pixels.array), pixels.size
+    # Rounded so that right angles are exact.
+    cos, sin = (round(f(math.radians(angle)), 15) for f in (math.cos, math.sin))
+    height, width = rows, columns
+    middle = ((columns - 1) / 2, (rows - 1) / 2)
+    if expand:
+        height = math.ceil(abs(rows * cos) + abs(columns * sin) - 1e-9)
+        width = math.ceil(abs(columns * cos) + abs(rows * sin) - 1e-9)
+    about = middle if center is None or expand else (center[0] - 0.5, center[1] - 0.5)
+    target = ((width - 1) / 2, (height - 1) / 2) if expand else about
+    y, x = module.arange(height)[:, None] - target[1], module.arange(width) - target[0]
+    from_x, from_y = x * cos - y * sin + about[0], x * sin + y * cos + about[1]
+    return pixels.like(_taken(pixels, from_y, from_x, mode, fill))
+
+
+def _taken(pixels: Pixels, y: Any, x: Any, mode: str, fill: float) -> Any:
+    """What lies at (y, x) in an image; `fill` outside of it."""
+    array, module = pixels.array, xp(pixels.array)
+    rows, columns = pixels.size
+
+    def at(row: Any, column: Any) -> Any:
+        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        found = array[pixels.at(module.clip(row, 0, rows - 1), module.clip(column, 0, columns - 1))]
+        after = found.ndim - pixels.axis - 2
+        return module.where(inside[(...,) + (None,) * after], found, array.dtype.type(fill))
+
+    if mode == "nearest":
+        return at(module.rint(y).astype(int), module.rint(x).astype(int))
+    top, left = module.floor(y).astype(int), module.floor(x).astype(int)
+    after = array.ndim - pixels.axis - 2
+    down, right = ((p - q)[(...,) + (None,) * after] for p, q in ((y, top), (x, left)))
+    upper = at(top, left) * (1 - right) + at(top, left + 1) * right
+    lower = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
+    out = upper * (1 - down) + lower * down
+    return (out if array.dtype.kind == "f" else module.rint(out)).astype(array.dtype)
