@@ -91,7 +91,7 @@ def measure(store: str, sizes: list[int]) -> None:
             runs["gloo"] = lambda t=there, d=dist: d.all_reduce(t)
         calls = max(3, min(200, (16 << 20) // nbytes))
         rows.append({"bytes": nbytes} | in_turns(runs, calls, comm))
-    told = {"rows": rows, "costs": costs(comm)}
+    told = {"rows": rows, "costs": costs(comm, group)}
     if group.rank == 0:
         print("ROWS " + json.dumps(told), flush=True)
     if peer is not None:
@@ -99,20 +99,18 @@ def measure(store: str, sizes: list[int]) -> None:
     ddp.destroy_process_group()
 
 
-def costs(comm: Any) -> dict[str, float]:
+def costs(comm: Any, group: Any) -> dict[str, float]:
     """Microseconds that an all-reduce of 1 KB by messages takes longer with each safety.
 
     By messages: in shared memory there is nothing without the comparison to compare with.
     """
     import numpy
 
-    from ddp.backends.mpi import MpiGroup
-
     array = numpy.ones(SMALL // 4, "float32")
-    board = MpiGroup(comm, share=False)
-    bare = MpiGroup(comm, share=False, board=False)
+    kind: Any = type(group)
+    board, bare = kind(comm, share=False), kind(comm, share=False, board=False)
     os.environ["UNISON_CHECK"] = "1"
-    checked = MpiGroup(comm, share=False, board=False)
+    checked = kind(comm, share=False, board=False)
     del os.environ["UNISON_CHECK"]
     runs: dict[str, Callable[[], Any]] = {
         "bare": lambda: bare.all_reduce(array),
@@ -121,8 +119,8 @@ def costs(comm: Any) -> dict[str, float]:
         "deadline": lambda: bare.all_reduce(array, timeout=60.0),
     }
     times = in_turns(runs, 200, comm)
-    for group in (board, bare, checked):
-        group.close()
+    for made in (board, bare, checked):
+        made.close()
     bare_best = times["bare_best"]
     return {name: times[f"{name}_best"] - bare_best for name in runs if name != "bare"}
 

@@ -172,6 +172,7 @@ class GroupCore(ABC):
     def _guarded(self, seq: int, call: Call, plan: Callable[[Channel], Steps]) -> Steps:
         channel = self.channel(seq)
         yield from self.guard.agree(seq, call, channel)
+        channel.only_for(call.fingerprint)
         result = yield from plan(channel)
         self.guard.leave()
         return result

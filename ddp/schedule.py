@@ -38,6 +38,9 @@ class Channel(ABC):
     def recv_any(self, buffer: Array) -> Callable[[], int | None]:
         """The rank whose message has come into `buffer`, of whichever rank; None before that."""
 
+    def only_for(self, fingerprint: int) -> None:  # noqa: B027  (boards reach all simulated ranks)
+        """Nothing; from now on messages meet only those of calls with this fingerprint."""
+
     @abstractmethod
     def done(self, requests: list[Any]) -> Callable[[], bool]:
         """The condition that all requests are done."""

@@ -16,7 +16,7 @@ from mpi4py import MPI
 from ddp import collectives, lifecycle
 from ddp.backends import mpi as mpi_backend
 from ddp.backends.mpi import MpiGroup
-from ddp.call import CollectiveMismatchError, RankFailedError
+from ddp.call import CollectiveMismatchError, CollectiveTimeoutError, RankFailedError
 from ddp.group import ReduceOp
 from ddp.simulate import simulate
 from tests.ddp import all_ddp_laws, group_laws, laws, mismatches
@@ -87,6 +87,21 @@ def nodes_see_each_other_by_messages_only(group):
         mismatches.a_mismatch_raises_on_every_rank(apart, name)
     every_law(apart, 8)
     apart.close()
+
+
+def nodes_that_disagree_unseen_change_no_array(group):
+    """Without check mode nobody compares across nodes: they wait for each other in vain."""
+    for name in ("shape", "dtype", "reduce op", "root") if group.size == 4 else ():
+        apart = NodesOfTwo(MPI.COMM_WORLD, timeout=1.0)
+        array = np.full(4, group.rank + 1, np.float32)
+        try:
+            mismatches.MISMATCHES[name][group.rank // 2](apart, array)
+        except CollectiveTimeoutError:
+            assert (array == group.rank + 1).all()
+        else:
+            # The root has sent what nobody takes; it may go on.
+            assert name == "root" and group.rank in (0, 1)
+        group.barrier()
 
 
 def two_default_groups_in_one_job(group):
@@ -169,6 +184,7 @@ LAWS = [
     user_messages_do_not_meet_ours,
     only_intra_communicators_are_taken,
     several_nodes_have_the_laws_and_bits_of_one,
+    nodes_that_disagree_unseen_change_no_array,
 ]
 
 
