@@ -7,6 +7,7 @@ from typing import Any
 from core.autograd.value import wrap
 from core.backend import device_of, on, xp
 from core.dtype import finfo, float32, of
+from core.optim.check import check_single
 from core.optim.method import Method
 from core.optim.norm import norm
 from core.optim.optimizer import number, scalar_dtype
@@ -69,6 +70,7 @@ class Adafactor(Method):
         foreach: bool | None = None,
         maximize: bool = False,
     ) -> None:
+        check_single(lr)
         values = [("Learning rate", lr), ("epsilon2", eps[1]), ("weight_decay", weight_decay)]
         for name, value in values if eps[0] is None else [*values, ("epsilon1", eps[0])]:
             if not value >= 0.0:

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from core.backend import xp
-from core.optim.check import check_betas, check_fused, check_lr, check_positive
-from core.optim.method import Method
+from core.optim.check import check_fused
+from core.optim.moments import Moments, check_moments
 from core.optim.optimizer import number
 
 
@@ -52,7 +52,7 @@ def adam(
     p -= scratch
 
 
-class Adam(Method):
+class Adam(Moments):
     """Adam: steps of the gradient's running mean over the root of its running square.
 
     Raises: ValueError for options out of range.
@@ -76,11 +76,7 @@ class Adam(Method):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        check_lr(lr)
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        check_betas(betas)
-        check_positive("weight_decay", weight_decay)
+        check_moments(lr, betas, eps, weight_decay)
         defaults = {
             "lr": lr,
             "betas": tuple(map(number, betas)),
@@ -99,21 +95,14 @@ class Adam(Method):
 
     def slots(self, group: dict[str, Any]) -> dict[str, float]:
         """The means of the gradient and of its square, and with amsgrad the largest square."""
-        kept = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+        kept = super().slots(group)
         return kept | {"max_exp_avg_sq": 0.0} if group["amsgrad"] else kept
 
     def numbers(self, group: dict[str, Any], scalars: dict[str, float]) -> dict[str, Any]:
         """The options, and the corrections at this step."""
-        beta1, beta2 = group["betas"]
-        lr, step, decay = number(group["lr"]), scalars["step"], group["weight_decay"]
-        apart = group["decoupled_weight_decay"]
-        return {
-            "beta1": beta1,
-            "beta2": beta2,
-            "eps": group["eps"],
-            "decay": 0 if apart else decay,
-            "shrink": 1 - lr * decay if apart else 1,
-            "step_size": lr / (1 - beta1**step),
+        (beta1, beta2), step = group["betas"], scalars["step"]
+        return self.options(group) | {
+            "step_size": number(group["lr"]) / (1 - beta1**step),
             "root": math.sqrt(1 - beta2**step),
         }
 

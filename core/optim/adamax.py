@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from core.backend import xp
-from core.optim.check import check_betas, check_lr, check_positive
 from core.optim.method import Method
+from core.optim.moments import check_moments
 from core.optim.optimizer import number
 
 
@@ -56,10 +56,7 @@ class Adamax(Method):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        check_lr(lr)
-        check_positive("epsilon", eps)
-        check_betas(betas)
-        check_positive("weight_decay", weight_decay)
+        check_moments(lr, betas, eps, weight_decay)
         defaults = {
             "lr": lr,
             "betas": betas,

@@ -9,10 +9,15 @@ from core.autograd.value import Value
 
 def check_lr(lr: Any) -> None:
     """Nothing; a learning rate below zero, or of several elements, raises ValueError."""
-    if isinstance(lr, Value) and lr.array.size != 1:
-        raise ValueError("Tensor lr must be 1-element")
+    check_single(lr)
     if not lr >= 0.0:
         raise ValueError(f"Invalid learning rate: {lr}")
+
+
+def check_single(lr: Any) -> None:
+    """Nothing; a learning rate of several elements raises ValueError."""
+    if isinstance(lr, Value) and lr.array.size != 1:
+        raise ValueError("Tensor lr must be 1-element")
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from core.backend import xp
-from core.optim.check import check_betas, check_lr, check_positive
-from core.optim.method import Method
+from core.optim.moments import Moments, check_moments
 from core.optim.norm import ratio
 from core.optim.optimizer import number
 
@@ -42,7 +41,7 @@ def lamb(
     p -= (lr * ratio(p, direction)) * direction
 
 
-class LAMB(Method):
+class LAMB(Moments):
     """LAMB: layer-wise adaptive steps, for very large batches.
 
     Raises: ValueError for options out of range.
@@ -62,10 +61,7 @@ class LAMB(Method):
         maximize: bool = False,
         foreach: bool | None = None,
     ) -> None:
-        check_lr(lr)
-        check_positive("epsilon", eps)
-        check_betas(betas)
-        check_positive("weight_decay", weight_decay)
+        check_moments(lr, betas, eps, weight_decay)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -75,10 +71,6 @@ class LAMB(Method):
             "foreach": foreach,
         }
         super().__init__(params, defaults)
-
-    def slots(self, group: dict[str, Any]) -> dict[str, float]:
-        """The means of the gradient and of its square."""
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
     def numbers(self, group: dict[str, Any], scalars: dict[str, float]) -> dict[str, Any]:
         """The options, and the corrections at this step."""

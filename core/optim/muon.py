@@ -7,6 +7,7 @@ from typing import Any
 
 from core.backend import xp
 from core.dtype import bfloat16, float32
+from core.optim.check import check_single
 from core.optim.method import Method
 from core.optim.norm import inner, norm
 from core.optim.optimizer import number
@@ -81,6 +82,7 @@ class Muon(Method):
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
     ) -> None:
+        check_single(lr)
         values = (("Learning rate", lr), ("momentum", momentum), ("weight decay", weight_decay))
         for name, value in values:
             if not value >= 0.0:

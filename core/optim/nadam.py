@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from core.backend import xp
-from core.optim.check import check_betas, check_lr, check_positive
-from core.optim.method import Method
+from core.optim.check import check_positive
+from core.optim.moments import Moments, check_moments
 from core.optim.optimizer import number, scalar_dtype
 
 
@@ -44,7 +44,7 @@ def nadam(
     p -= of_mean * (mean / scale)
 
 
-class NAdam(Method):
+class NAdam(Moments):
     """NAdam: Adam with Nesterov's momentum.
 
     Raises: ValueError for options out of range.
@@ -67,10 +67,7 @@ class NAdam(Method):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr(lr)
-        check_positive("epsilon", eps)
-        check_betas(betas)
-        check_positive("weight_decay", weight_decay)
+        check_moments(lr, betas, eps, weight_decay)
         check_positive("momentum_decay", momentum_decay)
         defaults = {
             "lr": lr,
@@ -86,10 +83,6 @@ class NAdam(Method):
         }
         super().__init__(params, defaults)
 
-    def slots(self, group: dict[str, Any]) -> dict[str, float]:
-        """The means of the gradient and of its square."""
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-
     def scalars(self, group: dict[str, Any]) -> dict[str, float]:
         """The count of steps, and the product of the momenta of all of them."""
         return {"step": 0.0, "mu_product": 1.0}
@@ -97,18 +90,12 @@ class NAdam(Method):
     def numbers(self, group: dict[str, Any], scalars: dict[str, float]) -> dict[str, Any]:
         """The options, and how the gradient and its mean are weighed at this step."""
         beta1, beta2 = group["betas"]
-        lr, step, decay = number(group["lr"]), scalars["step"], group["weight_decay"]
-        apart = group["decoupled_weight_decay"]
+        lr, step = number(group["lr"]), scalars["step"]
         now = beta1 * (1 - 0.5 * 0.96 ** (step * group["momentum_decay"]))
         after = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * group["momentum_decay"]))
         kind = scalar_dtype().type
         product = scalars["mu_product"] = float(kind(scalars["mu_product"]) * kind(now))
-        return {
-            "beta1": beta1,
-            "beta2": beta2,
-            "eps": group["eps"],
-            "decay": 0 if apart else decay,
-            "shrink": 1 - lr * decay if apart else 1,
+        return self.options(group) | {
             "of_gradient": lr * (1 - now) / (1 - product),
             "of_mean": lr * after / (1 - product * after),
             "root": math.sqrt(1 - beta2**step),

@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from core.backend import xp
-from core.optim.check import check_betas, check_lr, check_positive
-from core.optim.method import Method
+from core.optim.moments import Moments, check_moments
 from core.optim.optimizer import number
 
 
@@ -44,7 +43,7 @@ def radam(
         p -= step_size * mean
 
 
-class RAdam(Method):
+class RAdam(Moments):
     """RAdam: Adam whose first steps, of uncertain variance, are those of momentum.
 
     Raises: ValueError for options out of range.
@@ -66,10 +65,7 @@ class RAdam(Method):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_lr(lr)
-        check_positive("epsilon", eps)
-        check_betas(betas)
-        check_positive("weight_decay", weight_decay)
+        check_moments(lr, betas, eps, weight_decay)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -83,22 +79,11 @@ class RAdam(Method):
         }
         super().__init__(params, defaults)
 
-    def slots(self, group: dict[str, Any]) -> dict[str, float]:
-        """The means of the gradient and of its square."""
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-
     def numbers(self, group: dict[str, Any], scalars: dict[str, float]) -> dict[str, Any]:
         """The options, and the rectification at this step: 0 while the variance is uncertain."""
-        beta1, beta2 = group["betas"]
-        lr, step, decay = number(group["lr"]), scalars["step"], group["weight_decay"]
-        apart = group["decoupled_weight_decay"]
-        return {
-            "beta1": beta1,
-            "beta2": beta2,
-            "eps": group["eps"],
-            "decay": 0 if apart else decay,
-            "shrink": 1 - lr * decay if apart else 1,
-            "step_size": lr / (1 - beta1**step),
+        (beta1, beta2), step = group["betas"], scalars["step"]
+        return self.options(group) | {
+            "step_size": number(group["lr"]) / (1 - beta1**step),
             "rectified": _rectified(beta2, step),
         }
 

@@ -219,16 +219,22 @@ WRONG = [
     ("Muon", {"adjust_lr_fn": "mine"}),
     ("Muon", {"momentum": -1}),
     ("LBFGS", {"lr": -1}),
+    *((name, {"lr": "pair"}) for name in ("SGD", "Adam", "Adafactor", "Muon", "LBFGS")),
 ]
 
 
 @pytest.mark.parametrize(("name", "options"), WRONG, ids=str)
 def test_wrong_options_raise_what_pytorch_raises(name, options):
     ours, theirs = pair("float32", [(2, 2)])
+    each = [
+        {key: module.tensor([0.1, 0.1]) if value == "pair" else value
+         for key, value in options.items()}
+        for module in (torch, core)
+    ]  # fmt: skip
     with pytest.raises((ValueError, RuntimeError)) as expected:
-        getattr(torch.optim, name)(theirs, **options)
+        getattr(torch.optim, name)(theirs, **each[0])
     with pytest.raises(expected.type) as found:
-        getattr(core.optim, name)(ours, **options)
+        getattr(core.optim, name)(ours, **each[1])
     assert str(found.value) == str(expected.value)
 
 
