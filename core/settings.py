@@ -11,7 +11,7 @@ import numpy
 
 # The functions with which BLAS libraries tell and set their threads: OpenBLAS in NumPy's wheels
 # and elsewhere, MKL, BLIS.
-_COUNTERS = (
+COUNTERS = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
     ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
     ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
@@ -20,14 +20,14 @@ _COUNTERS = (
     ("bli_thread_get_num_threads", "bli_thread_set_num_threads"),
 )
 _PRECISIONS = ("highest", "high", "medium")
-_asked: dict[str, Any] = {"deterministic": False, "precision": "highest", "interop": 1}
+asked: dict[str, Any] = {"deterministic": False, "precision": "highest", "interop": 1}
 
 
 def _blas() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
     """The two functions of the BLAS that NumPy computes with."""
     # NumPy's own extension, so that what it was linked to is found wherever that lies.
     library = ctypes.CDLL(numpy._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
-    for get, put in _COUNTERS:
+    for get, put in COUNTERS:
         if hasattr(library, get) and hasattr(library, put):
             return getattr(library, get), getattr(library, put)
     return None
@@ -58,7 +58,7 @@ def set_num_threads(num: int) -> None:
 
 def get_num_interop_threads() -> int:
     """What was set by set_num_interop_threads(): operations never run beside each other."""
-    return int(_asked["interop"])
+    return int(asked["interop"])
 
 
 def set_num_interop_threads(num: int) -> None:
@@ -68,17 +68,17 @@ def set_num_interop_threads(num: int) -> None:
     """
     if not isinstance(num, int) or num < 1:
         raise RuntimeError(f"set_num_interop_threads expects a positive integer, got {num!r}")
-    _asked["interop"] = num
+    asked["interop"] = num
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Keep the wish; every algorithm here is deterministic, wished for or not."""
-    _asked["deterministic"] = bool(mode)
+    asked["deterministic"] = bool(mode)
 
 
 def are_deterministic_algorithms_enabled() -> bool:
     """What use_deterministic_algorithms() was told."""
-    return bool(_asked["deterministic"])
+    return bool(asked["deterministic"])
 
 
 def set_float32_matmul_precision(precision: str) -> None:
@@ -88,9 +88,9 @@ def set_float32_matmul_precision(precision: str) -> None:
     """
     if precision not in _PRECISIONS:
         raise RuntimeError(f"precision is one of {_PRECISIONS}, got {precision!r}")
-    _asked["precision"] = precision
+    asked["precision"] = precision
 
 
 def get_float32_matmul_precision() -> str:
     """What set_float32_matmul_precision() was told: "highest", "high" or "medium"."""
-    return str(_asked["precision"])
+    return str(asked["precision"])

@@ -35,7 +35,7 @@ class TestThreads:
                 function(number)
 
     def test_a_blas_that_cannot_be_told_says_how_to_start(self, monkeypatch):
-        monkeypatch.setattr(settings, "_COUNTERS", ())
+        monkeypatch.setattr(settings, "COUNTERS", ())
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
         core.set_num_threads(3)
         with pytest.raises(RuntimeError, match="set OMP_NUM_THREADS before the start"):
@@ -45,7 +45,7 @@ class TestThreads:
 
 
 def test_wishes_are_kept(monkeypatch):
-    monkeypatch.setattr(settings, "_asked", dict(settings._asked))
+    monkeypatch.setattr(settings, "asked", dict(settings.asked))
     core.use_deterministic_algorithms(True, warn_only=True)
     assert core.are_deterministic_algorithms_enabled()
     core.set_float32_matmul_precision("high")
