@@ -83,6 +83,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.utils.data.dataset": ("core.data",),
     "torch.utils.data.distributed": ("ddp:DistributedSampler",),
     "torch.utils.data.sampler": ("core.data",),
+    "torch.utils.tensorboard": ("core.tensorboard",),
     "torch.version": (),
     "torchvision": ("core.vision",),
     "torchvision.datasets": ("core.vision.datasets",),
