@@ -125,6 +125,24 @@ def max_windows(graph: Graph, call: Call) -> str:
     )  # fmt: skip
 
 
+@form("winners")
+def winners(graph: Graph, call: Call) -> str:
+    """Where the largest element stands in its channel: MaxPool's places in the whole input."""
+    _, _, kernel, stride, padding, dilation = call.args
+    _, places = graph.add(
+        "MaxPool", call.name(0), kernel_shape=list(kernel), strides=list(stride),
+        pads=pads(padding), dilations=list(dilation), count=2,
+    )  # fmt: skip
+    size = math.prod(call.array(0).shape[2:])
+    return graph.add("Mod", places, graph.constant(size, "int64"))
+
+
+@form("flat_places")
+def flat_places(graph: Graph, call: Call) -> str:
+    """What `winners` gives in ONNX already; it is used for nothing else."""
+    return graph.names[call.args[0].number]
+
+
 @form("sum_windows")
 def sum_windows(graph: Graph, call: Call) -> str:
     """AveragePool over the padding too, times the size of the window."""

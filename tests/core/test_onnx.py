@@ -79,6 +79,15 @@ LAYERS = {
     ),
     "max pool": (lambda: nn.MaxPool2d(3, 2, 1), [(2, 3, 9, 8)]),
     "max pool ceil": (lambda: nn.MaxPool2d(2, ceil_mode=True), [(2, 3, 9, 7)]),
+    "max pool with places": (
+        lambda: nn.MaxPool2d(3, 2, 1, dilation=2, return_indices=True), [(2, 3, 9, 8)]
+    ),
+    "max pool of volumes with places": (
+        lambda: nn.MaxPool3d(2, return_indices=True), [(2, 3, 4, 5, 4)]
+    ),
+    "adaptive max pool": (lambda: nn.AdaptiveMaxPool2d((3, 2)), [(2, 3, 7, 8)]),
+    "adaptive max pool with places": (lambda: nn.AdaptiveMaxPool1d(3, True), [(2, 3, 8)]),
+    "adaptive max pool of volumes": (lambda: nn.AdaptiveMaxPool3d(2), [(2, 3, 4, 5, 4)]),
     "avg pool": (lambda: nn.AvgPool2d(3, 2, 1), [(2, 3, 9, 8)]),
     "avg pool uncounted": (lambda: nn.AvgPool1d(3, 2, 1, count_include_pad=False), [(2, 3, 9)]),
     "adaptive avg pool": (lambda: nn.AdaptiveAvgPool2d((3, 2)), [(2, 3, 7, 8)]),
@@ -181,13 +190,21 @@ class Tagger(nn.Module):
         lambda: nn.Embedding(11, 3),
         lambda: nn.EmbeddingBag(11, 3, mode="sum"),
         lambda: nn.EmbeddingBag(11, 3),
+        lambda: nn.EmbeddingBag(11, 3, mode="max"),
     ],
-    ids=["tagger", "embedding", "sum of rows", "mean of rows"],
+    ids=["tagger", "embedding", "sum of rows", "mean of rows", "largest of rows"],
 )
 def test_indices_are_read_and_not_kept(make):
     model = make()
     session = started(core.onnx.export(model, words(2, 7)))
     assert_same(model, session, [words(2, 7, seed=5)])
+
+
+def test_weights_of_each_sample_are_inputs_too():
+    bag = nn.EmbeddingBag(11, 3, mode="sum")
+    model = Of(lambda x, w: bag(x, per_sample_weights=w))
+    session = started(core.onnx.export(model, (words(2, 7), drawn(2, 7))))
+    assert_same(model, session, [words(2, 7, seed=5), drawn(2, 7, seed=5)])
 
 
 @pytest.mark.parametrize(
@@ -284,7 +301,7 @@ def through_a_view(x):
         (by_sign, RuntimeError, "runs other ops"),
         (through_a_view, RuntimeError, "written to in place through a view or an index"),
         (lambda x: x.cumsum(0), NotImplementedError, "'cumsum' has no ONNX form"),
-        (lambda x: F.adaptive_max_pool1d(x, 2), RuntimeError, "outside of its ops"),
+        (lambda x: F.one_hot(x.long().abs(), 9), RuntimeError, "outside of its ops"),
         (lambda x: 3, TypeError, "gave back no tensor but int"),
     ],
 )

@@ -10,13 +10,14 @@ import numpy
 from core import random
 from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
-from core.backend import device_of, module_of, to_host, xp
+from core.backend import device_of, module_of, to_host
 from core.nn.functional.convolution import each_dim, placed
 from core.nn.functional.pooling import frame, per_dim, windows, with_indices
 from core.ops.choice import relu
 from core.ops.elementwise import abs, sign
+from core.ops.extreme import argmax
 from core.ops.fold import sum_windows
-from core.ops.gather import gather
+from core.ops.gather import gather, index_select
 from core.ops.join import cat
 from core.ops.linalg import matmul
 from core.ops.scatter import scatter
@@ -135,7 +136,6 @@ def _adaptive_avg_pool(n: int, x: Any, output_size: Any) -> Any:
 @where_it_lies
 def _largest_in(x: Any, regions: list[tuple[numpy.ndarray, numpy.ndarray]]) -> tuple[Any, Any]:
     """The largest element of each region of the last dims, and their flat places."""
-    module = xp(x.array)
     n = len(regions)
     size = tuple(x.shape[2:])
     flat: Any = numpy.zeros((1,) * (2 * n), numpy.int64)
@@ -147,11 +147,13 @@ def _largest_in(x: Any, regions: list[tuple[numpy.ndarray, numpy.ndarray]]) -> t
         line_shape[axis], line_shape[n + axis] = line.shape
         flat = flat + line.reshape(line_shape) * math.prod(size[axis + 1 :])
     count = math.prod(flat.shape[:n])
-    places = placed(x, flat.reshape(count, -1))
-    rows = x.array.reshape(*x.shape[:2], -1)
-    best = rows[:, :, places].argmax(-1)
-    where = wrap(places[module.arange(count), best])
-    out = gather(reshape_array(x, rows.shape), 2, where)
+    places = wrap(placed(x, flat.reshape(-1)))
+    width = places.shape[0] // count if count else 0
+    rows = reshape_array(x, (*x.shape[:2], math.prod(size)))
+    seen = index_select(rows.detach(), 2, places)
+    best = argmax(reshape_array(seen, (*x.shape[:2], count, width)), -1)
+    where = places[best + wrap(placed(x, numpy.arange(count) * width))]
+    out = gather(rows, 2, where)
     shape = (*x.shape[:2], *flat.shape[:n])
     return reshape_array(out, shape), reshape_array(where, shape)
 

@@ -12,6 +12,7 @@ from core.autograd.value import version_of, wrap
 from core.backend import device_of, on, xp
 from core.ops.creation import full
 from core.ops.embedding import weigh_gradient
+from core.ops.extreme import amax
 from core.ops.gather import INDICES, add_rows, select_rows
 from core.ops.positions import check_range, counted
 from core.ops.scatter_reduce import scatter_reduce
@@ -104,6 +105,8 @@ def embedding_bag(
     kept = xp(flat).ones(flat.shape, bool) if padding_idx is None else flat != padding_idx
     if per_sample_weights is not None:
         rows = rows * reshape_array(per_sample_weights, (-1, 1))
+    if mode == "max" and len(input.shape) == 2 and padding_idx is None and input.shape[1]:
+        return amax(reshape_array(rows, (*input.shape, weight.shape[1])), 1)
     if mode == "max":
         return _largest(rows, bag, kept, count)
     keep = wrap(kept.astype(weight.array.dtype).reshape(-1, 1))
