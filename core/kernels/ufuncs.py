@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
 import numpy
 
-from core.kernels.piece import is_plain
 from core.ops import (
+    bitwise,
     choice,
     compare,
     division,
     elementwise,
     exponential,
+    gamma,
     linalg,
     shape,
+    special,
     trigonometric,
 )
 
@@ -32,16 +35,22 @@ def _product(a: Any, b: Any) -> Any:
     return numpy.matmul(a, b)
 
 
+def _vector_product(x: Any, v: Any) -> Any:
+    """The products of a matrix, or of a vector, and a vector."""
+    return x.dot(v) if x.dtype.char in "fd" else linalg.matrix_vector.op.forward(x, v)
+
+
 def _linear(x: Any, w: Any, b: Any = None) -> Any:
     """The layer as one product of two matrices."""
-    if not (is_plain(x, w) and x.ndim > 1 and w.ndim == 2 and x.flags.c_contiguous):
+    d, n = x.dtype, x.ndim
+    if w.dtype is not d or (b is not None and b.dtype is not d) or d.char not in "fd":
         return linalg.linear.op.forward(x, w, b)
-    if x.shape[-1] != w.shape[1] or (b is not None and b.dtype != x.dtype):
+    if n < 2 or w.ndim != 2 or x.shape[-1] != w.shape[1] or not x.size or not x.flags.c_contiguous:
         return linalg.linear.op.forward(x, w, b)
-    out = x.reshape(-1, x.shape[-1]).dot(w.T)
+    out = (x if n == 2 else x.reshape(-1, x.shape[-1])).dot(w.T)
     if b is not None:
         out += b
-    return out.reshape(*x.shape[:-1], len(w))
+    return out if n == 2 else out.reshape(*x.shape[:-1], len(w))
 
 
 _ZERO = {char: numpy.zeros((), char) for char in "fd"}  # a number would be converted each time
@@ -53,7 +62,71 @@ def _relu(x: Any) -> Any:
     return choice.relu.op.forward(x) if zero is None else numpy.maximum(x, zero)
 
 
+_ONE = {char: numpy.ones((), char) for char in "fd"}
+
+
+def _sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x)) in one array."""
+    if not x.ndim or x.dtype.char not in "fd":
+        return exponential.sigmoid.op.forward(x)
+    out = numpy.negative(x)
+    numpy.exp(out, out)
+    numpy.add(out, _ONE[x.dtype.char], out)
+    return numpy.reciprocal(out, out)
+
+
+def _rsqrt(x: Any) -> Any:
+    """1 / sqrt(x) in one array."""
+    if not x.ndim or x.dtype.char not in "fd":
+        return exponential.rsqrt.op.forward(x)
+    out = numpy.sqrt(x)
+    return numpy.reciprocal(out, out)
+
+
+def _sign(x: Any) -> Any:
+    """The sign, zero for NaN."""
+    if x.dtype.char not in "fd":
+        return elementwise.sign.op.forward(x)
+    return numpy.subtract(x > 0, x < 0, dtype=x.dtype)
+
+
+FEW = 256
+
+
+def _one_by_one(op: Any, function: Any) -> Any:
+    """The C library's function of each of a few elements, which a formula needs 40 calls for."""
+
+    def each(x: Any) -> Any:
+        if x.size > FEW or x.dtype.char not in "fd":
+            return op.op.forward(x)
+        try:
+            found = [function(a) for a in x.ravel().tolist()]
+        except (ValueError, OverflowError):  # Python raises where the result is infinite
+            return op.op.forward(x)
+        return numpy.array(found, x.dtype).reshape(x.shape)
+
+    return each
+
+
+def _new_axis(x: Any, axis: int) -> Any:
+    """A view with a new axis of size one."""
+    if not x.flags.c_contiguous or not x.size:
+        return shape.expand_axis.op.forward(x, axis)
+    sizes = x.shape
+    return x.reshape(*sizes[:axis], 1, *sizes[axis:])
+
+
 DIRECT = (
+    (exponential.sigmoid, _sigmoid),
+    (exponential.rsqrt, _rsqrt),
+    (elementwise.sign, _sign),
+    (special.erf, _one_by_one(special.erf, math.erf)),
+    (special.erfc, _one_by_one(special.erfc, math.erfc)),
+    (gamma.lgamma, _one_by_one(gamma.lgamma, gamma.lgamma_of_number)),
+    (bitwise.logical_and, numpy.logical_and),
+    (bitwise.logical_or, numpy.logical_or),
+    (bitwise.logical_xor, numpy.logical_xor),
+    (shape.expand_axis, _new_axis),
     (elementwise.plus, numpy.add),
     (elementwise.minus, numpy.subtract),
     (elementwise.mul, numpy.multiply),
@@ -73,6 +146,8 @@ DIRECT = (
     (compare.gt, numpy.greater),
     (compare.ge, numpy.greater_equal),
     (linalg.matrix_product, _product),
+    (linalg.matrix_vector, _vector_product),
+    (linalg.inner_product, _vector_product),
     (linalg.linear, _linear),
     (choice.relu, _relu),
     (shape.transposed, operator.attrgetter("T")),

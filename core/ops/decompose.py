@@ -150,13 +150,36 @@ def cofactors(x):
     return xp(x).matmul(scaled, vh)
 
 
-cofactors.defvjp(x=lambda g, x, out: _cofactors_gradient(g, mT(inverse(x)), out))
+cofactors.defvjp(x=lambda g, x: cofactors_along(g, x))
 
 
-def _cofactors_gradient(g: Any, inverted: Any, out: Any) -> Any:
-    """The gradient of det(x) * inverse(x).T, where that exists."""
-    along = (g * out).sum((-2, -1))[..., None, None]
-    return along * inverted - mm(mm(out, mT(g)), inverted)
+@primitive(name="linalg_det_backward")
+def cofactors_along(g, x):
+    """How the cofactors of `x` change along `g`: the second derivative of the determinant."""
+    module, n = xp(x), x.shape[-1]
+    u, s, vh = module.linalg.svd(x)
+    pairs = module.broadcast_to(s[..., None, None, :], (*s.shape[:-1], n, n, n)).copy()
+    apart = ~module.eye(n, dtype=bool)
+    pairs = module.where(apart[:, None, :] & apart[None, :, :], pairs, 1).prod(-1) * apart
+    turned = module.matmul(mT(u), module.matmul(g, mT(vh)))
+    diagonal = (pairs * diagonal_array(turned, 0, g.ndim - 2, g.ndim - 1)[..., None, :]).sum(-1)
+    change = embedded(diagonal, 0, g.ndim - 2, g.ndim - 1) - pairs * mT(turned)
+    sign = module.linalg.det(u) * module.linalg.det(vh)
+    return module.matmul(u, module.matmul(change, vh)) * sign[..., None, None]
+
+
+cofactors_along.defvjp(
+    g=lambda h, x: cofactors_along(h, x),
+    x=lambda h, g, x: _third_derivative(g, h, x, mT(inverse(x)), cofactors(x)),
+)
+
+
+def _third_derivative(g: Any, h: Any, x: Any, q: Any, out: Any) -> Any:
+    """The gradient of (h * cofactors_along(g, x)).sum(), where the inverse q.T exists."""
+    first, second = ((y * z).sum((-2, -1))[..., None, None] for y, z in ((g, out), (h, q)))
+    whole = second * cofactors_along(g, x) - first * mm(mm(q, mT(h)), q)
+    crossed = mm(mm(q, mT(mm(mm(g, mT(out)), h))), q)
+    return whole - cofactors_along(mm(mm(h, mT(q)), g), x) + crossed
 
 
 SlogdetResult = result("slogdet", "sign", "logabsdet")

@@ -149,12 +149,20 @@ mul.defvjp(
 
 @primitive(casts=promote_float, label="MulBackward0")
 @widened
-def ldexp(a, b):
+def scaled(a, b):
     """Elementwise a * 2**b."""
     return a * 2.0**b
 
 
-ldexp.defvjp(a=lambda g, b: g * 2.0**b, b=lambda g, out: g * out * 0.6931471805599453)
+scaled.defvjp(a=lambda g, b: g * 2.0**b, b=lambda g, out: g * out * 0.6931471805599453)
+
+
+def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:
+    """Elementwise input * 2**other."""
+    if hasattr(other, "array") and other.array.dtype.kind in "iu":
+        half = other >> 1  # 2**other may overflow where the product does not
+        return scaled(scaled(input, half), other - half, out=out)
+    return scaled(input, other, out=out)
 
 
 @unary
@@ -243,7 +251,7 @@ square.defvjp(x=lambda g, x: g * (2 * x))
 
 
 @unary
-@primitive
+@primitive(whole="bBhil")
 def neg(x):
     """Elementwise negative -x.
 

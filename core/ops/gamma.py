@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
+
+import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
@@ -20,6 +23,7 @@ BERNOULLI = (
     1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798,
     -174611 / 330,
 )  # fmt: skip
+EULER = 0.5772156649015329
 ENOUGH = 10  # from here on the asymptotic series below are right to the last digit
 
 
@@ -30,12 +34,42 @@ def lgamma(x):
     """Elementwise logarithm of the absolute value of the gamma function."""
     module = xp(x)
     a = module.where(x < 0.5, 1 - x, x)
-    out = _log_gamma(module, a)
+    near = a < 2.5
+    out = module.where(
+        near, _near_its_zeros(module, module.where(near, a, 2.0)), _log_gamma(module, a)
+    )
     fraction = x - module.floor(x)
     mirrored = math.log(math.pi) - module.log(module.sin(math.pi * fraction)) - out
     out = module.where(x < 0.5, mirrored, out)
     pole = (x <= 0) & (fraction == 0)
     return module.where(pole | module.isinf(x), math.inf, out)
+
+
+@functools.cache
+def _slopes() -> list[float]:
+    """The coefficients of z, z**2, ... in the logarithm of gamma(2 + z)."""
+    tails = [float(_zeta(numpy, k, numpy.asarray(2.0))) for k in range(2, 36)]  # zeta(k) - 1
+    return [1 - EULER, *((-1) ** k * tail / k for k, tail in enumerate(tails, 2))]
+
+
+def _near_its_zeros(module: Any, a: Any) -> Any:
+    """The same from 0.5 to 2.5, with all digits also close to the zeros 1 and 2."""
+    below = a < 1.5
+    z = module.where(below, a - 1, a - 2)
+    out = 0.0
+    for slope in reversed(_slopes()):
+        out = (out + slope) * z
+    return module.where(below, out - module.log1p(z), out)
+
+
+def lgamma_of_number(x: float) -> float:
+    """The same of one number: Python's own, which loses digits close to the zeros 1 and 2."""
+    if not 0.9 < x < 2.1 or 1.1 < x < 1.9:
+        return math.lgamma(x)
+    z, out = x - round(x), 0.0
+    for slope in reversed(_slopes()[:16]):
+        out = (out + slope) * z
+    return out if x > 1.5 else out - math.log1p(z)
 
 
 def _log_gamma(module: Any, a: Any) -> Any:

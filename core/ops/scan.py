@@ -129,9 +129,11 @@ def recurrence(g, a, dim):
         return g.copy()
     axis = axis_of(dim, g.ndim)
     out, module = g.copy(), xp(g)
-    rows, factors = module.moveaxis(out, axis, 0), module.moveaxis(a, axis, 0)
-    for k in range(g.shape[axis] - 2, -1, -1):
-        rows[k] += factors[k] * rows[k + 1]
+    rows, factors, step = module.moveaxis(out, axis, 0), module.moveaxis(a, axis, 0), 1
+    while step < len(rows):  # doubling: log2(n) passes, each of which reaches twice as far
+        rows[:-step] += factors[:-step] * rows[step:]
+        factors = module.concatenate([factors[:-step] * factors[step:], factors[-step:]])
+        step *= 2
     return out
 
 

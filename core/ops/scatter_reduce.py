@@ -9,7 +9,9 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
+from core.autograd.value import wrap
 from core.backend import xp
+from core.ops.choice import choose
 from core.ops.dims import axis_of
 from core.ops.gather import add_along, check_along, gather_array
 from core.ops.positions import along, combine_at, counted
@@ -102,15 +104,32 @@ def _to_x(g, x, index, src, axis, reduce, include_self, out):
     return g * _like(g, mine / xp(total).maximum(total, 1))
 
 
+def _product_of_others(x: Any, index: Any, part: Any, axis: int, include_self: bool) -> Any:
+    """For each element of `part`: the product of what else is combined at its place."""
+    filled = choose(part == 0, 1, part)
+    whole = reduce_along(choose(x == 0, 1, x), index, filled, axis, "prod", include_self)
+    mine, at = _array(part) == 0, _array(index)
+    none = add_along(mine.astype(numpy.int64), at, axis, _array(x).shape)
+    if include_self:
+        none = none + (_array(x) == 0)
+    others = gather_array(none, at, axis) - mine  # how many zeros there are among the others
+    product = gather_array(whole, index, axis) / filled
+    return choose(_constant(x, others == 0), product, 0)
+
+
+def _constant(like: Any, array: Any) -> Any:
+    return wrap(array) if hasattr(like, "array") else array
+
+
 def _to_src(g, x, index, src, axis, reduce, include_self, out, src_shape):
     if reduce in ("sum", "mean"):
         if reduce == "mean":
             g = g / _like(g, counts(_array(index), axis, out.shape, include_self))
         return padded_to(gather_array(g, index, axis), src_shape)
     if reduce == "prod":
-        # The product of all other elements at the place, by division: a zero among them gives NaN.
         part = src[tuple(slice(n) for n in index.shape)]
-        return padded_to(gather_array(g * out, index, axis) / part, src_shape)
+        others = _product_of_others(x, index, part, axis, include_self)
+        return padded_to(gather_array(g, index, axis) * others, src_shape)
     _, theirs, total = _ties(x, index, src, axis, include_self, out)
     share = g / _like(g, xp(total).maximum(total, 1))
     return padded_to(gather_array(share, index, axis) * _like(g, theirs), src_shape)
@@ -142,7 +161,7 @@ def scatter_reduce(
 ) -> Any:
     """`input` with the elements of `src` combined into `index` along a dim.
 
-    `reduce` is sum, prod, mean, amax or amin; the gradient of prod is NaN where `src` is zero.
+    `reduce` is sum, prod, mean, amax or amin.
     Raises: RuntimeError where shapes, dtypes, indices or the reduction do not fit.
     """
     if reduce not in UFUNCS:

@@ -11,10 +11,12 @@ from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.cast import cast
 from core.ops.choice import choose
-from core.ops.dims import axes_of, size_of
+from core.ops.decompose import singular_values
+from core.ops.dims import axes_of, distinct, kept, size_of
 from core.ops.elementwise import abs, minus, sign
 from core.ops.promotion import accumulates_in
 from core.ops.reduce import spread, sum
+from core.ops.shape import permute_axes, reshape_array
 
 __all__ = "norm dist".split()
 
@@ -89,15 +91,28 @@ def norm(
     out: Any = None,
     dtype: Any = None,
 ) -> Any:
-    """The p-norm of the elements over `dim`; "fro" is the 2-norm.
+    """The p-norm of the elements over `dim`; "fro" is the 2-norm, "nuc" the nuclear of matrices.
 
     Raises: RuntimeError for integers, or another name of a norm.
     """
+    x = input if dtype is None else cast(input, to_numpy(dtype))
+    if p == "nuc":
+        return _nuclear(x, (0, 1) if dim is None else dim, keepdim, out)
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
-    x = input if dtype is None else cast(input, to_numpy(dtype))
     result = vector_norm(x, 2 if p is None or p == "fro" else float(p), dim, keepdim)
     return result if out is None else write_out(result, out)
+
+
+def _nuclear(x: Any, dims: Any, keepdim: bool, out: Any) -> Any:
+    """The sums of the singular values of the matrices that lie along two dims."""
+    if isinstance(dims, int) or len(dims) != 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dims}")
+    axes = distinct(dims, x.array.ndim)
+    rest = tuple(i for i in range(x.array.ndim) if i not in axes)
+    found = sum(singular_values(permute_axes(x, (*rest, *axes)), False)[1], -1)
+    found = reshape_array(found, kept(x.array.shape, axes)) if keepdim else found
+    return found if out is None else write_out(found, out)
 
 
 def dist(input: Any, other: Any, p: float = 2, *, out: Any = None) -> Any:

@@ -118,7 +118,7 @@ ARITHMETIC = [
     two(division, "fmod", lambda a, b: a - b * towards_zero(a, b), X, SECOND),
     two(division, "gcd", each(math.gcd), M, N, slopes=()),
     two(division, "lcm", each(math.lcm), M, N, slopes=()),
-    two(elementwise, "ldexp", lambda a, b: a * 2**b),
+    two(elementwise, "scaled", lambda a, b: a * 2**b),
     two(elementwise, "pow", each(math.pow), POSITIVE, Y),
     Row(elementwise.pow, (X, 3), lambda a, b: a * a * a),
     Row(elementwise.pow, (2.0, X), each(lambda a, b: math.exp(b * math.log(a))), slopes=(1,)),

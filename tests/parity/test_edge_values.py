@@ -1,0 +1,118 @@
+"""Values and gradients where a plainly written formula overflows, divides by zero or cancels."""
+
+import numpy
+import pytest
+
+torch = pytest.importorskip("torch", reason="the oracle: pip install unison-ddp[parity]")
+
+import core  # noqa: E402 - after the skip
+from tests.parity.programs import Table, leaf, same  # noqa: E402 - it skips too
+
+program = Table()
+
+
+@program
+def ldexp_whose_power_alone_overflows(m):
+    return m.ldexp(m.tensor([1e-30, -1.0, 3e38]), m.tensor([128, 127, -140])).double().log2()
+
+
+@program
+def ldexp_to_a_negative_odd_power(m):
+    return m.ldexp(m.tensor([1.0, 3.0]), m.tensor([-3, 5])), m.ldexp(m.tensor(1.5), m.tensor(-1.0))
+
+
+@program
+def nuclear_norm(m):
+    x = (m.arange(24.0, dtype=m.float64) ** 2).sin().view(2, 3, 4).requires_grad_()
+    y = m.norm(x, p="nuc", dim=(1, 2), keepdim=True)
+    y.sum().backward()
+    return y, m.norm(x[0], "nuc"), x[0].norm("nuc", (0, 1)), x.grad
+
+
+@program
+def nuclear_norm_of_a_vector(m):
+    return m.norm(m.ones(3), "nuc", 0)
+
+
+PRODUCTS = {
+    "no zero": ([2.0, 5.0], [1.0, 2.0, 3.0, 4.0, 0.5]),
+    "one zero": ([2.0, 5.0], [0.0, 2.0, 3.0, 4.0, 0.5]),
+    "two zeros": ([2.0, 5.0], [0.0, 2.0, 3.0, 0.0, 0.0]),
+    "zero before": ([0.0, 5.0], [0.0, 2.0, 3.0, 0.0, 1.0]),
+    "zero before only": ([0.0, 5.0], [1.0, 2.0, 3.0, 2.0, 1.0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce")
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_gradient_of_products_with_zeros(name, include_self):
+    def product(m):
+        base, part = (leaf(m, *values) for values in PRODUCTS[name])
+        index = m.tensor([0, 0, 1, 1, 1])
+        y = base.scatter_reduce(0, index, part, "prod", include_self=include_self)
+        z = base.index_reduce(0, index, part, "prod", include_self=include_self)
+        return m.autograd.grad((y * y).sum() + z.sum(), [base, part])
+
+    same(product)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (2, 3, 3)], ids=str)
+@pytest.mark.parametrize("singular", [True, False])
+def test_second_gradient_of_a_determinant(shape, singular):
+    def program(m):
+        x = (m.arange(float(numpy.prod(shape)), dtype=m.float64) ** 2 + 1).sin().view(shape)
+        if singular:
+            x = x.clone()
+            x[..., -1, :] = 2 * x[..., 0, :] if shape[-1] > 1 else 0.0
+        x.requires_grad_()
+        (g,) = m.autograd.grad(m.linalg.det(x).sum(), x, create_graph=True)
+        weight = m.arange(float(x.numel()), dtype=m.float64).cos().view(shape)
+        return g, m.autograd.grad((g * weight).sum(), x)
+
+    same(program)
+
+
+def test_third_gradient_of_a_determinant():
+    x = core.tensor(numpy.random.default_rng(0).standard_normal((3, 3)), requires_grad=True)
+
+    def first(x):
+        (g,) = core.autograd.grad(core.linalg.det(x), x, create_graph=True)
+        return (g * g.detach().sin()).sum()
+
+    def second(x):
+        y = x * 1
+        (g,) = core.autograd.grad(core.linalg.det(y), y, create_graph=True)
+        weight = core.arange(9.0, dtype=core.float64).view(3, 3).cos()
+        return core.autograd.grad((g * weight).sum(), y, create_graph=True)[0]
+
+    assert core.autograd.gradcheck(second, (x,))
+
+
+@pytest.mark.parametrize("count", [1, 300])
+@pytest.mark.parametrize("zero", [1.0, 2.0])
+def test_lgamma_keeps_all_digits_close_to_its_zeros(zero, count):
+    apart = numpy.array([1e-3, -1e-3, 1e-6, -1e-9, 1e-12, 0.05, -0.2, 0.0] * count)
+    ours = core.lgamma(core.tensor(zero + apart)).numpy()
+    theirs = torch.lgamma(torch.tensor(zero + apart)).numpy()
+    numpy.testing.assert_allclose(ours, theirs, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13])
+@pytest.mark.parametrize("name", ["cumprod", "logcumsumexp"])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_gradients_along_lines_of_any_length(name, size, dim):
+    def program(m):
+        x = (m.arange(3.0 * size, dtype=m.float64) ** 2).sin()
+        x[::4] = 0.0 if name == "cumprod" else 0.25  # PyTorch: no second gradient where y is 0
+        x = (x.view(size, 3) if dim == 0 else x.view(3, size)).requires_grad_()
+        y = getattr(x, name)(dim)
+        (g,) = m.autograd.grad((y * y).sum(), x, create_graph=True)
+        return g, m.autograd.grad((g * g).sum(), x)
+
+    same(program)
+
+
+@pytest.mark.parametrize("name", program)
+def test_program(name):
+    same(program[name])
