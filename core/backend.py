@@ -250,45 +250,6 @@ def elsewhere(arrays: Any) -> Device | None:
     return None
 
 
-def pinned(array: numpy.ndarray) -> numpy.ndarray:
-    """A copy of an array in pinned memory, from which a GPU copies while the CPU goes on.
-
-    Raises: RuntimeError where there is no GPU.
-    """
-    if is_pinned(array):
-        return array
-    resolve("cuda")
-    out = cupyx_module().empty_pinned(array.shape, array.dtype)
-    out[...] = array
-    key = id(out)
-    _pinned[key] = weakref.ref(out, lambda _: _pinned.pop(key, None))
-    return out
-
-
-_pinned: dict[int, Any] = {}
-# Copies under way: what they read must stay until the event behind them has passed.
-in_flight: list[tuple[Any, Any]] = []
-
-
-def is_pinned(array: Any) -> bool:
-    """Whether an array lies in pinned memory."""
-    return id(array) in _pinned or id(owner(array)) in _pinned
-
-
-def copied_meanwhile(array: numpy.ndarray, device: Device) -> Any:
-    """A pinned array on a GPU, where it will be once the current stream has come to it."""
-    if not array.flags.c_contiguous:  # would be copied to where nobody keeps it
-        return to_device(array, device)
-    with on(device):
-        module = cuda_module()
-        out = module.empty(array.shape, array.dtype)
-        stream = module.cuda.get_current_stream()
-        out.set(array, stream=stream)
-        in_flight[:] = [(e, kept) for e, kept in in_flight if not e.done]
-        in_flight.append((stream.record(), array))
-    return out
-
-
 def write(target: Any, values: Any) -> None:
     """Set the elements of `target` to those of an array that may lie elsewhere, or to a number."""
     if type(target) is numpy.ndarray:

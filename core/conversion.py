@@ -6,10 +6,11 @@ from typing import Any
 
 from core import dtype as dtypes
 from core.autograd.value import Value, wrap
-from core.backend import Device, copied_meanwhile, device_of, is_pinned, pinned, resolve
+from core.backend import Device, device_of, resolve
 from core.dtype import dtype
 from core.layout import preserve_format
 from core.ops import cast
+from core.pinned import copied_meanwhile, is_pinned, pinned
 from core.types import type_as, type_of
 
 

@@ -143,7 +143,7 @@ class Collectives(Messages):
         call = self.call("scatter", array, root=root)
         self.check_output("scatter", array, array.dtype, array.shape)
         if self.rank == root:
-            self._check_parts("scatter", parts, array)
+            self.check_parts("scatter", parts, array)
         sources: Sequence[Array] = parts if parts is not None and self.rank == root else []
 
         def plan(channel: Channel) -> Steps:
@@ -164,7 +164,7 @@ class Collectives(Messages):
         """Nothing; `out` holds the reduction over ranks of their `parts[this rank]`."""
         call = self.call("reduce_scatter", out, op)
         self.check_output("reduce_scatter", out, out.dtype, out.shape)
-        self._check_parts("reduce_scatter", parts, out)
+        self.check_parts("reduce_scatter", parts, out)
 
         def plan(channel: Channel) -> Steps:
             flats = [flat_view(part) for part in parts]
@@ -212,7 +212,7 @@ class Collectives(Messages):
             self.check_output(label, out, arrays[0].dtype, out.shape)
 
         def plan(channel: Channel) -> Steps:
-            yield from self._agree_on_sizes(channel, label, outs, arrays)
+            yield from self.agree_on_sizes(channel, label, outs, arrays)
             flats = [flat_view(out) for out in outs]
             yield from self.schedule.exchange(channel, [flat_view(a) for a in arrays], flats)
             _store_all(outs, flats)
@@ -244,7 +244,7 @@ class Collectives(Messages):
         for out in outs or []:
             self.check_output(op, out, array.dtype, array.shape)
 
-    def _check_parts(self, op: str, parts: Sequence[Array] | None, array: Array) -> None:
+    def check_parts(self, op: str, parts: Sequence[Array] | None, array: Array) -> None:
         self.check_count(op, "inputs", parts or [])
         for part in parts or []:
             self.check_array(op, part)
@@ -279,7 +279,7 @@ class Collectives(Messages):
         ends = [sum(splits[: r + 1]) for r in range(self.size)]
         return [array[end - count : end] for end, count in zip(ends, splits)]
 
-    def _agree_on_sizes(
+    def agree_on_sizes(
         self, channel: Channel, op: str, outs: Sequence[Array], arrays: Sequence[Array]
     ) -> Steps:
         """None, if what each rank sends is what the other expects; else an error on every rank."""

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.cuda import set_device
+from ddp.backends.by_host import HostGroup
 from ddp.backends.mpi import MpiGroup
-from ddp.backends.nccl import NcclGroup, gpus_differ
+from ddp.backends.nccl import SHARED_GPU, NcclGroup, may_have_nccl
 from ddp.backends.single import SingleGroup
 from ddp.current_group import current_group, set_group
 from ddp.group import ProcessGroup, Timeout
@@ -73,14 +74,23 @@ def _new_group(backend: str | None, comm: Any, timeout: Timeout) -> ProcessGroup
         raise ValueError("the single backend takes no communicator")
     if backend in _GPU_NAMES:
         use_given_device()
-        return NcclGroup(_over_ranks(comm, timeout))
+        return for_gpus(_over_ranks(comm, timeout))
     if backend == "mpi":
         return MpiGroup(comm, timeout)
     group = SingleGroup(timeout) if backend == "single" else _over_ranks(comm, timeout)
     # The launcher has said on which device each rank computes.
-    if backend is None and group.size > 1 and use_given_device() and gpus_differ(group):
-        return NcclGroup(group)
+    if backend is None and group.size > 1 and use_given_device():
+        return for_gpus(group)
     return group
+
+
+def for_gpus(group: ProcessGroup) -> ProcessGroup:
+    """`group` with a way for arrays of GPUs: NCCL, or the host where ranks share a GPU."""
+    if may_have_nccl(group):
+        return NcclGroup(group)
+    if group.rank == 0:
+        print(SHARED_GPU.format(size=group.size, name=group.name), file=sys.stderr)
+    return HostGroup(group)
 
 
 def use_given_device() -> bool:

@@ -18,7 +18,7 @@ from ddp.reduction import Array
 from ddp.schedule import Channel, recv_from
 from ddp.work import Steps, Work
 
-_HEADER_BYTES = 256
+HEADER_BYTES = 256
 MAX_TAG = 2**14
 
 
@@ -55,7 +55,7 @@ class Messages(GroupCore):
 
     def isend(self, array: Array, dst: int, tag: int = 0, timeout: Timeout = None) -> Work:
         """The started send; `array` must not change before it is done."""
-        call = self._message("send", "to", array, dst, tag)
+        call = self.message_call("send", "to", array, dst, tag)
         return self.start_unguarded(call, self._send(call, array, dst, tag), True, timeout)
 
     def irecv(
@@ -66,7 +66,7 @@ class Messages(GroupCore):
         Its `result` is the sender's rank.
         Raises: (from `wait`) CollectiveMismatchError if a dtype or shape was sent that differs.
         """
-        call = self._message("recv", "from", array, src, tag)
+        call = self.message_call("recv", "from", array, src, tag)
         self.check_output("recv", array, array.dtype, array.shape)
         steps = self._in_turn(src, tag, self._recv(call, array, src, tag))
         return self.start_unguarded(call, steps, True, timeout)
@@ -93,7 +93,7 @@ class Messages(GroupCore):
 
     def send_object(self, value: Any, dst: int, tag: int = 0) -> None:
         """Nothing, once the pickled `value` is on its way."""
-        call = self._message("send_object", "to", None, dst, tag)
+        call = self.message_call("send_object", "to", None, dst, tag)
         self.start_unguarded(call, self.schedule.send_object(self.peer_channel(tag), value, dst))
 
     def recv_object(self, src: int | None = None, tag: int = 0) -> Any:
@@ -102,11 +102,14 @@ class Messages(GroupCore):
 
     def recv_object_from(self, src: int | None = None, tag: int = 0) -> tuple[Any, int]:
         """What `recv_object` gives, and the rank that sent it."""
-        call = self._message("recv_object", "from", None, src, tag)
+        call = self.message_call("recv_object", "from", None, src, tag)
         steps = self.schedule.recv_object(self.peer_channel(tag), src)
         return self.start_unguarded(call, self._in_turn(src, tag, steps)).result
 
-    def _message(self, op: str, way: str, array: Array | None, peer: int | None, tag: int) -> Call:
+    def message_call(
+        self, op: str, way: str, array: Array | None, peer: int | None, tag: int
+    ) -> Call:
+        """The record of a message between two ranks with these arguments."""
         if peer is not None:
             self.check_rank(op, "a peer", peer)
         if not 0 <= tag < MAX_TAG:
@@ -118,7 +121,7 @@ class Messages(GroupCore):
 
     def _send(self, call: Call, array: Array, dst: int, tag: int) -> Steps:
         channel, flat = self.peer_channel(tag), flat_view(array)
-        requests = [channel.send(_header(call, flat.nbytes), dst)]
+        requests = [channel.send(header_of(call, flat.nbytes), dst)]
         if flat.size:
             requests.append(channel.send(flat, dst))
         yield channel.done(requests)
@@ -144,10 +147,10 @@ class Messages(GroupCore):
 
     def _recv(self, call: Call, array: Array, src: int | None, tag: int) -> Steps:
         channel = self.peer_channel(tag)
-        header = np.empty(_HEADER_BYTES, np.uint8)
+        header = np.empty(HEADER_BYTES, np.uint8)
         sender = yield from recv_from(channel, header, src)
-        nbytes, sent = int(header[:8].view(np.int64)[0]), _header_text(header)
-        expected = _header_text(_header(call, 0))
+        nbytes, sent = int(header[:8].view(np.int64)[0]), header_text(header)
+        expected = header_text(header_of(call, 0))
         matches = sent.split(" at ")[0] == expected.split(" at ")[0]
         flat = flat_view(array) if matches else np.empty(nbytes, np.uint8)
         if flat.size:
@@ -210,14 +213,15 @@ class Messages(GroupCore):
         return self.start(call, plan, False, timeout).result
 
 
-def _header(call: Call, nbytes: int) -> Array:
+def header_of(call: Call, nbytes: int) -> Array:
     """What travels before a message: its length, and what it is in words."""
-    header = np.zeros(_HEADER_BYTES, np.uint8)
+    header = np.zeros(HEADER_BYTES, np.uint8)
     header[:8] = np.array([nbytes], np.int64).view(np.uint8)
-    text = f"{call.kind} at {call.site}".encode()[: _HEADER_BYTES - 8]
+    text = f"{call.kind} at {call.site}".encode()[: HEADER_BYTES - 8]
     header[8 : 8 + len(text)] = np.frombuffer(text, np.uint8)
     return header
 
 
-def _header_text(header: Array) -> str:
+def header_text(header: Array) -> str:
+    """The words of a header."""
     return header[8:].tobytes().rstrip(b"\0").decode(errors="replace")

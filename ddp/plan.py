@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.backend import to_host
+from core.pinned import from_pinned, to_pinned
 from ddp.group import ProcessGroup
-from ddp.staging import bring_back, needs_host
+from ddp.staging import needs_host
 
 
 class Plan:
@@ -16,6 +16,7 @@ class Plan:
         self.rank = rank
         self.places: list[tuple[dict[str, Any], str, Any, str]] = []
         self.frozen: list[Any] = []
+        self.kinds: dict[Any, tuple[Any, Any]] = {}
         self.buffer_tables: list[dict[str, Any]] = []
         for prefix, owner in module.named_modules():
             self.buffer_tables.append(owner._buffers)
@@ -23,11 +24,14 @@ class Plan:
                 for name, x in table.items():
                     full = f"{kind} {prefix}.{name}" if prefix else f"{kind} {name}"
                     self.places.append((table, name, x, full))
-                    if kind == "parameter" and x is not None and not x.needs_grad:
-                        self.frozen.append(x)
+                    if kind == "parameter" and x is not None:
+                        if x.needs_grad:
+                            self.kinds[x] = (type(x.array), x.array.dtype)
+                        else:
+                            self.frozen.append(x)
 
     def changed(self) -> bool:
-        """Whether a parameter that was frozen requires a gradient now.
+        """Whether a parameter that was frozen requires a gradient now, or one was converted.
 
         Raises: RuntimeError naming a parameter or layer that was replaced or taken away.
         """
@@ -38,6 +42,10 @@ class Plan:
                     " gradient would not be reduced. Change it before wrapping, wrap again, or"
                     " write into the one that is there"
                 )
+        for x, (array_type, dtype) in self.kinds.items():
+            have = x.array.dtype
+            if type(x.array) is not array_type or (have is not dtype and have != dtype):
+                return True
         return bool(self.frozen) and any(x.needs_grad for x in self.frozen)
 
     def buffers(self) -> list[Any]:
@@ -54,11 +62,11 @@ def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:
     for x in tensors:
         by_dtype.setdefault(str(x.array.dtype), []).append(x.array)
     for arrays in by_dtype.values():
-        staged = [to_host(x) if needs_host(x, group) else x for x in arrays]
+        staged = [to_pinned(x) if needs_host(x, group) else x for x in arrays]
         group.broadcast_coalesced(staged, root)
         for x, host in zip(arrays, staged, strict=True):
             if x is not host:
-                bring_back(host, x)
+                from_pinned(host, x)
 
 
 def describe(module: Any) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Arrays of a GPU in a group that moves the CPU's arrays: there by way of the host and back."""
+"""Arrays of a GPU in a group that moves the CPU's: there through pinned memory and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from core.backend import device_of, on, to_device, to_host
+from core.pinned import from_pinned, to_pinned
 
 
 def needs_host(array: Any, group: Any) -> bool:
@@ -19,18 +19,11 @@ class Staged:
     """Started work on a host copy of `array`; waiting brings the result back."""
 
     def __init__(self, array: Any, start: Callable[[Any], Any]) -> None:
-        self.array, self.host = array, to_host(array)
+        self.array, self.host = array, to_pinned(array)
         self.work = start(self.host)
 
     def wait(self) -> None:
         """Nothing; `array` holds the result."""
         if self.work is not None:
             self.work.wait()
-        bring_back(self.host, self.array)
-
-
-def bring_back(host: Any, array: Any) -> None:
-    """Nothing; `array` holds what `host` does."""
-    device = device_of(array)
-    with on(device):
-        array[...] = to_device(host, device)
+        from_pinned(self.host, self.array)

@@ -19,7 +19,7 @@ PACKAGES = ("core", "ddp", "launch")
 ROWS = [
     ["core.dtype", "core.simulated", "core.philox", "core.size", "core.layout", "core.settings"],
     ["core.backend"],
-    ["core.autograd", "core.random"],
+    ["core.autograd", "core.random", "core.pinned"],
     ["core.ops"],
     ["core.printing", "core.exchange"],
     ["core.tensor"],

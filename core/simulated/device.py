@@ -96,8 +96,9 @@ class Device:
     def synchronize(self) -> None:
         """Wait for all work of the device's streams."""
         declare_synchronize()
-        for stream in tuple(_all_streams.get(self.id, {}).values()):
-            stream.synchronize()
+        with self:
+            for stream in (*_all_streams.get(self.id, {}).values(), Stream.null):
+                stream.synchronize()
 
     @property
     def pci_bus_id(self) -> str:
@@ -162,10 +163,19 @@ class Stream:
         self.device_id = -1 if null else _current.id
         self.is_non_blocking = non_blocking
         self.priority = priority or 0
-        self.tasks: list[Task] = []
+        self._tasks: dict[int, list[Task]] = {}
         if not null:
             known = _all_streams.setdefault(self.device_id, weakref.WeakValueDictionary())
             known[self.ptr] = self
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The work on it; every device has a null stream of its own, under one name."""
+        return self._tasks.setdefault(_current.id if self.device_id < 0 else self.device_id, [])
+
+    @tasks.setter
+    def tasks(self, tasks: list[Task]) -> None:
+        self._tasks[_current.id if self.device_id < 0 else self.device_id] = tasks
 
     def __enter__(self) -> Stream:
         self._before = _current.streams.get(_current.id)

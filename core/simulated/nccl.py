@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy
@@ -48,6 +48,7 @@ class _World:
         self.lock = threading.Condition()
         self.calls: dict[int, dict[int, tuple[Any, ...]]] = {}
         self.joined: dict[int, int] = {}  # rank -> device
+        self.posted: dict[tuple[str, int, int], list[tuple[numpy.ndarray, Batch]]] = {}
         self.error = 0
 
 
@@ -75,6 +76,17 @@ class _Group(threading.local):
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []
+        self.messages: list[Message] = []
+
+
+class Message(NamedTuple):
+    """One side of a message: who calls, which way, its memory, the other rank, the stream."""
+
+    communicator: NcclCommunicator
+    way: str
+    memory: numpy.ndarray
+    peer: int
+    stream: int
 
 
 _group = _Group()
@@ -92,6 +104,7 @@ def groupEnd() -> None:  # noqa: N802 - NCCL's name
         waiting, _group.waiting = _group.waiting, []
         for start in waiting:
             start()
+        _post_messages()
 
 
 class NcclCommunicator:
@@ -235,6 +248,83 @@ class NcclCommunicator:
         got = at(recvbuf, count * self._world.size, datatype)
         self._call(("all_gather", count, datatype), (at(sendbuf, count, datatype), got), stream)
 
+    # ---- two ranks ----
+
+    def send(self, sendbuf: int, count: int, datatype: int, peer: int, stream: int) -> None:
+        """The peer's recvbuf holds this sendbuf; waits on the stream for the peer."""
+        self._message("send", at(sendbuf, count, datatype), peer, stream)
+
+    def recv(self, recvbuf: int, count: int, datatype: int, peer: int, stream: int) -> None:
+        """This recvbuf holds the peer's sendbuf; waits on the stream for the peer."""
+        self._message("recv", at(recvbuf, count, datatype), peer, stream)
+
+    def _message(self, way: str, memory: numpy.ndarray, peer: int, stream: int) -> None:
+        if not 0 <= peer < self._world.size:
+            raise NcclError(4)
+        _group.messages.append(Message(self, way, memory, peer, stream))
+        if not _group.depth:
+            _post_messages()
+
+    def post(self, messages: list[Message]) -> None:
+        """Put messages that were called together on their stream, as one piece of work."""
+        task, stream = Task(), stream_at(messages[0].stream)
+        self._open = [t for t in self._open if not t.done] + [task]
+        before = [t for t in stream.tasks if not t.done]
+        stream.add(task)
+        batch = Batch(task, len(messages))
+        if before:  # the caller goes on, as a CPU does
+            work = (before, messages, batch)
+            threading.Thread(target=self._meet_later, args=work, daemon=True).start()
+        else:
+            self._meet(messages, batch)
+
+    def _meet_later(self, before: list[Task], messages: list[Message], batch: Batch) -> None:
+        for task in before:
+            task.wait()
+        self._meet(messages, batch)
+
+    def _meet(self, messages: list[Message], batch: Batch) -> None:
+        """Copy what both ends have come to; the rest waits for its other end."""
+        world = self._world
+        with world.lock:
+            for _, way, memory, peer, _ in messages:
+                ends = (self._rank, peer) if way == "send" else (peer, self._rank)
+                others = world.posted.get(("recv" if way == "send" else "send", *ends))
+                if not others:
+                    world.posted.setdefault((way, *ends), []).append((memory, batch))
+                    continue
+                theirs, other = others.pop(0)
+                source, target = (memory, theirs) if way == "send" else (theirs, memory)
+                if source.size != target.size or source.dtype != target.dtype:
+                    world.error = 5
+                    return
+                target[...] = source
+                batch.over()
+                other.over()
+
+
+class Batch:
+    """Messages called together: their work is over when all of them are."""
+
+    def __init__(self, task: Task, count: int) -> None:
+        self.task, self.left = task, count
+
+    def over(self) -> None:
+        """One message more has arrived."""
+        self.left -= 1
+        if not self.left:
+            self.task.finish()
+
+
+def _post_messages() -> None:
+    """Hand over the messages called since the group began, those of one stream as one."""
+    messages, _group.messages = _group.messages, []
+    together: dict[tuple[int, int], list[Message]] = {}
+    for message in messages:
+        together.setdefault((id(message.communicator), message.stream), []).append(message)
+    for part in together.values():
+        part[0].communicator.post(part)
+
 
 def at(pointer: int, count: int, datatype: int) -> numpy.ndarray:
     """The memory behind a pointer, which the caller keeps alive until the call is over."""
@@ -255,12 +345,19 @@ _OPS: dict[int, Any] = {
 
 
 def reduced(sent: list[numpy.ndarray], op: int) -> numpy.ndarray:
-    """The reduction of every rank's array, narrow floats added in float32."""
+    """The reduction of every rank's array, narrow floats added in float32.
+
+    NCCL adds in an order of its own; here it is that of the CPU's groups, so that results can be
+    compared bit by bit: of n arrays left, i and i + ceil(n / 2) are combined.
+    """
     dtype = sent[0].dtype
-    narrow = dtype.itemsize == 2
-    total = sent[0].astype(numpy.float32) if narrow else sent[0].copy()
-    for x in sent[1:]:
-        total = _OPS[op](total, x)
+    narrow = dtype.itemsize == 2 and dtype.kind in "fV"
+    parts = [x.astype(numpy.float32) if narrow else x for x in sent]
+    while len(parts) > 1:
+        half = (len(parts) + 1) // 2
+        pairs = [_OPS[op](a, b) for a, b in zip(parts, parts[half:])]
+        parts = pairs + parts[len(pairs) : half]
+    total = parts[0]
     if op == NCCL_AVG:
         total = total / total.dtype.type(len(sent))
     return total.astype(dtype)

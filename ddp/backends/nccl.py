@@ -15,14 +15,17 @@ from typing import Any
 
 from core import backend
 from core.backend import Device, on
+from ddp.backends.nccl_messages import GpuMessages
 from ddp.backends.nccl_verbs import GpuCollectives
 from ddp.backends.nccl_work import Watched
 from ddp.call import CollectiveError
 from ddp.group import ProcessGroup, Timeout
 from ddp.schedule import Channel
 
+_SHARES_GPUS = 23000  # the first version that can
 
-class NcclGroup(GpuCollectives):
+
+class NcclGroup(GpuCollectives, GpuMessages):
     """A group whose GPU arrays travel by NCCL, made by all ranks of `control` at the same time.
 
     The GPU is this thread's current one. The group owns `control` and closes it.
@@ -112,6 +115,23 @@ def gpus_differ(control: ProcessGroup) -> bool:
     every: list[Any] = [None] * control.size
     control.all_gather_object(every, mine)
     return len(dict.fromkeys(every)) == control.size
+
+
+SHARED_GPU = (
+    "ddp: several of {size} ranks have one GPU, where NCCL makes no group: arrays of GPUs travel"
+    " through pinned host memory and the {name} group"
+)
+
+
+def may_have_nccl(control: ProcessGroup) -> bool:
+    """Whether NCCL makes a group of these ranks; all ranks ask together.
+
+    Since 2.30 it does so for ranks that share a GPU, where NCCL_MULTI_RANK_GPU_ENABLE=1 asks.
+    """
+    if gpus_differ(control):
+        return True
+    asked = os.environ.get("NCCL_MULTI_RANK_GPU_ENABLE") == "1"
+    return asked and nccl_module().get_version() >= _SHARES_GPUS
 
 
 def nccl_module() -> Any:

@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import core
-from core import backend, random
+from core import backend, pinned, random
 from core.simulated.device import Task
 from core.simulated.memory import pool
 
@@ -243,7 +243,7 @@ def test_copies_from_pinned_memory_wait_for_nothing_and_keep_their_source(gpus):
     assert y.is_pinned() and y[1:].is_pinned() and y.pin_memory() is y and not x.is_pinned()
     on_gpu = y.to("cuda", non_blocking=True)
     assert on_gpu.device == core.device("cuda:0") and on_gpu.cpu().tolist() == x.tolist()
-    assert any(kept is y.array for _, kept in backend.in_flight)
+    assert any(kept is y.array for _, kept in pinned.in_flight)
     assert y[::2].cuda(non_blocking=True).tolist() == [0, 2, 4]
     with pytest.raises(RuntimeError, match="only dense CPU tensors can be pinned"):
         on_gpu.pin_memory()

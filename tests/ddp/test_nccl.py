@@ -183,10 +183,8 @@ def test_ranks_that_disagree_are_told_before_nccl_is_called():
         on_ranks(fn)
 
 
-def test_what_nccl_cannot_reduce_is_refused():
+def test_what_nccl_cannot_take_is_refused():
     def fn(group, cp):
-        with pytest.raises(TypeError, match="int16: NCCL cannot reduce it"):
-            group.all_reduce(cp.ones(2, "int16"))
         with pytest.raises(TypeError, match="AVG of int64"):
             group.all_reduce(cp.ones(2, "int64"), ReduceOp.AVG)
         with cp.cuda.Device((group.rank + 1) % SIZE):
