@@ -9,7 +9,7 @@ from typing import Any
 
 from core import backend, nn, random
 from core.autograd.accumulate import queue_callback
-from core.autograd.mode import is_grad_enabled, set_grad_enabled
+from core.autograd.mode import is_grad_enabled, mode, set_grad_enabled
 from core.autograd.value import RemovableHandle, leaf_of, version_of, wrap
 from core.backend import Device, device_of, on, resolve, to_device, write, xp
 from ddp.scatter import gather, scatter
@@ -203,6 +203,7 @@ def parallel_apply(
     options = kwargs_tup or [{}] * len(modules)
     places = [resolve(d) for d in (devices or [])] or [backend.CPU] * len(modules)
     parent, grad = random.default_generator(), is_grad_enabled()
+    watchers = mode.watchers  # autocast is one
     outs: list[Any] = [None] * len(modules)
     errors: list[BaseException | None] = [None] * len(modules)
     generators = [parent.clone_state() for _ in modules]
@@ -210,6 +211,7 @@ def parallel_apply(
     def run(i: int) -> None:
         generators[i].stream = parent.stream * len(modules) + i
         args = inputs[i] if isinstance(inputs[i], (tuple, list)) else (inputs[i],)
+        mode.watch(watchers)
         try:
             with random.using(generators[i]), set_grad_enabled(grad), backend.on(places[i]):
                 outs[i] = modules[i](*args, **options[i])

@@ -214,6 +214,13 @@ class Reducer:
         return True
 
     def _launch(self, bucket: Bucket) -> None:
+        first = bucket.positions[0]
+        if self.parameters[first].array.dtype != bucket.array.dtype:
+            raise RuntimeError(
+                f"rank {self.group.rank}: {self.names[first]} became"
+                f" {self.parameters[first].array.dtype} after the module was wrapped, and its"
+                f" bucket is {bucket.array.dtype}: call the wrapper, which makes new ones, first"
+            )
         for slots, flats in zip(self.lanes, self.flats, strict=True):
             views = flats[bucket.index].views
             for i in bucket.positions:

@@ -72,6 +72,29 @@ def what_was_frozen_when_wrapped_can_be_unfrozen():
         same(gradients(model), gradients(alone))
 
 
+def what_was_converted_after_wrapping_has_gradients_of_its_own_kind():
+    """Buckets are made anew for another dtype; backward past forward is refused by name."""
+    group = current_group()
+    for shards in (None, group.size) if not group.size & (group.size - 1) else (None,):
+        model, alone = mlp().float(), mlp()
+        wrapped = ddp.DistributedDataParallel(model, shards=shards)
+        x, y = batch()
+        mse(wrapped(mine(x).float()), mine(y).float()).backward()
+        wrapped.double().load_state_dict(alone.state_dict())
+        wrapped.zero_grad()
+        mse(wrapped(mine(x)), mine(y)).backward()
+        mse(alone(x), y).backward()
+        same(gradients(model), gradients(alone))
+    wrapped = ddp.DistributedDataParallel(mlp().float())
+    wrapped.double()
+    try:
+        mse(wrapped.module(mine(x)), mine(y)).backward()
+    except RuntimeError as error:
+        assert "2.bias" in str(error) and "float64" in str(error)
+    else:
+        assert group.size == 1  # nothing was to be sent
+
+
 def accumulation_sends_once():
     """Several backwards under no_sync and one outside cost the collectives of one."""
     group = current_group()
@@ -158,6 +181,7 @@ LAWS = [
     a_gan_loop_equals_one_process,
     what_is_replaced_after_wrapping_is_named,
     what_was_frozen_when_wrapped_can_be_unfrozen,
+    what_was_converted_after_wrapping_has_gradients_of_its_own_kind,
     accumulation_sends_once,
     gradients_live_in_the_buckets,
     buffers_are_rank_0s_also_when_assigned_anew,

@@ -70,6 +70,43 @@ def test_nested_inputs_and_outputs():
     assert out["mean"].shape == (3,) and out["scale"] == 2.0
 
 
+class Listed(nn.Module):
+    """Parameters in lists and dicts, a buffer that is counted up, statistics."""
+
+    def __init__(self):
+        super().__init__()
+        core.manual_seed(1)
+        self.scales = nn.ParameterList(
+            [nn.Parameter(core.full((4,), float(i + 1))) for i in range(2)]
+        )
+        self.shifts = nn.ParameterDict({"a": nn.Parameter(core.ones(4))})
+        self.norm = nn.BatchNorm1d(4)
+        self.register_buffer("calls", core.tensor(0))
+
+    def forward(self, x):
+        self.calls += 1
+        assert len(self.scales) == 2 and len(list(self.parameters())) == 5
+        return self.norm(x * self.scales[0] * self.scales[1] + self.shifts["a"])
+
+
+def test_lists_of_parameters_work_inside_and_buffers_of_the_first_replica_are_kept():
+    model, alone = Listed().to("cuda:0"), Listed().to("cuda:0")
+    wrapped = DataParallel(model, [0, 1, 2])
+    for step in range(2):
+        wrapped(rows(9, step).float()).sum().backward()
+        alone(rows(9, step).float()[:3])
+    assert model.calls.item() == 2
+    for (name, b), c in zip(model.named_buffers(), alone.buffers(), strict=True):
+        np.testing.assert_array_equal(on_host(b), on_host(c), err_msg=name)
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_autocast_reaches_the_replicas():
+    wrapped = DataParallel(nn.Linear(4, 2).to("cuda:0"), [0, 1])
+    with core.autocast("cuda", dtype=core.bfloat16):
+        assert wrapped(rows(4).float()).dtype is core.bfloat16
+
+
 def test_the_loss_is_computed_where_the_chunks_are():
     alone, model = network(), network()
     x, y = rows(9), rows(9, 1)[:, :3]
