@@ -109,32 +109,73 @@ def more_works_than_the_board_has_slots(group):
         assert (array == sum(range(group.size)) + i * group.size).all()
 
 
-def any_mixture_of_calls_is_right(group, seed=0, count=60):
+class Mixture:
     """The same random calls on all ranks, waited for in another order on each."""
-    shared, own = np.random.default_rng(seed), np.random.default_rng([seed, group.rank])
-    part = group.split(group.rank % 2)
-    total, pending = group.size * (group.size + 1) / 2, []
-    for _ in range(count):
-        kind, root = shared.integers(6), int(shared.integers(group.size))
-        array = np.full(int(shared.integers(1, 3000)), group.rank + 1.0)
-        if kind == 0:
-            pending.append((group.all_reduce(array, async_op=True), array, total))
-        elif kind == 1:
-            pending.append((part.barrier(async_op=True), array, group.rank + 1))
-        elif kind == 2:
-            group.broadcast(array, root)
-            assert (array == root + 1).all()
-        elif kind == 3:
-            group.all_reduce(array)
-            assert (array == total).all()
-        elif kind == 4:
-            part.all_reduce(array)
-        while pending and kind == 5:
-            work, result, expected = pending.pop(int(own.integers(len(pending))))
-            assert work.wait() and (result == expected).all()
-    for work, result, expected in pending:
+
+    def __init__(self, group, seed):
+        self.group, self.part = group, group.split(group.rank % 2)
+        self.shared = np.random.default_rng(seed)
+        self.own = np.random.default_rng([seed, group.rank])
+        self.pool = [group.allocate(9000, np.float64) for _ in range(4)]
+        self.mine, self.total = group.rank + 1.0, group.size * (group.size + 1) / 2
+        self.pending = []
+        self.calls = [
+            lambda array, root: self.later(group.all_reduce, array, self.total),
+            lambda array, root: self.later(group.broadcast, array, root + 1, root),
+            lambda array, root: self.now(group.all_reduce, array, self.total),
+            lambda array, root: self.now(group.broadcast, array, root + 1, root),
+            lambda array, root: self.now(
+                group.reduce, array, self.total if group.rank == root else self.mine, root
+            ),
+            lambda array, root: self.pending.append(
+                (self.part.barrier(async_op=True), array, array)
+            ),
+            lambda array, root: self.part.all_reduce(array),
+            self.gather_and_scatter,
+            self.wait_for_some,
+        ]
+
+    def some_array(self):
+        """Now and then one in shared memory, on some ranks or on all."""
+        length = int(self.shared.choice([1, 17, 3000, 4097, 9000]))
+        kind = self.shared.integers(3)
+        lies_there = kind == 0 or (kind == 1 and self.own.integers(2))
+        array = self.pool.pop()[:length] if lies_there and self.pool else np.empty(length)
+        array[...] = self.mine
+        return array
+
+    def later(self, verb, array, expected, *root):
+        self.pending.append((verb(array, *root, async_op=True), array, expected))
+
+    def now(self, verb, array, expected, *root):
+        verb(array, *root)
+        assert (array == expected).all()
+
+    def gather_and_scatter(self, array, root):
+        outs, size = np.zeros((self.group.size, *array.shape)), self.group.size
+        work = self.group.all_gather_into_tensor(outs, array, async_op=True)
+        self.pending.append((work, outs.T, np.arange(1.0, size + 1)))
+        share = np.empty_like(array)
+        self.group.reduce_scatter(share, [array] * size)
+        assert (share == self.total).all()
+
+    def wait_for_some(self, array, root):
+        while self.pending:
+            self.check(self.pending.pop(int(self.own.integers(len(self.pending)))))
+
+    def check(self, entry):
+        work, result, expected = entry
         assert work.wait() and (result == expected).all()
-    part.close()
+
+
+def any_mixture_of_calls_is_right(group, seed=0, count=60):
+    mixture = Mixture(group, seed)
+    for _ in range(count):
+        call = mixture.calls[mixture.shared.integers(len(mixture.calls))]
+        call(mixture.some_array(), int(mixture.shared.integers(group.size)))
+    for entry in mixture.pending:
+        mixture.check(entry)
+    mixture.part.close()
 
 
 def a_user_error_stays_on_its_rank(group):
