@@ -42,7 +42,8 @@ class Op:
     """
 
     def __init__(self, forward: Callable[..., Any], **traits: Any) -> None:
-        self.forward = self.direct = forward
+        self.forward = forward
+        self.direct = getattr(forward, "narrow", forward)
         self.call: Callable[..., Any] = forward  # set to the op itself once it is made
         self.name = traits.get("name") or forward.__name__
         self.casts = traits.get("casts")

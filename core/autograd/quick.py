@@ -50,7 +50,7 @@ def unary(call: Any) -> Any:
             return call(input, out=out) if out is not None else call(input)
         x = input.array
         d = x.dtype
-        if (d is not _float32 and d is not _float64) or type(x) is not ndarray:
+        if type(x) is not ndarray or not (d is _float32 or d is _float64 or d.char in op.whole):
             return call(input)
         return _one(op, (input,), x, op.direct(x), recording)
 
@@ -71,15 +71,16 @@ def leading(call: Any) -> Any:
         if recording is None or not args or not isinstance(args[0], Value) or "out" in kwargs:
             return _no_method(op, call, args, kwargs)
         x = args[0].array
-        if type(x) is not ndarray:
+        if type(x) is not ndarray or op.fast:
             return call(*args, **kwargs)
         n = len(args)
         if kwargs or n > arity:
             args = op.bind(args, kwargs)
         elif n != arity:
             args += tails[n] or op.bind(args, kwargs)
+        function = op.direct if x.dtype.itemsize != 2 else op.forward
         try:
-            out = op.direct(x, *args[1:])
+            out = function(x, *args[1:])
         except (ValueError, IndexError) as error:
             raise errors.explained(op, (x, *args[1:]), error) from None
         if type(out) is tuple:
@@ -92,7 +93,7 @@ def leading(call: Any) -> Any:
 
 def _no_method(op: Any, call: Any, args: Any, kwargs: Any) -> Any:
     """What is not called as a method of a tensor: arrays in a rule, out=."""
-    if len(args) == op.arity and type(args[0]) is ndarray:
+    if len(args) == op.arity and type(args[0]) is ndarray and args[0].dtype.itemsize != 2:
         return op.direct(*args)
     return call(*args, **kwargs)
 
@@ -105,9 +106,13 @@ def _left_out(op: Any, n: int) -> tuple[Any, ...]:
 def _leading_alone(op: Any, call: Any, finish: Any) -> Any:
     def quick(input: Any) -> Any:
         recording = mode.fast
-        if recording is None or not isinstance(input, Value) or type(input.array) is not ndarray:
-            return op.direct(input) if type(input) is ndarray else call(input)
-        x = input.array
+        x = input.array if isinstance(input, Value) else input
+        if type(x) is not ndarray or x.dtype.itemsize == 2:
+            return call(input)
+        if x is input:
+            return op.direct(x)  # inside a gradient rule
+        if recording is None:
+            return call(input)
         return finish(op, (input,), x, op.direct(x), recording)
 
     return quick
@@ -186,6 +191,29 @@ def binary(call: Any) -> Any:
         if not _fits(other, d, floating):
             return call(input, other)
         return _one(op, (input, other), x, op.direct(x, other), recording)
+
+    return _published(quick, call)
+
+
+def integral(call: Any) -> Any:
+    """The quick form of a two-argument op on whole numbers and bools alone."""
+    op = call.op
+
+    def quick(input: Any, other: Any, *, out: Any = None) -> Any:
+        recording = mode.fast
+        if recording is None or out is not None or not isinstance(input, Value):
+            return call(input, other) if out is None else call(input, other, out=out)
+        x = input.array
+        d = x.dtype
+        if type(x) is not ndarray or d.char not in op.whole:
+            return call(input, other)
+        if isinstance(other, Value):
+            y = other.array
+            if y.dtype is d and type(y) is ndarray:
+                return two_of(op, input, other, x, y, recording)
+        elif _fits(other, d, False):
+            return _one(op, (input, other), x, op.direct(x, other), recording)
+        return call(input, other)
 
     return _published(quick, call)
 

@@ -15,7 +15,10 @@ from core.ops import extreme, loss, reduce, scan, shape, sort, statistics
 
 SHORT = 64
 _ONES = {char: tuple(numpy.ones(n, char) for n in range(SHORT + 1)) for char in "fd"}
-_add_up, _multiply_up = numpy.add.reduce, numpy.multiply.reduce
+# Of any type: their stubs do not know that keepdims may stand fifth, which is quicker than by name.
+_add_up: Any = numpy.add.reduce
+_multiply_up: Any = numpy.multiply.reduce
+_peak: Any = numpy.maximum.reduce
 _any, _all = numpy.logical_or.reduce, numpy.logical_and.reduce
 
 
@@ -171,11 +174,12 @@ def _powers(x: Any, axis: int) -> Any:
     """
     if x.ndim != 2 or axis != 1 or x.dtype.char not in "fd" or not x.size or x.shape[1] > SHORT:
         return None
-    peak = numpy.maximum.reduce(x, 1, None, None, True)
+    peak = _peak(x, 1, None, None, True)
     shifted = x - peak
     powers = numpy.exp(shifted)
     sums = powers.dot(_ONES[x.dtype.char][x.shape[1]])
-    return None if numpy.isnan(_total(sums)) else (shifted, powers, sums.reshape(-1, 1))
+    whole = sums.dot(sums)  # none is larger than the length of a row
+    return (shifted, powers, sums.reshape(-1, 1)) if whole == whole else None
 
 
 def _softmax(x, axis):
@@ -246,8 +250,12 @@ def _median(x):
 
 
 def _stretched(x, shape_):
-    if not x.ndim and type(x) is ndarray:
-        return ndarray(shape_, x.dtype, x, 0, (0,) * len(shape_))
+    if type(x) is ndarray and x.flags.c_contiguous and 0 not in shape_:
+        lead = len(shape_) - x.ndim
+        if not lead and shape_ == x.shape:
+            return x.view()
+        steps = [s if n == m else 0 for n, m, s in zip(x.shape, shape_[lead:], x.strides)]
+        return ndarray(shape_, x.dtype, x, 0, (0,) * lead + tuple(steps))
     return shape.broadcast_array.op.forward(x, shape_)
 
 

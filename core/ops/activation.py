@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.quick import leading
 from core.backend import xp
 from core.ops.choice import choose, relu
 from core.ops.exponential import exp, sigmoid
@@ -16,6 +17,7 @@ from core.ops.trigonometric import tanh
 # ---- of exponentials --------------------------------------------------------------------------
 
 
+@leading
 @primitive
 @widened
 def silu(x):
@@ -31,6 +33,7 @@ def silu_slope(x: Any, s: Any) -> Any:
     return s * (x * (1 - s) + 1)
 
 
+@leading
 @primitive
 @widened
 def softplus_at(x, beta, threshold):
@@ -47,6 +50,7 @@ softplus_at.defvjp(
 )
 
 
+@leading
 @primitive
 @widened
 def mish(x):
@@ -62,6 +66,7 @@ def mish_slope(x: Any, t: Any, s: Any) -> Any:
     return t + x * s * (1 - t * t)
 
 
+@leading
 @primitive(label="LogSigmoidBackward0")
 @widened
 def log_sigmoid(x):
@@ -73,6 +78,7 @@ def log_sigmoid(x):
 log_sigmoid.defvjp(x=lambda g, x: g * sigmoid(-x))
 
 
+@leading
 @primitive(label="EluBackward0")
 @widened
 def elu_at(x, alpha, scale, speed):

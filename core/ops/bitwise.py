@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.autograd.dispatch import primitive
+from core.autograd.quick import binary, integral
 from core.backend import xp
 from core.dtype import BOOL
 from core.ops.promotion import promote, promote_integral, without
@@ -13,19 +14,22 @@ __all__ = (
 ).split()
 
 
-@primitive(casts=promote_integral)
+@integral
+@primitive(casts=promote_integral, whole="bBhil?")
 def bitwise_and(a, b):
     """Elementwise a & b."""
     return a & b
 
 
-@primitive(casts=promote_integral)
+@integral
+@primitive(casts=promote_integral, whole="bBhil?")
 def bitwise_or(a, b):
     """Elementwise a | b."""
     return a | b
 
 
-@primitive(casts=promote_integral)
+@integral
+@primitive(casts=promote_integral, whole="bBhil?")
 def bitwise_xor(a, b):
     """Elementwise a ^ b."""
     return a ^ b
@@ -49,19 +53,22 @@ def bitwise_right_shift(a, b):
     return xp(a if hasattr(a, "dtype") else b).right_shift(a, b)
 
 
-@primitive(casts=promote)
+@binary
+@primitive(casts=promote, whole="bBhil?")
 def logical_and(a, b):
     """Elementwise whether both are nonzero."""
     return xp(a).logical_and(a, b)
 
 
-@primitive(casts=promote)
+@binary
+@primitive(casts=promote, whole="bBhil?")
 def logical_or(a, b):
     """Elementwise whether either is nonzero."""
     return xp(a).logical_or(a, b)
 
 
-@primitive(casts=promote)
+@binary
+@primitive(casts=promote, whole="bBhil?")
 def logical_xor(a, b):
     """Elementwise whether exactly one is nonzero."""
     return xp(a).logical_xor(a, b)

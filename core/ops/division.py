@@ -49,7 +49,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
 true_divide = divide = div
 
 
-@primitive(casts=without(BOOL, "div_floor", promote), label="DivBackward1")
+@binary
+@primitive(casts=without(BOOL, "div_floor", promote), label="DivBackward1", whole="bBhil")
 @widened
 def floor_quotient(a, b):
     """Elementwise a / b, rounded down."""
@@ -57,7 +58,8 @@ def floor_quotient(a, b):
     return a // b
 
 
-@primitive(casts=without(BOOL, "div_trunc", promote), label="DivBackward1")
+@binary
+@primitive(casts=without(BOOL, "div_trunc", promote), label="DivBackward1", whole="bBhil")
 @widened
 def trunc_quotient(a, b):
     """Elementwise a / b, rounded towards zero."""
@@ -78,7 +80,7 @@ def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:
 
 
 @binary
-@primitive(casts=without(BOOL, "remainder", promote))
+@primitive(casts=without(BOOL, "remainder", promote), whole="bBhil")
 @widened
 def remainder(a, b):
     """Elementwise a - floor(a / b) * b, which has the sign of b."""
@@ -93,7 +95,7 @@ remainder.defvjp(
 
 
 @binary
-@primitive(casts=without(BOOL, "fmod", promote))
+@primitive(casts=without(BOOL, "fmod", promote), whole="bBhil")
 @widened
 def fmod(a, b):
     """Elementwise a - trunc(a / b) * b, which has the sign of a."""
@@ -113,7 +115,9 @@ def _kind(a: Any, b: Any) -> str:
 
 def _refuse_zero(a: Any, b: Any) -> None:
     """Raise where whole numbers in the CPU's memory are divided by zero, as PyTorch."""
-    if _kind(a, b) in "fV" or type(b) not in (int, bool, numpy.ndarray) or numpy.all(b):
+    if _kind(a, b) in "fV" or type(b) not in (int, bool, numpy.ndarray):
+        return
+    if numpy.count_nonzero(b) == b.size if type(b) is numpy.ndarray else b:
         return
     if getattr(a, "size", 1):
         raise RuntimeError("ZeroDivisionError")
@@ -133,5 +137,3 @@ def lcm(a, b):
 
 for _call in (gcd, lcm):
     _call.defvjp(a=None, b=None)
-remainder.op.direct = numpy.remainder
-fmod.op.direct = numpy.fmod

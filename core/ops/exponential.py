@@ -195,6 +195,6 @@ for _call, _ufunc in (
     (exp, numpy.exp), (exp2, numpy.exp2), (expm1, numpy.expm1), (log, numpy.log),
     (log2, numpy.log2), (log10, numpy.log10), (log1p, numpy.log1p), (sqrt, numpy.sqrt),
     (logaddexp, numpy.logaddexp), (logaddexp2, numpy.logaddexp2),
-    (sigmoid, sigmoid.op.forward.__wrapped__),
+
 ):  # fmt: skip
     _call.op.direct = _ufunc

@@ -16,10 +16,10 @@ from core.autograd.value import Value, version_of, wrap
 from core.backend import device_of, to_device, xp
 from core.dtype import of
 from core.ops import cast
-from core.ops.key import FULL, Key, parsed, plain_slice
+from core.ops.key import BOUNDS, FULL, Key, parsed, plain_slice
 from core.ops.parts import alias_at, item_at, new_axis_at, slice_at
 from core.ops.positions import add_at, add_at_rows, add_flat
-from core.ops.shape import broadcast_array, reshape_array
+from core.ops.shape import broadcast_array, expand_axis, reshape_array
 
 __all__ = ["index_put"]
 
@@ -42,6 +42,15 @@ def getitem(x: Any, key: Any) -> Any:
         return item_at(x, (key,))
     if kind is slice and x.array.ndim:
         return slice_at(x, (plain_slice(key),))
+    if key is None:
+        return expand_axis(x, 0)
+    if kind is tuple and recording is not None and type(array) is numpy.ndarray:
+        op = _op_of(key)
+        if op is not None and len(key) <= array.ndim:
+            try:
+                return view_of(op, (x, key), array, op.direct(array, key), recording)
+            except IndexError:
+                pass  # said in PyTorch's words below
     taken = parsed(key, x)
     if not taken.arrays:
         return viewed(x, taken)
@@ -53,6 +62,19 @@ def getitem(x: Any, key: Any) -> Any:
 def _watching(out: Any, key: Any) -> Any:
     """`out`, which was made with the tensors in a key."""
     return watch(out, *(key if isinstance(key, (tuple, list)) else (key,)))
+
+
+def _op_of(key: tuple[Any, ...]) -> Any:
+    """The op of a key of nothing but ints and slices of plain bounds; None for any other."""
+    for part in key:
+        if type(part) is slice:
+            if part.step is not None or type(part.start) not in BOUNDS:
+                return None
+            if type(part.stop) not in BOUNDS:
+                return None
+        elif type(part) is not int:
+            return None
+    return None if not key else item_at.op if type(key[-1]) is int else slice_at.op
 
 
 def _check_item(shape: tuple[int, ...], index: int, axis: int = 0) -> None:

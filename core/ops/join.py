@@ -54,13 +54,15 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
         raise ValueError("cat(): expected a non-empty list of Tensors")
     _check_tensors("cat", xs)
     shapes = [x.array.shape for x in xs]
-    for n, shape in enumerate(shapes):
-        if not shape:
-            raise RuntimeError(f"zero-dimensional tensor (at position {n}) cannot be concatenated")
-    first = next((shape for shape in shapes if shape != (0,)), (0,))
+    if () in shapes:
+        n = shapes.index(())
+        raise RuntimeError(f"zero-dimensional tensor (at position {n}) cannot be concatenated")
+    first = shapes[0]
+    if first == (0,):
+        first = next((shape for shape in shapes if shape != (0,)), first)
     # Empty vectors are left out, and where nothing is left any dim will do.
     axis = axis_of(dim, len(first)) if first != (0,) else 0
-    if builtins.any(shape != first for shape in shapes):
+    if shapes.count(first) != len(shapes):
         xs = _fitting(xs, first, axis)
     if out is None:
         return joined_arrays(axis, *xs)

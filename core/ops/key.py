@@ -154,7 +154,7 @@ def plain_slice(part: slice) -> slice:
     Raises: ValueError unless the step is positive.
     """
     start, stop, step = part.start, part.stop, part.step
-    if step is None and type(start) in _BOUNDS and type(stop) in _BOUNDS:
+    if step is None and type(start) in BOUNDS and type(stop) in BOUNDS:
         return part
     step = None if step is None else _bound(step)
     if step is not None and step <= 0:
@@ -162,7 +162,7 @@ def plain_slice(part: slice) -> slice:
     return slice(_bound(start), _bound(stop), step)
 
 
-_BOUNDS = (int, type(None))
+BOUNDS = (int, type(None))
 
 
 def _bound(x: Any) -> int | None:

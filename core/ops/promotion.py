@@ -258,6 +258,7 @@ def widened(forward: Callable[..., Any]) -> Callable[..., Any]:
         out = forward(*[x.astype(numpy.float32) if is_half(x) else x for x in args])
         return out.astype(half)
 
+    wide.narrow = forward  # type: ignore[attr-defined] # what float32 and float64 need
     return wide
 
 

@@ -174,7 +174,7 @@ def _squeezing(number: int) -> Any:
     @primitive(view=True, name="squeeze", label=f"SqueezeBackward{number}")
     def squeeze_axes(x, axes):
         """`x` without the axes of size one among `axes`."""
-        return x[tuple(0 if n == 1 and i in axes else slice(None) for i, n in enumerate(x.shape))]
+        return x.squeeze(tuple([i for i, n in enumerate(x.shape) if n == 1 and i in axes]))
 
     squeeze_axes.defvjp(x=lambda g, x_shape: g.reshape(x_shape), axes=None)
     return squeeze_axes
@@ -233,6 +233,8 @@ def permute(input: Any, *dims: Any, **named: Any) -> Any:
     """A view of `input` with its dims in the given order."""
     order = flat(dims or (named["dims"],))
     ndim = input.array.ndim
+    if sorted(order) == list(range(ndim)):
+        return permute_axes(input, order)
     if len(order) != ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the"

@@ -10,7 +10,10 @@ from core.ops import (
     activation,
     attention,
     conv,
+    elementwise,
+    exponential,
     extreme,
+    gamma,
     linalg,
     loss,
     norm,
@@ -19,6 +22,7 @@ from core.ops import (
     scan,
     shape,
     sort,
+    special,
 )
 from core.ops import statistics as spread
 
@@ -154,6 +158,14 @@ REDUCED = {
     "in another order": (TURNED, 1, False),
     "with zeros": (numpy.eye(3), 1, False),
 }
+EACH = {
+    "few": (normal(3, 4) * 3,),
+    "many": (normal(40, 30) * 3,),
+    "turned": (TURNED,),
+    "a number": (numpy.array(0.7),),
+    "none": (normal(0, 2),),
+    "far out": (numpy.array([-numpy.inf, -40.0, -0.0, 0.0, 1e-20, 5.5, 40.0, numpy.inf]),),
+}
 ORDERS = {
     "rows": (normal(5, 4), 1, False),
     "falling": (normal(5, 4), -1, True),
@@ -227,9 +239,27 @@ TABLE = {
         name: (x, min(2, x.shape[dim]), dim, up) for name, (x, dim, up) in ORDERS.items()
     },
     spread.median_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "one": (normal(1),)},
+    shape.expand_axis: {
+        "first": (normal(2, 3), 0),
+        "last": (normal(2, 3), 2),
+        "in another order": (TURNED, 1),
+        "empty": (normal(0, 3), 1),
+        "a number": (normal(1).reshape(()), 0),
+    },
+    linalg.matrix_vector: {"rows": (normal(3, 4), normal(4)), "turned": (TURNED, normal(4))},
+    linalg.inner_product: {"few": (normal(4), normal(4)), "none": (normal(0), normal(0))},
+    special.erf: EACH,
+    special.erfc: EACH,
+    gamma.lgamma: {name: EACH[name] for name in ("few", "many", "turned", "a number", "none")},
+    elementwise.sign: EACH,
+    exponential.sigmoid: EACH,
+    exponential.rsqrt: {"few": (numpy.abs(normal(3, 4)),), "a number": (numpy.array(2.0),)},
     shape.broadcast_array: {
         "a number": (normal(1)[0:1].reshape(()), (2, 3)),
         "a row": (normal(1, 3), (2, 3)),
+        "more dims": (normal(3, 1), (2, 3, 4)),
+        "as it is": (normal(2, 3), (2, 3)),
+        "in another order": (TURNED.reshape(3, 1, 4), (3, 2, 4)),
         "nothing": (normal(1).reshape(()), (0, 3)),
     },
     extreme.largest_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "turned": (TURNED,)},
