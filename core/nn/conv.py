@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import core.nn.functional as F
@@ -25,6 +26,7 @@ class _ConvNd(Module):
     """What all convolution layers share: weights, sizes and text."""
 
     dims: int
+    function: Callable[..., Any]
     transposed = False
 
     def __init__(
@@ -152,13 +154,16 @@ class _Conv(_ConvNd):
             dtype,
         )
 
-    def _run(self, function: Any, input: Any) -> Any:
+    def forward(self, input: Any) -> Any:
+        """The convolution."""
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
+        """The convolution with other weights, for layers that change theirs first."""
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self.frame(), mode=self.padding_mode), 0
-        return function(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        return self.function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv1d(_Conv):
@@ -168,10 +173,7 @@ class Conv1d(_Conv):
     """
 
     dims = 1
-
-    def forward(self, input: Any) -> Any:
-        """The convolution."""
-        return self._run(F.conv1d, input)
+    function = staticmethod(F.conv1d)
 
 
 class Conv2d(_Conv):
@@ -181,10 +183,7 @@ class Conv2d(_Conv):
     """
 
     dims = 2
-
-    def forward(self, input: Any) -> Any:
-        """The convolution."""
-        return self._run(F.conv2d, input)
+    function = staticmethod(F.conv2d)
 
 
 class Conv3d(_Conv):
@@ -194,10 +193,7 @@ class Conv3d(_Conv):
     """
 
     dims = 3
-
-    def forward(self, input: Any) -> Any:
-        """The convolution."""
-        return self._run(F.conv3d, input)
+    function = staticmethod(F.conv3d)
 
 
 class _ConvTranspose(_ConvNd):
@@ -235,9 +231,10 @@ class _ConvTranspose(_ConvNd):
             dtype,
         )
 
-    def _run(self, function: Any, input: Any, output_size: Any) -> Any:
+    def forward(self, input: Any, output_size: Any = None) -> Any:
+        """The transposed convolution."""
         extra = self._extra(input, output_size)
-        return function(
+        return self.function(
             input,
             self.weight,
             self.bias,
@@ -278,27 +275,18 @@ class ConvTranspose1d(_ConvTranspose):
     """The transposed convolution over sequences."""
 
     dims = 1
-
-    def forward(self, input: Any, output_size: Any = None) -> Any:
-        """The transposed convolution."""
-        return self._run(F.conv_transpose1d, input, output_size)
+    function = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTranspose):
     """The transposed convolution over images."""
 
     dims = 2
-
-    def forward(self, input: Any, output_size: Any = None) -> Any:
-        """The transposed convolution."""
-        return self._run(F.conv_transpose2d, input, output_size)
+    function = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(_ConvTranspose):
     """The transposed convolution over volumes."""
 
     dims = 3
-
-    def forward(self, input: Any, output_size: Any = None) -> Any:
-        """The transposed convolution."""
-        return self._run(F.conv_transpose3d, input, output_size)
+    function = staticmethod(F.conv_transpose3d)

@@ -151,16 +151,17 @@ class _LazyNorm(LazyModule):
         self,
         eps: float = 1e-5,
         momentum: float = 0.1,
-        affine: bool | None = None,
-        track_running_stats: bool | None = None,
+        affine: bool = True,
+        track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        batch = "Batch" in self.cls_to_become.__name__
-        affine = batch if affine is None else affine
-        tracked = batch if track_running_stats is None else track_running_stats
-        super().__init__(0, eps, momentum, affine, tracked, device, dtype)
-        names = {"weight": affine, "bias": affine, "running_mean": tracked, "running_var": tracked}
+        tracked = track_running_stats
+        super().__init__(0, eps, momentum, affine, tracked, device, dtype, bias=bias)
+        names = {"weight": affine, "bias": affine and bias}
+        names |= {"running_mean": tracked, "running_var": tracked}
         self._wait(names, device, dtype)
 
     def initialize_parameters(self, input: Any) -> None:

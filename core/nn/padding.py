@@ -51,6 +51,18 @@ class _ZeroPad(_ConstantPad):
         return f"{self.padding}"
 
 
+class _ReflectionPad(_Pad):
+    mode = "reflect"
+
+
+class _ReplicationPad(_Pad):
+    mode = "replicate"
+
+
+class _CircularPad(_Pad):
+    mode = "circular"
+
+
 class ConstantPad1d(_ConstantPad):
     """One value added around a sequence."""
 
@@ -63,25 +75,22 @@ class ZeroPad1d(_ZeroPad):
     dims = 1
 
 
-class ReflectionPad1d(_Pad):
+class ReflectionPad1d(_ReflectionPad):
     """Its own elements, mirrored, added around a sequence."""
 
     dims = 1
-    mode = "reflect"
 
 
-class ReplicationPad1d(_Pad):
+class ReplicationPad1d(_ReplicationPad):
     """Its border elements added around a sequence."""
 
     dims = 1
-    mode = "replicate"
 
 
-class CircularPad1d(_Pad):
+class CircularPad1d(_CircularPad):
     """The elements of its other side added around a sequence."""
 
     dims = 1
-    mode = "circular"
 
 
 class ConstantPad2d(_ConstantPad):
@@ -96,25 +105,22 @@ class ZeroPad2d(_ZeroPad):
     dims = 2
 
 
-class ReflectionPad2d(_Pad):
+class ReflectionPad2d(_ReflectionPad):
     """Its own elements, mirrored, added around an image."""
 
     dims = 2
-    mode = "reflect"
 
 
-class ReplicationPad2d(_Pad):
+class ReplicationPad2d(_ReplicationPad):
     """Its border elements added around an image."""
 
     dims = 2
-    mode = "replicate"
 
 
-class CircularPad2d(_Pad):
+class CircularPad2d(_CircularPad):
     """The elements of its other side added around an image."""
 
     dims = 2
-    mode = "circular"
 
 
 class ConstantPad3d(_ConstantPad):
@@ -129,22 +135,19 @@ class ZeroPad3d(_ZeroPad):
     dims = 3
 
 
-class ReflectionPad3d(_Pad):
+class ReflectionPad3d(_ReflectionPad):
     """Its own elements, mirrored, added around a volume."""
 
     dims = 3
-    mode = "reflect"
 
 
-class ReplicationPad3d(_Pad):
+class ReplicationPad3d(_ReplicationPad):
     """Its border elements added around a volume."""
 
     dims = 3
-    mode = "replicate"
 
 
-class CircularPad3d(_Pad):
+class CircularPad3d(_CircularPad):
     """The elements of its other side added around a volume."""
 
     dims = 3
-    mode = "circular"

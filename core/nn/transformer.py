@@ -28,11 +28,13 @@ def _activation(given: Any) -> Any:
     return ACTIVATIONS[given]
 
 
-class TransformerEncoderLayer(Module):
-    """Self-attention, then a network of two layers, each with a residual and a norm.
+class _Layer(Module):
+    """What the encoder and decoder layers share: attention and a small network, with norms.
 
-    Source: Vaswani et al. (2017); with `norm_first`, Xiong et al. (2020).
+    A subclass says how many norms there are; each goes with a dropout.
     """
+
+    norms: int
 
     def __init__(
         self,
@@ -50,18 +52,50 @@ class TransformerEncoderLayer(Module):
     ) -> None:
         super().__init__()
         where: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(
-            d_model, nhead, dropout=dropout, batch_first=batch_first, **where
-        )
+        for name in ("self_attn", "multihead_attn")[: self.norms - 1]:
+            attend = MultiheadAttention(
+                d_model, nhead, dropout=dropout, batch_first=batch_first, **where
+            )
+            self.add_module(name, attend)
         self.linear1 = Linear(d_model, dim_feedforward, **where)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, **where)
         self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, **where)
-        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, **where)
-        self.dropout1 = Dropout(dropout)
-        self.dropout2 = Dropout(dropout)
+        numbers = range(1, self.norms + 1)
+        for i in numbers:
+            self.add_module(f"norm{i}", LayerNorm(d_model, eps=layer_norm_eps, **where))
+        for i in numbers:
+            self.add_module(f"dropout{i}", Dropout(dropout))
         self.activation = _activation(activation)
+
+    def _sa_block(
+        self, x: Any, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False
+    ) -> Any:
+        """Attention of a sequence to itself."""
+        masks = (attn_mask, key_padding_mask, is_causal)
+        return self.dropout1(_attended(self.self_attn, x, x, *masks))
+
+    def _ff_block(self, x: Any) -> Any:
+        """The network of two layers."""
+        last = getattr(self, f"dropout{self.norms}")
+        return last(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+
+
+def _attended(attend: Module, x: Any, memory: Any, mask: Any, padding: Any, is_causal: bool) -> Any:
+    out, _ = attend(
+        x, memory, memory, attn_mask=mask, key_padding_mask=padding, need_weights=False,
+        is_causal=is_causal,
+    )  # fmt: skip
+    return out
+
+
+class TransformerEncoderLayer(_Layer):
+    """Self-attention, then a network of two layers, each with a residual and a norm.
+
+    Source: Vaswani et al. (2017); with `norm_first`, Xiong et al. (2020).
+    """
+
+    norms = 2
 
     def forward(
         self,
@@ -73,55 +107,16 @@ class TransformerEncoderLayer(Module):
         """The sequence, each element with what it attends to."""
         masks = (src_mask, src_key_padding_mask, is_causal)
         if self.norm_first:
-            x = src + self._attend(self.norm1(src), *masks)
-            return x + self._feed(self.norm2(x))
-        x = self.norm1(src + self._attend(src, *masks))
-        return self.norm2(x + self._feed(x))
-
-    def _attend(self, x: Any, mask: Any, padding: Any, is_causal: bool) -> Any:
-        out, _ = self.self_attn(
-            x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False,
-            is_causal=is_causal,
-        )  # fmt: skip
-        return self.dropout1(out)
-
-    def _feed(self, x: Any) -> Any:
-        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+            x = src + self._sa_block(self.norm1(src), *masks)
+            return x + self._ff_block(self.norm2(x))
+        x = self.norm1(src + self._sa_block(src, *masks))
+        return self.norm2(x + self._ff_block(x))
 
 
-class TransformerDecoderLayer(Module):
+class TransformerDecoderLayer(_Layer):
     """Self-attention, attention to an encoder's memory, then a network of two layers."""
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Any = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        where: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
-        for name in ("self_attn", "multihead_attn"):
-            attend = MultiheadAttention(
-                d_model, nhead, dropout=dropout, batch_first=batch_first, **where
-            )
-            self.add_module(name, attend)
-        self.linear1 = Linear(d_model, dim_feedforward, **where)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, **where)
-        self.norm_first = norm_first
-        for name in ("norm1", "norm2", "norm3"):
-            self.add_module(name, LayerNorm(d_model, eps=layer_norm_eps, **where))
-        for name in ("dropout1", "dropout2", "dropout3"):
-            self.add_module(name, Dropout(dropout))
-        self.activation = _activation(activation)
+    norms = 3
 
     def forward(
         self,
@@ -138,29 +133,19 @@ class TransformerDecoderLayer(Module):
         own = (tgt_mask, tgt_key_padding_mask, tgt_is_causal)
         other = (memory_mask, memory_key_padding_mask, memory_is_causal)
         if self.norm_first:
-            x = tgt + self._attend(self.norm1(tgt), *own)
-            x = x + self._look(self.norm2(x), memory, *other)
-            return x + self._feed(self.norm3(x))
-        x = self.norm1(tgt + self._attend(tgt, *own))
-        x = self.norm2(x + self._look(x, memory, *other))
-        return self.norm3(x + self._feed(x))
+            x = tgt + self._sa_block(self.norm1(tgt), *own)
+            x = x + self._mha_block(self.norm2(x), memory, *other)
+            return x + self._ff_block(self.norm3(x))
+        x = self.norm1(tgt + self._sa_block(tgt, *own))
+        x = self.norm2(x + self._mha_block(x, memory, *other))
+        return self.norm3(x + self._ff_block(x))
 
-    def _attend(self, x: Any, mask: Any, padding: Any, is_causal: bool) -> Any:
-        out, _ = self.self_attn(
-            x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False,
-            is_causal=is_causal,
-        )  # fmt: skip
-        return self.dropout1(out)
-
-    def _look(self, x: Any, memory: Any, mask: Any, padding: Any, is_causal: bool) -> Any:
-        out, _ = self.multihead_attn(
-            x, memory, memory, attn_mask=mask, key_padding_mask=padding, need_weights=False,
-            is_causal=is_causal,
-        )  # fmt: skip
-        return self.dropout2(out)
-
-    def _feed(self, x: Any) -> Any:
-        return self.dropout3(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+    def _mha_block(
+        self, x: Any, mem: Any, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False
+    ) -> Any:
+        """Attention to the memory."""
+        masks = (attn_mask, key_padding_mask, is_causal)
+        return self.dropout2(_attended(self.multihead_attn, x, mem, *masks))
 
 
 def _copies(module: Module, count: int) -> ModuleList:

@@ -231,3 +231,35 @@ def test_what_becomes_of_another_kind_is_only_that():
     assert list(net.state_dict()) == ["x"] and not list(net.children())
     net.x = nn.Linear(1, 1)
     assert list(net.state_dict()) == ["x.weight", "x.bias"]
+
+
+def test_parts_that_subclasses_change_are_where_pytorch_has_them():
+    class Scaled(nn.Conv2d):
+        def forward(self, input):
+            return self._conv_forward(input, 2 * self.weight, None)
+
+    class Seen(nn.TransformerEncoderLayer):
+        def _sa_block(self, x, attn_mask, key_padding_mask, is_causal=False):
+            return 0 * super()._sa_block(x, attn_mask, key_padding_mask, is_causal)
+
+        def _ff_block(self, x):
+            return 0 * super()._ff_block(x)
+
+    class Anything(nn.BatchNorm1d):
+        def _check_input_dim(self, input):
+            """Any number of dims."""
+
+    conv, x = Scaled(2, 3, 3, padding=1, padding_mode="reflect"), core.randn(1, 2, 5, 5)
+    plain = nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect", bias=False)
+    plain.weight.data.copy_(2 * conv.weight.data)
+    assert core.equal(conv(x), plain(x))
+    layer, x = Seen(4, 2, 8, norm_first=True).eval(), core.randn(3, 1, 4)
+    assert core.equal(layer(x), x)
+    assert Anything(3)(core.randn(2, 3, 2, 2)).shape == (2, 3, 2, 2)
+
+
+def test_lazy_norms_may_go_without_a_bias():
+    layer = nn.LazyBatchNorm2d(bias=False)
+    layer(core.zeros(2, 3, 4, 4) + core.arange(4))
+    assert list(layer.state_dict())[:1] == ["weight"] and layer.bias is None
+    assert type(layer) is nn.BatchNorm2d and layer.weight.shape == (3,)
