@@ -11,7 +11,6 @@ from typing import Any
 
 from core import nn
 from core.autograd.mode import is_grad_enabled
-from core.autograd.value import leaf_of
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
 from ddp.hooks import ErrorFeedback, Hook, contents, hooked
@@ -108,7 +107,7 @@ class DistributedDataParallel(nn.Module):
         count = 1 if shards is None else check_shards(shards, group.size)
         if shards is not None and shards > 1:  # one shard is one rank's plain training
             warn_of_threads(os.environ)
-            self.lanes = Lanes(self.module, parameters, count, group)
+            self.lanes = Lanes(self.module, parameters, count, group, self.lanes)
             common = (names, parameters, group, cap, self._after_backward, self.name)
             self.reducer = ShardedReducer(self.lanes.aliases, *common)
         else:
@@ -135,16 +134,13 @@ class DistributedDataParallel(nn.Module):
     def _renew_reducer(self) -> None:
         """Reduce parameters, too, that were frozen when the module was wrapped."""
         old = self.reducer
-        if isinstance(old, ShardedReducer):
-            old.look_again()
-        if self.lanes is not None and any(
-            leaf_of(x).local for lane in self.lanes.aliases for x in lane
-        ):
-            raise RuntimeError("a parameter was unfrozen between backwards under no_sync on shards")
+        waiting = isinstance(old, ShardedReducer) and old.look_again()
         old.detach()
         self._make_reducer(self.bucket_cap, self.shards)
         self.reducer.steps, self.reducer.syncing = old.steps, old.syncing
         self.reducer.weights = old.weights
+        if waiting:
+            self.reducer.accumulated()
         if self.comm_hook is not None:
             state = self.comm_hook[0]
             if isinstance(state, ErrorFeedback):

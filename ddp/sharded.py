@@ -70,11 +70,15 @@ class ShardedReducer(Reducer):
         for lane in self.aliases if self.shown else ():
             for alias in lane:
                 slot = leaf_of(alias)
-                self.watches.append(RemovableHandle(slot.before, lambda g: self.look_again()))
+                self.watches.append(RemovableHandle(slot.before, self._seen_again))
 
-    def look_again(self) -> None:
+    def _seen_again(self, g: Any) -> None:
+        self.look_again()
+
+    def look_again(self) -> bool:
         """Drop what is gone from the parameters since, as by zero_grad(); hide the rest again.
 
+        Whether there was something to hide.
         Raises: RuntimeError where it was changed in another way, which no shard could follow.
         """
         for handle in self.watches:
@@ -94,6 +98,7 @@ class ShardedReducer(Reducer):
                 )
             for lane in self.lanes:
                 lane[i].gradient, lane[i].local = None, False
+        return bool(shown)
 
     def abandon(self) -> None:
         """Forget a backward that ended by an exception; its gradients are shown as local."""

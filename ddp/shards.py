@@ -133,7 +133,14 @@ def tree_mean(values: list[Any]) -> Any:
 class Lanes:
     """Stand-ins for a module's parameters, one set per local shard: same memory, own gradients."""
 
-    def __init__(self, module: Any, parameters: Sequence[Any], count: int, group: Any) -> None:
+    def __init__(
+        self,
+        module: Any,
+        parameters: Sequence[Any],
+        count: int,
+        group: Any,
+        before: Lanes | None = None,
+    ) -> None:
         self.module, self.group = module, group
         self.parameters = list(parameters)
         number = {id(p): i for i, p in enumerate(self.parameters)}
@@ -143,9 +150,19 @@ class Lanes:
             for name, p in owner._parameters.items()
             if p is not None and id(p) in number
         ]
-        self.aliases = [[alias_of(p) for p in self.parameters] for _ in range(count)]
+        # Those that there are stay: a forward may have used them whose backward is to come.
+        known = before.by_parameter() if before is not None else {}
+        self.aliases = [
+            [known[id(p)][lane] if id(p) in known else alias_of(p) for p in self.parameters]
+            for lane in range(count)
+        ]
         # Some layer wants what all shards have there.
         self.meets = any(getattr(m, "needs_whole_batch", False) for m in module.modules())
+
+    def by_parameter(self) -> dict[int, Sequence[Any]]:
+        """The stand-ins of each parameter, by its id."""
+        columns = zip(*self.aliases, strict=True)
+        return {id(p): column for p, column in zip(self.parameters, columns, strict=True)}
 
     @contextlib.contextmanager
     def entered(self, lane: int) -> Iterator[None]:

@@ -209,6 +209,61 @@ def frozen_for_a_while():
     on_one_rank(run)
 
 
+def buckets_made_anew_between_forwards():
+    """A parameter unfrozen between two forwards of a backward, and between two of a step."""
+
+    def run(accumulate):
+        module = mlp()
+        module[0].requires_grad_(False)
+        model = wrapped(module)
+        x, y = data(0)
+        first = ((model(x) - y) ** 2).mean()
+        if accumulate:
+            with model.no_sync():
+                first.backward()
+        module[0].requires_grad_(True)
+        x, y = data(1)
+        second = ((model(x) - y) ** 2).mean()
+        (second if accumulate else first + second).backward()
+        return bits(module)
+
+    if SHARDS % current_group().size:
+        return
+    on_one_rank(run, True)
+    on_one_rank(run, False)
+    found = run(True), run(False)
+    alone = mlp()
+    for step in range(2):
+        alone[0].requires_grad_(step == 1)
+        numbers = np.random.default_rng(step)
+        x, y = (core.from_numpy(numbers.normal(size=(BATCH, n))) for n in (5, 3))
+        ((alone(x) - y) ** 2).mean().backward()
+    expected = [p.grad.numpy() for p in alone.parameters()]
+    for one in found:
+        for g, e in zip(one[len(expected) :], expected, strict=True):
+            np.testing.assert_allclose(np.frombuffer(g).reshape(e.shape), e, rtol=1e-10, atol=1e-13)
+
+
+def sizes_of_buckets_tried_in_an_accumulation():
+    """With "auto" buckets change between backwards that are added up."""
+
+    def run(cap):
+        module = mlp()
+        model = ddp.DistributedDataParallel(module, shards=SHARDS, bucket_cap_mb=cap)
+        opt = optim.SGD(model.parameters(), lr=0.1)
+        for step in range(12):
+            opt.zero_grad()
+            with model.no_sync():
+                loss_of(model, *data(step)).backward()
+            both = loss_of(model, *data(50 + step)) + loss_of(model, *data(90 + step))
+            both.backward()
+            opt.step()
+        return bits(module)
+
+    if SHARDS % current_group().size == 0:
+        assert run("auto") == run(25)
+
+
 def an_exception_that_all_ranks_catch():
     """In forward and in backward: the next step is as if new."""
 
@@ -284,6 +339,8 @@ LAWS = [
     a_gradient_changed_in_an_accumulation_is_refused,
     backwards_that_are_added_without_zero_grad,
     frozen_for_a_while,
+    buckets_made_anew_between_forwards,
+    sizes_of_buckets_tried_in_an_accumulation,
     an_exception_that_all_ranks_catch,
     a_copy_trains_on_its_own,
     clipping_and_weights,
