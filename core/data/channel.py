@@ -25,10 +25,20 @@ class Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The object that a pickle names."""
         if module in ("__main__", "__mp_main__"):
-            module = "__main__"
             if self.main is not None:
                 self.main()
+            return self._of_the_script(name)
         return super().find_class(module, name)
+
+    def _of_the_script(self, name: str) -> Any:
+        try:
+            return super().find_class("__main__", name)
+        except AttributeError:
+            raise AttributeError(
+                f"a data worker cannot find {name!r}: what is defined at a prompt, in a notebook or"
+                " under the main guard of a script is there alone. Put it into a module and import"
+                " it, or use num_workers=0"
+            ) from None
 
 
 class Channel:

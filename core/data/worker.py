@@ -153,7 +153,10 @@ def preparation() -> dict[str, Any]:
     """How a worker finds the script, should the dataset need a class that it defines."""
     data = multiprocessing.spawn.get_preparation_data("data worker")
     wanted = ("init_main_from_name", "init_main_from_path", "sys_argv", "orig_dir", "dir")
-    return {name: data[name] for name in wanted if name in data}
+    found = {name: data[name] for name in wanted if name in data}
+    if not os.path.exists(found.get("init_main_from_path", "")):  # read from a pipe: no file
+        found.pop("init_main_from_path", None)
+    return found
 
 
 # ---- in the worker ----

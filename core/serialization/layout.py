@@ -72,6 +72,12 @@ def pieces(arrays: dict[str, numpy.ndarray], metadata: dict[str, str]) -> list[A
 # ---- reading ----
 
 
+_PICKLE = (
+    "it is a pickle (of torch.save?), which is never read since it can run any code; with PyTorch,"
+    " safetensors.torch.save_file(torch.load(...), 'x.safetensors') makes a file that can be read"
+)
+
+
 class File:
     """A file read strictly: `arrays` by name, and `metadata`.
 
@@ -85,15 +91,19 @@ class File:
         (count,) = struct.unpack("<Q", length)
         if count > min(size - 8, MAX_HEADER):
             raise CheckpointError(
-                f"its header would take {count} bytes of a file of {size}: truncated, or"
-                f" {_kind(length)}"
+                _PICKLE
+                if length[:2] == b"PK" or length[:1] == b"\x80"
+                else f"its header would take {count} bytes of a file of {size}: truncated, or not a"
+                " file that core.save wrote"
             )
         header = stream.read(count)
         if len(header) < count:
             raise CheckpointError(f"it ends inside its header, which should take {count} bytes")
         own = header.startswith(PREFIX)
         if not own and (not foreign or b"unison" in header):
-            raise CheckpointError(f"its checksum is not where it should be: {_kind(length)}")
+            raise CheckpointError(
+                "its checksum is not where it should be: not a file that core.save wrote"
+            )
         table = _parsed(header)
         self.metadata = _metadata(table)
         places = _places(table, size - 8 - count)
@@ -127,12 +137,6 @@ def _blanked(length: bytes, header: bytes) -> int:
     at = len(PREFIX)
     blank = header[:at] + BLANK + header[at + len(BLANK) :]
     return zlib.crc32(blank, zlib.crc32(length))
-
-
-def _kind(start: bytes) -> str:
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        return "a pickle (of torch.save?), which is never read because it can run any code"
-    return "not a file that core.save wrote"
 
 
 def _parsed(header: bytes) -> dict[str, Any]:

@@ -104,3 +104,14 @@ if __name__ == "__main__":
             continue
         with os.fdopen(process) as ended:
             assert select.select([ended], [], [], 10)[0]
+
+
+def test_a_class_that_only_the_prompt_knows_is_named():
+    body = SCRIPT + "print([b for b in DataLoader(Mine(), num_workers=1)])"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_python_path()])}
+    for words, text in ((["-c", body], ""), (["-"], body)):
+        ended = subprocess.run(
+            [sys.executable, *words], input=text, capture_output=True, text=True, env=environ
+        )
+        assert ended.returncode == 1
+        assert "a data worker cannot find 'Mine': what is defined at a prompt" in ended.stderr
