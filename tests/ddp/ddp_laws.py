@@ -243,6 +243,57 @@ def modules_that_differ_are_named():
         raise AssertionError("modules of different shapes were accepted")
 
 
+def every_difference_between_modules_is_named():
+    """Dtype, flag, name, order, a parameter more, a buffer: by name and rank, on every rank."""
+    group = current_group()
+    last = group.size - 1
+    if not last:
+        return
+
+    def changed(how):
+        module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+        if group.rank == last:
+            how(module)
+        return module
+
+    for how, words in (
+        (lambda m: m[2].double(), "2.weight"),
+        (lambda m: m[2].bias.requires_grad_(False), "2.bias"),
+        (lambda m: m.add_module("more", nn.Linear(1, 1)), "more.weight"),
+        (lambda m: m[1].register_buffer("seen", core.zeros(1)), "1.seen"),
+        (lambda m: m[2].register_parameter("bias", None), "2.bias"),
+        (lambda m: m[0]._parameters.update(weight=m[0]._parameters.pop("weight")), "0."),
+    ):
+        try:
+            ddp.DistributedDataParallel(changed(how))
+        except ValueError as error:
+            assert words in str(error) and f"rank {last}" in str(error), str(error)
+        else:
+            raise AssertionError(f"modules that differ in {words} were accepted")
+
+
+def pytorchs_arguments_are_accepted():
+    """And need not be given."""
+    model, alone = mlp(), mlp()
+    wrapped = ddp.DistributedDataParallel(
+        model,
+        device_ids=None,
+        output_device=None,
+        dim=0,
+        broadcast_buffers=True,
+        process_group=current_group(),
+        bucket_cap_mb=25,
+        find_unused_parameters=True,
+        check_reduction=False,
+        gradient_as_bucket_view=True,
+        static_graph=True,
+    )
+    x, y = batch()
+    mse(wrapped(mine(x)), mine(y)).backward()
+    mse(alone(x), y).backward()
+    same(gradients(model), gradients(alone))
+
+
 def weighted_backward_divides_by_the_global_weight():
     """Ranks with different numbers of samples equal one process with all, accumulation included."""
     group = current_group()
@@ -292,4 +343,6 @@ LAWS = [
     unreduced_gradients_are_refused_by_the_optimizer,
     state_dict_has_the_bare_keys,
     modules_that_differ_are_named,
+    every_difference_between_modules_is_named,
+    pytorchs_arguments_are_accepted,
 ]

@@ -109,6 +109,19 @@ def stopping_ends_the_epoch_for_all():
     assert list(ddp.uneven([1, 2])) == [1, 2]
 
 
+def models_of_two_groups_are_refused():
+    """And what is neither a model nor has a state."""
+    group = current_group()
+    other = ddp.new_group()
+    models = [ddp.DistributedDataParallel(network(False), process_group=g) for g in (group, other)]
+    try:
+        ddp.Join(models)
+    except ValueError as error:
+        assert "one process group" in str(error)
+    else:
+        raise AssertionError("accepted")
+
+
 def early_termination_can_be_an_error_on_all_ranks():
     """Also on the rank that has run out."""
     if len({len(b) for b in every_rank()}) == 1:
@@ -130,5 +143,6 @@ LAWS = [
     the_loop_form_does_the_same,
     accumulation_and_two_forwards_are_followed,
     stopping_ends_the_epoch_for_all,
+    models_of_two_groups_are_refused,
     early_termination_can_be_an_error_on_all_ranks,
 ]
