@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from core.autograd.value import Value
 from core.nn.container import Numbered, key_at
 from core.nn.module import Module, indented
 from core.nn.parameter import Parameter
@@ -125,6 +126,11 @@ def _text(x: Any, kind: Any) -> str:
     name = "Parameter" if isinstance(x, Parameter) else "Tensor"
     size, where = "x".join(map(str, x.shape)), f" ({x.device})" if x.is_cuda else ""
     return f"{name} containing: [{kind} of size {size}{where}]"
+
+
+def _kind(x: Any) -> Any:
+    """The name of a tensor's type, like core.FloatTensor."""
+    return x.type() if isinstance(x, Value) else None  # type: ignore[attr-defined]
 
 
 class ParameterList(Module):
@@ -273,10 +279,10 @@ class ParameterDict(Module):
                 f" got {type(parameters).__name__}"
             )
         ordered = isinstance(parameters, (OrderedDict, ParameterDict))
-        pairs: Any = parameters
-        if ordered or isinstance(parameters, Mapping):
-            pairs = parameters.items() if ordered else sorted(parameters.items())
-        for key, value in pairs:
+        given: Any = parameters
+        if ordered or isinstance(given, Mapping):
+            given = given.items() if ordered else sorted(given.items())
+        for key, value in given:
             self[key] = value
 
     def __or__(self, other: Any) -> ParameterDict:
@@ -295,8 +301,7 @@ class ParameterDict(Module):
 
     def extra_repr(self) -> str:
         """One line per value."""
-        pairs = ((key, x, x.type() if isinstance(x, Tensor) else None) for key, x in self.items())
-        return "\n".join(f"  ({key}): {_text(x, kind)}" for key, x, kind in pairs)
+        return "\n".join(f"  ({key}): {_text(x, _kind(x))}" for key, x in self.items())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")

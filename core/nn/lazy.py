@@ -128,7 +128,7 @@ class _LazyConv(LazyModule):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(0, 0, kernel_size, *args, bias=False, **kwargs)
+        super().__init__(0, 0, kernel_size, *args, bias=False, **kwargs)  # type: ignore[call-arg]
         self.out_channels = out_channels
         self._wait({"weight": True, "bias": bias}, device, dtype)
 
@@ -159,7 +159,8 @@ class _LazyNorm(LazyModule):
         bias: bool = True,
     ) -> None:
         tracked = track_running_stats
-        super().__init__(0, eps, momentum, affine, tracked, device, dtype, bias=bias)
+        where = (device, dtype)
+        super().__init__(0, eps, momentum, affine, tracked, *where, bias=bias)  # type: ignore[call-arg]
         names = {"weight": affine, "bias": affine and bias}
         names |= {"running_mean": tracked, "running_var": tracked}
         self._wait(names, device, dtype)

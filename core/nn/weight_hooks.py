@@ -59,7 +59,7 @@ def _removed(module: Module, name: str, kind: type[_Hook], ends: str) -> Module:
     found = _found(module, name, kind)
     if not found:
         raise ValueError(f"{kind.kind} of '{name}' not found in {module}")
-    hook, _ = module._own_hooks().pre.pop(found[0])
+    hook: Any = module._own_hooks().pre.pop(found[0])[0]
     with no_grad():
         weight = hook.value(module, False)
     for end in ("", *ends.split()):

@@ -70,9 +70,9 @@ class Spectral:
         """U and v after so many steps from random ones."""
         like = {"dtype": weight.dtype, "device": weight.device}
         matrix = self.matrix(weight).detach()
-        pair = [F.normalize(normal_(empty(n, **like)), dim=0, eps=self.eps) for n in matrix.shape]
-        self.iterate(matrix, *pair, count)
-        return pair
+        u, v = (F.normalize(normal_(empty(n, **like)), dim=0, eps=self.eps) for n in matrix.shape)
+        self.iterate(matrix, u, v, count)
+        return [u, v]
 
     def iterate(self, matrix: Any, u: Any, v: Any, count: int) -> None:
         """Bring u and v nearer to the largest singular vectors."""

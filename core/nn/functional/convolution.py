@@ -63,7 +63,8 @@ def _padding(padding: Any, kernel: Any, stride: Any, dilation: Any, n: int) -> A
 
 def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> None:
     kind = f"conv_transpose{n}d" if transposed else f"conv{n}d"
-    if not isinstance(input, Value):
+    is_tensor = isinstance(input, Value)
+    if not is_tensor:
         given = type(input).__name__
         raise TypeError(f"{kind}(): argument 'input' (position 1) must be Tensor, not {given}")
     if len(weight.shape) != n + 2:

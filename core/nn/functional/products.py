@@ -18,10 +18,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     Shape: (..., in), (out, in), (out,) -> (..., out).
     Raises: TypeError for what is no tensor; RuntimeError where sizes or dtypes differ.
     """
-    if not isinstance(input, Value):
+    is_tensor = isinstance(input, Value)
+    if not is_tensor:
         kind = type(input).__name__
         raise TypeError(f"linear(): argument 'input' (position 1) must be Tensor, not {kind}")
-    if input.shape[-1:] != weight.shape[-1:]:
+    if input.array.shape[-1:] != weight.array.shape[-1:]:
         rows = input.numel() // input.shape[-1] if input.shape[-1] else 0
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and"
