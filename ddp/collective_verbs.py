@@ -50,6 +50,8 @@ class Collectives(Messages):
         label: str = "",
     ) -> Work | None:
         """Nothing; `array` holds the reduction over ranks, the same bits on every rank."""
+        if not async_op and self.reduces_at_once(array, op, timeout, label):
+            return None
         call = self.call("all_reduce", array, op, label=label)
         self.check_output("all_reduce", array, array.dtype, array.shape)
 

@@ -112,6 +112,10 @@ class GroupCore(ABC):
         """Zeros that this group reduces best; all ranks call together, with the same arguments."""
         return np.zeros(count, dtype)
 
+    def reduces_at_once(self, array: Array, op: ReduceOp, timeout: Timeout, label: str) -> bool:
+        """Whether the all-reduce has been made here, in a quicker way than by messages."""
+        return False
+
     # ---- how an operation is started ----
 
     def start(

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ _HEADER_BYTES = 64
 _WORD = 8
 # How many kinds of arrays are remembered.
 _KINDS = 1024
+
+Made = TypeVar("Made")
 
 
 class Arena:
@@ -176,27 +178,36 @@ class Arena:
 
 
 def shared_memory(node: Any, count: int) -> mmap.mmap:
-    """`count` zero bytes that all ranks of `node` share; no file of theirs stays behind.
+    """`count` zero bytes that all ranks of `node` share.
 
     Raises: OSError, on every rank, where one of them cannot have it.
     """
-    rank, problem, memory = node.Get_rank(), "", None
+    return made_together(node, f"{count} bytes", lambda path, new: _mapped(path, count, new))
+
+
+def made_together(node: Any, what: str, make: Callable[[str, bool], Made]) -> Made:
+    """What `make(path, new)` gives: of a new file on rank 0 of `node`, then of it on the others.
+
+    The file is gone before anyone uses what it holds: none stays behind.
+    Raises: OSError, on every rank, where one of them cannot have it.
+    """
+    rank, problem, made = node.Get_rank(), "", None
     name = node.bcast(secrets.token_hex(8) if rank == 0 else None)
     folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
     path = os.path.join(folder, f"unison-{name}")
     for first in (True, False):
         if (rank == 0) == first and not problem:
             try:
-                memory = _mapped(path, count, first)
+                made = make(path, first)
             except OSError as error:
-                problem = f"rank {rank} of this node cannot share {count} bytes in {path}: {error}"
+                problem = f"rank {rank} of this node cannot share {what} in {path}: {error}"
         problem = next((text for text in node.allgather(problem) if text), "")
     if rank == 0:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-    if problem or memory is None:
+    if problem or made is None:
         raise OSError(problem)
-    return memory
+    return made
 
 
 def _mapped(path: str, count: int, create: bool) -> mmap.mmap:

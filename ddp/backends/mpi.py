@@ -7,16 +7,12 @@ ranks. mpi4py is imported when a group is made; MPI is finalized by whoever star
 from __future__ import annotations
 
 import atexit
-import contextlib
-import os
-import secrets
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddp.backends.arena import Arena
+from ddp.backends.arena import Arena, made_together
 from ddp.backends.nodes import Nodes
 from ddp.backends.polling import PollEngine, more_ranks_than_cores
 from ddp.backends.quick import QuickReduce
@@ -27,7 +23,6 @@ from ddp.guard import BoardGuard, check_mode
 from ddp.messages import MAX_TAG
 from ddp.reduction import Array, ReduceOp
 from ddp.schedule import Channel
-from ddp.work import Work
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -148,21 +143,9 @@ class MpiGroup(ProcessGroup):
             self.arena.enter(seq, channel)
         return channel
 
-    # ---- what needs no messages at all ----
-
-    def all_reduce(
-        self,
-        array: Array,
-        op: ReduceOp = ReduceOp.SUM,
-        async_op: bool = False,
-        timeout: Timeout = None,
-        label: str = "",
-    ) -> Work | None:
-        """Nothing; `array` holds the reduction over ranks, the same bits on every rank."""
-        quick = self._quick
-        if quick is not None and not async_op and quick.all_reduce(array, op, timeout, label):
-            return None
-        return super().all_reduce(array, op, async_op, timeout, label)
+    def reduces_at_once(self, array: Array, op: ReduceOp, timeout: Timeout, label: str) -> bool:
+        """Whether the all-reduce has been made, without a message."""
+        return self._quick is not None and self._quick.all_reduce(array, op, timeout, label)
 
     def allocate(self, count: int, dtype: Any) -> Array:
         """Zeros that are reduced where they are, shared in the node; all ranks call together."""
@@ -243,26 +226,11 @@ def _open_board(mpi: Any, comm: MPI.Intracomm, node: MPI.Intracomm) -> tuple[Boa
 
 
 def _private_board(node: MPI.Intracomm) -> Board | None:
-    """A board that only the ranks of `node` have open: its file is gone before anyone uses it."""
-    if node.Get_size() == 1:
+    """A board that only the ranks of `node` have open."""
+    rank, size = node.Get_rank(), node.Get_size()
+    if size == 1:
         return None
-    name = node.bcast(secrets.token_hex(8))
-    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
-    path, rank, board = os.path.join(folder, f"unison-{name}"), node.Get_rank(), None
-    problem = ""
-    for first in (True, False):
-        if (rank == 0) == first and not problem:
-            try:
-                board = Board(path, rank, node.Get_size(), create=first)
-            except OSError as error:
-                problem = f"rank {rank} of this node cannot share {path}: {error}"
-        problem = next((text for text in node.allgather(problem) if text), "")
-    if rank == 0:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-    if problem:
-        raise OSError(problem)
-    return board
+    return made_together(node, "a board", lambda path, new: Board(path, rank, size, create=new))
 
 
 @atexit.register
