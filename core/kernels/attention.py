@@ -10,7 +10,7 @@ import numpy
 from core.kernels.piece import is_plain, row_sums
 from core.ops.attention import attention
 
-_SCORES = 1 << 16  # elements of scores in one piece
+_SCORES = 1 << 17  # elements of scores in one piece
 _MILD = 40.0  # exponentials of scores up to here, and their sums, are far from the ends of float32
 
 

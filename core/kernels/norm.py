@@ -10,7 +10,7 @@ import numpy
 from core.kernels.piece import is_plain, row_sums
 from core.ops.norm import affine, moments, normalise
 
-_PIECE = 1 << 15
+_PIECE = 1 << 16  # elements worked on together
 
 
 def _layout(x: Any, axes: tuple[int, ...]) -> tuple[int, int, int] | None:

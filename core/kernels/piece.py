@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
-ELEMENTS = 1 << 15
+ELEMENTS = 1 << 16
 
 
 def is_plain(*arrays: Any) -> bool:

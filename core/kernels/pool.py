@@ -10,7 +10,7 @@ import numpy
 from core.kernels.piece import is_plain
 from core.ops.pool import max_windows, spread_windows, winners
 
-_PIECE = 1 << 15  # elements of the input looked at together
+_PIECE = 1 << 17  # elements of the input looked at together
 
 
 def _tiles(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> bool:

@@ -131,8 +131,8 @@ NORMS = {
     "several dims": (ROWS, (1, 2)),
     "samples": (BATCH, (2, 3)),
     "few places": (normal(6, 4), (0,)),
-    "many rows": (normal(3000, 16), (1,)),
-    "many images": (normal(40, 4, 16, 16), (0, 2, 3)),
+    "many rows": (normal(5000, 16), (1,)),
+    "many images": (normal(70, 4, 16, 16), (0, 2, 3)),
     "in another order": (ROWS.transpose(1, 0, 2), (2,)),
 }
 WITH_NAN, TURNED = normal(3, 4), normal(4, 3).T
@@ -182,12 +182,12 @@ TABLE = {
     conv.conv_input: gradients_of_convolutions("input"),
     conv.conv_weight: gradients_of_convolutions("weight"),
     activation.gelu_erf: {
-        "long": (normal(3, 9000) * 3,),
+        "long": (normal(3, 30000) * 3,),
         "far out": (numpy.append(numpy.linspace(-30, 30, 301), 3e38),),
         "infinite": (numpy.array([numpy.inf, 1.0, -2.0]),),
         "in another order": (normal(5, 7).T,),
     },
-    activation.gelu_tanh: {"long": (normal(3, 9000) * 3,), "in another order": (normal(5, 7).T,)},
+    activation.gelu_tanh: {"long": (normal(3, 30000) * 3,), "in another order": (normal(5, 7).T,)},
     attention.attention: {
         "plain": (*HEADS, None, 0.0, False, None),
         "causal": (*HEADS, None, 0.0, True, 0.3),
@@ -203,7 +203,7 @@ TABLE = {
         "not a number": (HOLES, (2, 2), (2, 2), frame(0, 0), PAIR),
         "overlapping": (normal(2, 2, 7, 7), (3, 3), (2, 2), frame(1, 1), PAIR),
         "single": (normal(2, 2, 3, 3), (1, 1), (1, 1), frame(0, 0), PAIR),
-        "many": (normal(9, 4, 32, 32), (2, 2), (2, 2), frame(0, 0), PAIR),
+        "many": (normal(33, 4, 32, 32), (2, 2), (2, 2), frame(0, 0), PAIR),
     },
     norm.moments: NORMS,
     norm.normalise: {
