@@ -73,7 +73,9 @@ def described(
         >>> described("reduce", numpy.dtype("float32"), (128,), "sum", 0, "")[0]
         'reduce float32 (128,) sum root=0'
     """
-    kind = "" if dtype is None else f"{dtype.name} {shape}"
+    # The name of a record is its length alone.
+    name = dtype if dtype is None or dtype.names is not None else dtype.name
+    kind = "" if name is None else f"{name} {shape}"
     words = [
         op,
         kind,

@@ -234,6 +234,11 @@ class GroupCore(ABC):
             )
         if array.dtype.hasobject:
             raise TypeError(f"rank {self.rank}: {op} of dtype {array.dtype}: use the object form")
+        if not array.dtype.isnative:
+            raise TypeError(
+                f"rank {self.rank}: {op} of dtype {array.dtype.str}: bytes travel as they are; "
+                "convert the array to this machine's byte order first"
+            )
 
     def check_output(self, op: str, array: Any, dtype: Any, shape: tuple) -> None:
         """None, if `array` can be written to and has this dtype and shape."""

@@ -8,6 +8,34 @@ from tests.ddp import laws
 from tests.ddp.laws import Case, definition, everyone, same_bits, values_of
 
 
+def every_dtype_is_reduced_by_every_op(group):
+    """Twice: what is remembered of the first call must fit the second."""
+    for dtype in laws.DTYPES:
+        for op in ReduceOp:
+            for shape in ((), (0,), (3, 2)) if laws.is_defined(dtype, op) else ():
+                for seed in (1, 2):
+                    laws.all_reduce_is_the_reduction_over_ranks(
+                        group, Case(dtype, shape, "C", op, seed)
+                    )
+
+
+def groups_are_made_inside_groups(group):
+    half = group.split(group.rank // 2)
+    one = half.new_group([half.size - 1])
+    assert (one is None) == (half.rank < half.size - 1)
+    again = half.split(0, key=-half.rank)
+    assert again.ranks == half.ranks[::-1] and again.rank == half.size - 1 - half.rank
+    names = [None] * again.size
+    again.all_gather_object(names, group.rank)
+    assert names == again.ranks == [group.ranks[r] for r in names]
+    if one is not None:
+        assert one.ranks == [group.rank]
+        one.barrier()
+    for part in (again, one, half):
+        if part is not None:
+            part.close()
+
+
 def large_arrays_are_reduced_wherever_they_lie(group):
     """In memory that the group made, elsewhere, or differently on each rank: the same bits."""
     counts = [9_000, 70_001, 600_000]
@@ -179,7 +207,12 @@ def any_mixture_of_calls_is_right(group, seed=0, count=60):
 
 
 def a_user_error_stays_on_its_rank(group):
-    for wrong in (lambda: group.broadcast(np.ones(2), root=group.size),
+    fixed, good = np.ones(2), np.ones(2)
+    fixed.flags.writeable = False
+    group.all_reduce(good)
+    for wrong in (lambda: group.all_reduce(fixed),
+                  lambda: group.all_reduce(good.astype(">f8")),
+                  lambda: group.broadcast(np.ones(2), root=group.size),
                   lambda: group.all_reduce(np.ones(2), op="sum"),
                   lambda: group.all_gather([], np.ones(2))):  # fmt: skip
         try:
@@ -205,6 +238,8 @@ def a_closed_group_says_so(group):
 GROUP_LAWS = [
     large_arrays_are_reduced_wherever_they_lie,
     large_arrays_move_whole,
+    every_dtype_is_reduced_by_every_op,
+    groups_are_made_inside_groups,
     objects_arrive_as_copies,
     objects_travel_between_two_ranks,
     split_orders_by_key_and_keeps_groups_apart,

@@ -21,6 +21,10 @@ MISMATCHES = {
     "shape of the same size": (_all_reduce, lambda g, a: g.all_reduce(a.reshape(2, 2))),
     "dtype": (_all_reduce, lambda g, a: g.all_reduce(a.view(np.int32))),
     "dtype of the same bytes": (_all_reduce, lambda g, a: g.all_reduce(a.view(np.float64))),
+    "record": (
+        lambda g, a: g.broadcast(a.view([("x", "f4"), ("y", "i4")])),
+        lambda g, a: g.broadcast(a.view([("x", "i4"), ("y", "f4")])),
+    ),
     "reduce op": (_all_reduce, functools.partial(_all_reduce, op=ReduceOp.MAX)),
     "verb": (_all_reduce, lambda g, a: g.broadcast(a)),
     "verb without data": (_all_reduce, lambda g, a: g.barrier()),
