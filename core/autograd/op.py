@@ -209,7 +209,7 @@ class Plan:
         """
         if self.tensors or self.keeps_out:
             if not isinstance(self.op.label, str):
-                extra_of(node).label = self.op.label(node)
+                extra_of(node).label = self.name(node)
             node.saved = None
 
     def name(self, node: Node) -> str:

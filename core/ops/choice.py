@@ -9,7 +9,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
 from core.autograd.quick import binary, unary
-from core.autograd.value import Value, wrap
+from core.autograd.value import Value, called, wrap
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, finfo, of
 from core.ops.promotion import promote, promote_choices, uniform, without
@@ -168,12 +168,18 @@ def _above(x: Any, low: Any, high: Any) -> Any:
 
 def clamp_min(input: Any, min: Any, *, out: Any = None) -> Any:
     """Elementwise larger of `input` and `min`."""
-    return clamp(input, min) if out is None else clamp(input, min, out=out)
+    return (
+        called(clamp(input, min), "ClampMinBackward0")
+        if out is None
+        else clamp(input, min, out=out)
+    )
 
 
 def clamp_max(input: Any, max: Any, *, out: Any = None) -> Any:
     """Elementwise smaller of `input` and `max`."""
-    return clamp(input, None, max) if out is None else clamp(input, None, max, out=out)
+    if out is not None:
+        return clamp(input, None, max, out=out)
+    return called(clamp(input, None, max), "ClampMaxBackward0")
 
 
 clip = clamp

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.adapt import adaptable
+from core.autograd.value import called
 from core.dtype import result_type
 from core.ops.arrange import broadcast_shapes
 from core.ops.choice import clamp_min
@@ -41,7 +42,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     apart = minus(unsqueeze(x1, -2), unsqueeze(x2, -3))
     if not x1.shape[-1]:
         return sum(apart, -1)
-    return vector_norm(apart, p, -1)
+    return called(vector_norm(apart, p, -1), "CdistBackward0")
 
 
 @adaptable
@@ -66,7 +67,7 @@ def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Any:
     """The p-norm of x1 - x2 + eps along the last dim."""
-    return vector_norm(minus(x1, x2) + eps, p, -1, keepdim)
+    return called(vector_norm(minus(x1, x2) + eps, p, -1, keepdim), "NormBackward1")
 
 
 @adaptable

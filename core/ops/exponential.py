@@ -82,7 +82,7 @@ log10.defvjp(x=lambda g, x: g / (x * LN10))
 
 
 @unary
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, label="Log1PBackward0")
 def log1p(x):
     """Elementwise log(1 + x), exact near zero."""
     return xp(x).log1p(x)

@@ -11,6 +11,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.mode import mode
 from core.autograd.quick import binary, two_of
+from core.autograd.value import called
 from core.backend import xp
 from core.dtype import of
 from core.ops.promotion import accumulates_in, same_device
@@ -162,7 +163,7 @@ def _matmul(x: Any, y: Any, a: tuple[int, ...], b: tuple[int, ...]) -> Any:
         flat = in_shape(x, (rows, a[-1]))
         product = matrix_product(flat, y) if right == 2 else matrix_vector(flat, y)
         return copied_in_shape(product, (*a[:-1], *b[1:]))
-    return matrix_product(x, y)
+    return called(matrix_product(x, y), "UnsafeViewBackward0")
 
 
 def check_matmul(x: Any, other: Any, a: tuple[int, ...], b: tuple[int, ...]) -> None:
@@ -299,7 +300,17 @@ def _rows(shape: tuple[int, ...]) -> int:
 # ---- layers -----------------------------------------------------------------------------------
 
 
-@primitive(casts=same_device, label="AddmmBackward0")
+def _linear_label(node: Any) -> str:
+    """PyTorch's last step: the product itself for a matrix, else what restores the shape."""
+    biased = 2 in node.plan.wanted
+    if len(node.shape) == 2:
+        return "AddmmBackward0" if biased else "MmBackward0"
+    if biased:
+        return "ViewBackward0"
+    return "UnsafeViewBackward0" if len(node.shape) > 2 else "SqueezeBackward4"
+
+
+@primitive(casts=same_device, label=_linear_label)
 def linear(x, w, b=None):
     """X @ w.T + b over the last axis of `x`.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import xp
 from core.ops.cast import compact
 from core.ops.choice import where
@@ -96,13 +96,14 @@ def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     """The inverse of the matrix whose Cholesky factor is given."""
     factor = mT(L) if upper else L
     half = inverse_of(lower(factor, 0))
-    return mT(matmul(mT(half), half))  # symmetric, and column by column in memory
+    whole = mT(matmul(mT(half), half))  # symmetric, and column by column in memory
+    return called(whole, "CholeskyInverseBackward0")
 
 
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
     """The X with A @ X = B, where the Cholesky factor of A is given."""
     factor = lower(mT(L) if upper else L, 0)
-    return solution(mT(factor), solution(factor, B))
+    return called(solution(mT(factor), solution(factor, B)), "CholeskySolveBackward0")
 
 
 def qr(A: Any, mode: Any = "reduced", *, out: Any = None) -> Any:
@@ -213,7 +214,7 @@ def matrix_exp(A: Any) -> Any:
         out = out + term
     for _ in range(halvings):
         out = matmul(out, out)
-    return out
+    return called(out, "LinalgMatrixExpBackward0")
 
 
 @where_it_lies

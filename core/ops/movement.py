@@ -10,7 +10,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
 from core.autograd.quick import leading
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import packed, xp
 from core.ops.cast import compact
 from core.ops.dims import axis_of, distinct, flat, pair_of
@@ -43,7 +43,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
         raise RuntimeError("`shifts` required")
     if not places and len(moves) == 1:
         flat_ = roll_axes(reshape_array(input, (input.array.size,)), moves, (0,))
-        return reshape_array(flat_, input.array.shape)
+        return called(reshape_array(flat_, input.array.shape), "RollBackward0")
     if len(moves) != len(places):
         raise RuntimeError(
             f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(places)}"
@@ -105,11 +105,12 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
             f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
         )
     turns = k % 4
-    if turns == 1:
-        return transpose(flip_axes(input, (b,)), a, b)
+    if turns == 0:
+        return input.clone()
     if turns == 2:
-        return flip_axes(input, (a, b))
-    return transpose(flip_axes(input, (a,)), a, b) if turns == 3 else input.clone()
+        return called(flip_axes(input, (a, b)), "Rot90Backward0")
+    turned = flip_axes(input, (b,) if turns == 1 else (a,))
+    return called(transpose(turned, a, b), "Rot90Backward0")
 
 
 # ---- repetition -------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
+from core.autograd.value import called
 from core.backend import xp
 from core.ops.gather import select_rows
 
@@ -60,7 +61,12 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         axis = ndim - 1 - i
         _check(mode, before, after, input.array.shape, axis)
         out = select_rows(out, axis, SOURCES[mode](before, after, out.array.shape[axis], out))
-    return out
+    return called(
+        out, f"{PADDINGS[mode]}Pad{len(pairs)}DBackward0" if mode in PADDINGS else "CopySlices"
+    )
+
+
+PADDINGS = {"reflect": "Reflection", "replicate": "Replication"}
 
 
 def _constant(x: Any, pairs: list[tuple[int, int]], value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import xp
 from core.dtype import of
 from core.ops.arrange import broadcast_shapes
@@ -48,7 +48,7 @@ def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     else:
         found = mT(solution(mT(A), mT(right)))
     if vector:
-        found = reshape_array(found, found.array.shape[:-1])
+        found = called(reshape_array(found, found.array.shape[:-1]), "LinalgSolveExBackward0")
     return found if out is None else write_out(found, out)
 
 
@@ -92,6 +92,7 @@ def solve_triangular(
     if unitriangular:
         triangle = triangle + eye_like(A)
     found = solution(triangle, B) if left else mT(solution(mT(triangle), mT(B), True))
+    called(found, "LinalgSolveTriangularBackward0")
     return found if out is None else write_out(found, out)
 
 
@@ -136,7 +137,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         found = reshape_array(found, found.array.shape[:-1])
     if driver == "gels":
         rank = wrap(xp(A.array).empty(0, "int64"))
-    return LstsqResult(found, residuals, rank, empty)
+    return LstsqResult(called(found, "LinalgLstsqBackward0"), residuals, rank, empty)
 
 
 def pinv(

@@ -187,7 +187,7 @@ hypot.defvjp(a=lambda g, a, out: g * (a / out), b=lambda g, b, out: g * (b / out
 
 
 @unary
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, label="Deg2RadBackward0")
 @widened
 def deg2rad(x):
     """Elementwise radians of degrees."""
@@ -195,7 +195,7 @@ def deg2rad(x):
 
 
 @unary
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, label="Rad2DegBackward0")
 @widened
 def rad2deg(x):
     """Elementwise degrees of radians."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.cast import cast
@@ -117,5 +118,5 @@ def _nuclear(x: Any, dims: Any, keepdim: bool, out: Any) -> Any:
 
 def dist(input: Any, other: Any, p: float = 2, *, out: Any = None) -> Any:
     """The p-norm of input - other."""
-    result = norm(minus(input, other), p)
+    result = called(norm(minus(input, other), p), "DistBackward0")
     return result if out is None else write_out(result, out)

@@ -9,7 +9,7 @@ from core import random
 from core.autograd.adapt import adaptable
 from core.autograd.inplace import in_place
 from core.autograd.place import where_it_lies
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import device_of, on, xp
 from core.ops import activation, choice, exponential, trigonometric
 from core.ops.dims import axis_of
@@ -212,7 +212,7 @@ def glu(input: Any, dim: int = -1) -> Any:
         raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {n}")
     half = n // 2
     first, second = slice_axis(input, axis, 0, half), slice_axis(input, axis, half, half)
-    return first * exponential.sigmoid(second)
+    return called(first * exponential.sigmoid(second), "GluBackward0")
 
 
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:

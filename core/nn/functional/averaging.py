@@ -9,7 +9,7 @@ import numpy
 
 from core import random
 from core.autograd.place import where_it_lies
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import device_of, module_of, to_host
 from core.nn.functional.convolution import each_dim, placed
 from core.nn.functional.pooling import frame, per_dim, windows, with_indices
@@ -51,6 +51,8 @@ def _avg_pool(
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     size = tuple(x.shape[2:])
+    if n == 3 and any(have < k for have, k in zip(size, kernel, strict=True)):
+        raise RuntimeError(f"input image {size} smaller than kernel size {kernel}")
     both = frame(size, kernel, stride, pads, (1,) * n, ceil_mode)
     total = sum_windows(x, kernel, stride, both)
     if divisor_override is not None:
@@ -130,7 +132,9 @@ def adaptive_mean(x: Any, sizes: tuple[int, ...]) -> Any:
 
 
 def _adaptive_avg_pool(n: int, x: Any, output_size: Any) -> Any:
-    return adaptive_mean(x, _sizes(n, x, output_size))
+    sizes = _sizes(n, x, output_size)
+    label = "MeanBackward1" if n == 2 and set(sizes) == {1} else f"AdaptiveAvgPool{n}DBackward0"
+    return called(adaptive_mean(x, sizes), "SqueezeBackward1" if n == 1 else label)
 
 
 @where_it_lies

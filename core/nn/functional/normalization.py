@@ -7,7 +7,7 @@ from typing import Any
 
 from core.autograd.adapt import adaptable
 from core.autograd.inplace import write_out
-from core.autograd.value import version_of
+from core.autograd.value import called, version_of
 from core.backend import device_of, on
 from core.ops.choice import clamp_min
 from core.ops.dims import axis_of
@@ -59,13 +59,15 @@ def batch_norm(
             scale, shift = scale * weight, shift * weight
         if bias is not None:
             shift = shift + bias
-        return affine(input, _per_channel(scale, ndim), _per_channel(shift, ndim))
+        out = affine(input, _per_channel(scale, ndim), _per_channel(shift, ndim))
+        return called(out, "NativeBatchNormBackward0")
     count = math.prod(shape) // shape[1] if shape[1] else 0
     if count == 1:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {list(shape)}"
         )
     out, mean, variance = standardised(input, axes, eps, w, b)
+    called(out, "NativeBatchNormBackward0")
     if running_mean is not None:
         with on(device_of(variance)):
             _follow(running_mean, mean, momentum)
@@ -122,7 +124,8 @@ def instance_norm(
     if running_mean is not None:
         _follow(running_mean, mean.mean(0), momentum)
         _follow(running_var, (variance * (count / (count - 1))).mean(0), momentum)
-    return scaled(out, _per_channel(weight, ndim), _per_channel(bias, ndim))
+    out = scaled(out, _per_channel(weight, ndim), _per_channel(bias, ndim))
+    return called(out, "ViewBackward0")
 
 
 @adaptable
@@ -135,7 +138,7 @@ def layer_norm(
     """
     axes = _last_axes(input, normalized_shape, weight)
     out, _, _ = standardised(input, axes, eps, weight, bias)
-    return out
+    return called(out, "NativeLayerNormBackward0")
 
 
 def rms_norm(
@@ -150,7 +153,7 @@ def rms_norm(
         eps = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(
             input.dtype.name, 2.0**-23
         )
-    return scaled(rms_scaled(input, axes, eps), weight, None)
+    return called(scaled(rms_scaled(input, axes, eps), weight, None), "MulBackward0")
 
 
 def _last_axes(input: Any, normalized_shape: Any, weight: Any) -> tuple[int, ...]:
@@ -195,7 +198,8 @@ def group_norm(
     grouped = reshape_array(input, (shape[0], num_groups, -1))
     out, _, _ = standardised(grouped, (2,), eps)
     ndim = len(shape)
-    return scaled(reshape_array(out, shape), _per_channel(weight, ndim), _per_channel(bias, ndim))
+    out = scaled(reshape_array(out, shape), _per_channel(weight, ndim), _per_channel(bias, ndim))
+    return called(out, "NativeGroupNormBackward0")
 
 
 def local_response_norm(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from core.autograd.place import where_it_lies
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import xp
 from core.nn.functional.averaging import adaptive_mean
 from core.nn.functional.convolution import placed
@@ -139,12 +139,15 @@ def _check_mode(ndim: int, mode: str, align_corners: bool | None, antialias: boo
             "align_corners option can only be set with the interpolating modes: linear | bilinear |"
             " bicubic | trilinear"
         )
+    if antialias and (mode not in ("bilinear", "bicubic") or ndim != 4):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor"
+            " as input"
+        )
     if LINEAR.get(mode, 2 if mode == "bicubic" else ndim - 2) != ndim - 2:
         raise NotImplementedError(
             f"Got {ndim}D input, but {mode} mode needs another number of dims"
         )
-    if antialias and mode not in ("bilinear", "bicubic"):
-        raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes")
 
 
 @where_it_lies
@@ -163,6 +166,11 @@ def interpolate(
     """
     _check_mode(len(input.shape), mode, align_corners, antialias)
     sizes, scales = _wanted(input, size, scale_factor, recompute_scale_factor)
+    if min(*sizes, *input.shape[2:]) <= 0:
+        raise RuntimeError(
+            "Input and output sizes should be greater than 0, but got input"
+            f" {tuple(input.shape[2:])} output {sizes}"
+        )
     if mode == "area":
         return adaptive_mean(input, sizes)
     align = bool(align_corners)
@@ -172,7 +180,13 @@ def interpolate(
             out = _antialiased(out, axis, mode, want, scale, align)
         elif out.shape[axis] != want or mode == "bicubic" or scale not in (None, 1.0):
             out = _blend(out, axis, _taps(mode, out.shape[axis], want, scale, align))
-    return out
+    if out is input or mode not in NAMES:
+        return out
+    return called(out, f"Upsample{NAMES[mode]}{len(sizes)}DBackward0")
+
+
+NAMES = {"nearest": "Nearest", "nearest-exact": "NearestExact", "linear": "Linear"}
+NAMES |= {"bilinear": "Bilinear", "trilinear": "Trilinear", "bicubic": "Bicubic"}
 
 
 def upsample(
@@ -288,6 +302,8 @@ def grid_sample(
         )
     n = len(input.shape) - 2
     _check_grid(tuple(input.shape), tuple(grid.shape), n)
+    if mode == "bicubic" and n != 2:
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     align = bool(align_corners)
     sizes = tuple(input.shape[2:])
     bring = "zeros" if mode == "bicubic" else padding_mode

@@ -8,7 +8,7 @@ import numpy
 
 from core.autograd.inplace import watch
 from core.autograd.place import where_it_lies
-from core.autograd.value import version_of, wrap
+from core.autograd.value import called, version_of, wrap
 from core.backend import device_of, on, xp
 from core.ops.creation import full
 from core.ops.embedding import weigh_gradient
@@ -70,17 +70,18 @@ def embedding(
 
     Shape: (*), (V, D) -> (*, D).
     """
-    check_indices(input, weight.shape[0])
+    check_indices(input, weight.array.shape[0])
     if padding_idx is not None:
-        if not -weight.shape[0] <= padding_idx < weight.shape[0]:
+        if not -weight.array.shape[0] <= padding_idx < weight.array.shape[0]:
             raise AssertionError("Padding_idx must be within num_embeddings")
-        padding_idx %= weight.shape[0]
+        padding_idx %= weight.array.shape[0]
     with on(device_of(weight.array)):
         flat = input.array.reshape(-1)
         if max_norm is not None:
             _bounded(weight, flat, max_norm, norm_type)
         out = _rows(flat, weight, padding_idx, scale_grad_by_freq)
-    return watch(reshape_array(out, (*input.shape, weight.shape[1])), input)
+    out = reshape_array(out, (*input.array.shape, weight.array.shape[1]))
+    return watch(called(out, "EmbeddingBackward0"), input)
 
 
 @where_it_lies
