@@ -53,14 +53,7 @@ def batch_norm(
     _check_channels(shape, training, running_mean, running_var, weight, bias)
     w, b = _per_channel(weight, ndim), _per_channel(bias, ndim)
     if not training:
-        scale = (running_var + eps) ** -0.5
-        shift = -running_mean * scale
-        if weight is not None:
-            scale, shift = scale * weight, shift * weight
-        if bias is not None:
-            shift = shift + bias
-        out = affine(input, _per_channel(scale, ndim), _per_channel(shift, ndim))
-        return called(out, "NativeBatchNormBackward0")
+        return _by_statistics(input, running_mean, running_var, weight, bias, eps)
     count = math.prod(shape) // shape[1] if shape[1] else 0
     if count == 1:
         raise ValueError(
@@ -73,6 +66,19 @@ def batch_norm(
             _follow(running_mean, mean, momentum)
             _follow(running_var, variance * (count / (count - 1)), momentum)
     return out
+
+
+def _by_statistics(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """Each channel scaled and shifted by what was gathered about it."""
+    ndim = len(x.shape)
+    scale = (variance + eps) ** -0.5
+    shift = -mean * scale
+    if weight is not None:
+        scale, shift = scale * weight, shift * weight
+    if bias is not None:
+        shift = shift + bias
+    out = affine(x, _per_channel(scale, ndim), _per_channel(shift, ndim))
+    return called(out, "NativeBatchNormBackward0")
 
 
 def _check_channels(shape: Any, training: bool, *tensors: Any) -> None:
