@@ -98,14 +98,15 @@ def _correlated_small(x: Any, w: Any, shift: Any, window: Window, out: Any) -> A
 
 
 def input_gradient(g, w, size, stride, padding, dilation, groups):
-    """What `conv_input` gives: for a stride of one a convolution with the kernels turned round."""
+    """What `conv_input` gives: often, for a stride of one, a convolution with turned kernels."""
     kernel = w.shape[2:]
     if not fits(g, w, groups):
         return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     frame = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, padding, strict=True))
     ones = (1,) * len(kernel)
-    dense = all(s == 1 for s in stride) and len(w) <= 4 * w.shape[1]
+    most = 4 if any(lo or hi for lo, hi in padding) else 1  # the wider the frame, the more zeros
+    dense = all(s == 1 for s in stride) and len(w) <= most * w.shape[1]
     if dense and all(lo >= 0 and hi >= 0 for lo, hi in frame):
         turned = numpy.flip(w, tuple(range(2, w.ndim))).swapaxes(0, 1)
         return _correlated(g, turned, None, Window(g.shape[2:], kernel, ones, frame, dilation))
@@ -117,38 +118,37 @@ def input_gradient(g, w, size, stride, padding, dilation, groups):
 def _spread(g: Any, w: Any, window: Window) -> Any:
     """Each image's columns, added up where they belong while they are in the cache.
 
-    Every stride-th element of the result is one array, and the columns are as wide as it is: what
-    a place of the kernel adds is then one run of memory per channel.
+    Every stride-th element of the result is one array, and the columns are as large as it is: what
+    a place of the kernel adds for all channels is then one run of memory. Zeros fill the rest.
     """
     outs, channels = w.shape[:2]
     kernels = numpy.ascontiguousarray(w.reshape(outs, channels, -1).transpose(2, 1, 0))
     kernels = kernels.reshape(-1, outs)
     grid = tuple(-(-n // s) for n, s in zip(window.full, window.stride, strict=True))
-    wide = numpy.zeros((outs, window.out[0], *grid[1:]), g.dtype)
-    inner = wide[(slice(None), *(slice(n) for n in window.out))]
-    flat = wide.reshape(outs, -1)
-    columns = numpy.empty((len(kernels), flat.shape[1]), g.dtype)
-    each = columns.reshape(-1, channels, flat.shape[1])
-    steps = [math.prod(grid[i + 1 :]) for i in range(len(grid))]
-    starts = list(_starts(window, steps))
-    room = max(start for _, start in starts) + flat.shape[1]
-    whole = numpy.empty((*window.stride, channels, max(room, math.prod(grid))), g.dtype)
-    targets = [whole[phase][:, start : start + flat.shape[1]] for phase, start in starts]
+    large = numpy.zeros((outs, *grid), g.dtype)
+    inner = large[(slice(None), *(slice(n) for n in window.out))]
+    columns = numpy.empty((len(kernels), math.prod(grid)), g.dtype)
+    length = channels * math.prod(grid)
+    starts = list(_starts(window, grid))
+    beyond = max(start for _, start in starts)
+    whole = numpy.empty((*window.stride, length + beyond), g.dtype)
+    targets = [whole[phase][start : start + length] for phase, start in starts]
     out = numpy.empty((len(g), channels, *window.size), g.dtype)
-    pairs = list(_interleaved(out, whole, grid, window))
+    pairs = list(_interleaved(out, whole[..., :length], grid, window))
     for i, one in enumerate(g):
         inner[...] = one
-        numpy.matmul(kernels, flat, out=columns)
+        numpy.matmul(kernels, large.reshape(outs, -1), out=columns)
         whole.fill(0)
-        for target, part in zip(targets, each, strict=True):
+        for target, part in zip(targets, columns.reshape(len(targets), -1), strict=True):
             target += part
         for to, part in pairs:
             to[i] = part
     return out
 
 
-def _starts(window: Window, steps: list[int]) -> Any:
+def _starts(window: Window, grid: tuple[int, ...]) -> Any:
     """For each place in the kernel the phase that it adds to, and the first element there."""
+    steps = [math.prod(grid[i + 1 :]) for i in range(len(grid))]
     for place in itertools.product(*(range(k) for k in window.kernel)):
         each = zip(place, window.dilation, window.stride, strict=True)
         parts = [divmod(k * d, s) for k, d, s in each]
@@ -165,7 +165,7 @@ def _interleaved(out: Any, whole: Any, grid: tuple[int, ...], window: Window) ->
             start = (first + lo) // s
             to.append(slice(first, None, s))
             part.append(slice(start, start + len(range(first, n, s))))
-        one = whole[phase][:, : math.prod(grid)].reshape(-1, *grid)
+        one = whole[phase].reshape(-1, *grid)
         yield out[(slice(None), slice(None), *to)], one[(slice(None), *part)]
 
 

@@ -14,6 +14,7 @@ from core.ops import (
     exponential,
     extreme,
     gamma,
+    gather,
     linalg,
     loss,
     norm,
@@ -79,7 +80,7 @@ CONVOLUTIONS = {
     "one place": (normal(2, 65, 9, 9), normal(5, 65, 1, 1), normal(5), PAIR, frame(0, 0), PAIR, 1),
     "points": (normal(3, 5, 9, 8), normal(6, 5, 1, 1), normal(6), PAIR, frame(0, 0), PAIR, 1),
     "framed points": (normal(2, 9, 9, 9), normal(6, 9, 1, 1), None, PAIR, frame(1, 0), PAIR, 1),
-    "many kernels": (normal(2, 5, 20, 20), normal(24, 5, 3, 3), None, PAIR, frame(0, 0), PAIR, 1),
+    "many kernels": (normal(2, 5, 24, 24), normal(24, 5, 3, 3), None, PAIR, frame(0, 0), PAIR, 1),
     "groups": (normal(2, 8, 9, 9), normal(6, 4, 3, 3), normal(6), PAIR, frame(1, 1), PAIR, 2),
     "sequences": (normal(3, 9, 200), normal(4, 9, 3), normal(4), (1,), frame(1), (1,), 1),
     "volumes": (
@@ -142,6 +143,7 @@ SOFTMAX = {
     "rows": (normal(5, 4), 1),
     "columns": (normal(5, 4), 0),
     "long rows": (normal(3, 100), 1),
+    "turned": (TURNED, 1),
     "vector": (normal(6), 0),
     "a gap": (WITH_NAN, 1),
 }
@@ -158,6 +160,7 @@ REDUCED = {
     "in another order": (TURNED, 1, False),
     "with zeros": (numpy.eye(3), 1, False),
 }
+CLASSES = numpy.array([3, 0, 1, 1, 2])
 EACH = {
     "few": (normal(3, 4) * 3,),
     "many": (normal(40, 30) * 3,),
@@ -246,6 +249,24 @@ TABLE = {
         "empty": (normal(0, 3), 1),
         "a number": (normal(1).reshape(()), 0),
     },
+    loss.softmax_nll: {
+        "mean": (normal(5, 4), CLASSES, None, 0.2),
+        "long rows": (normal(5, 90), CLASSES, None, 1.0),
+        "weighted": (normal(5, 4), CLASSES, numpy.arange(5), 1.0),
+        "a gap": (numpy.vstack([WITH_NAN, WITH_NAN[:2]]), CLASSES, None, 0.2),
+    },
+    loss.residual: {
+        "rows": (normal(5, 4), CLASSES),
+        "long rows": (normal(5, 90), CLASSES),
+        "turned": (normal(4, 5).T, CLASSES),
+    },
+    gather.gather_array: {
+        "last": (normal(3, 4), numpy.array([[0, 1], [3, 0], [2, 2]]), 1),
+        "first": (normal(3, 4), numpy.array([[0, 1], [2, 0]]), 0),
+        "fewer rows": (normal(3, 4), numpy.array([[0, 1], [2, 0]]), 1),
+        "vector": (normal(6), numpy.array([5, 0, 0]), 0),
+        "turned": (TURNED, numpy.array([[0], [3], [1]]), 1),
+    },
     linalg.matrix_vector: {"rows": (normal(3, 4), normal(4)), "turned": (TURNED, normal(4))},
     linalg.inner_product: {"few": (normal(4), normal(4)), "none": (normal(0), normal(0))},
     special.erf: EACH,
@@ -292,7 +313,7 @@ CALLS = list(_calls())
 
 
 def cast(x, dtype):
-    if not isinstance(x, numpy.ndarray):
+    if not is_float(x):
         return x
     array = numpy.empty_like(x, dtype)  # keeps the order of the axes in memory
     array[...] = x
