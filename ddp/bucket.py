@@ -5,7 +5,6 @@ The plan depends on the parameters alone, so every rank and every resumed run ha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,23 +54,12 @@ class Bucket:
         else:
             with on(device_of(arrays[0])):
                 self.array = xp(arrays[0]).zeros(total, arrays[0].dtype)
-        self.shapes = [array.shape for array in arrays]
-        self.views = self._cut(self.array)
+        self.views: dict[int, Any] = {}
+        start = 0
+        for i, array in zip(self.positions, arrays, strict=True):
+            self.views[i] = self.array[start : start + array.size].reshape(array.shape)
+            start += array.size
         self.missing = 0
-
-    def _cut(self, flat: Any) -> dict[int, Any]:
-        views, start = {}, 0
-        for i, shape in zip(self.positions, self.shapes, strict=True):
-            size = math.prod(shape)
-            views[i] = flat[start : start + size].reshape(shape)
-            start += size
-        return views
-
-    def twin(self) -> tuple[Any, dict[int, Any]]:
-        """Another array of the same size, and the same views of it."""
-        with on(device_of(self.array)):
-            flat = xp(self.array).empty_like(self.array)
-        return flat, self._cut(flat)
 
     @property
     def nbytes(self) -> int:

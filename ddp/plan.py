@@ -15,20 +15,24 @@ class Plan:
     def __init__(self, module: Any, rank: int) -> None:
         self.rank = rank
         self.places: list[tuple[dict[str, Any], str, Any, str]] = []
+        self.parameters: list[tuple[dict[str, Any], str, Any, Any, str]] = []
         self.frozen: list[Any] = []
-        self.kinds: dict[Any, tuple[Any, Any]] = {}
         self.buffer_tables: list[dict[str, Any]] = []
         for prefix, owner in module.named_modules():
             self.buffer_tables.append(owner._buffers)
-            for kind, table in (("module", owner._modules), ("parameter", owner._parameters)):
-                for name, x in table.items():
-                    full = f"{kind} {prefix}.{name}" if prefix else f"{kind} {name}"
-                    self.places.append((table, name, x, full))
-                    if kind == "parameter" and x is not None:
-                        if x.needs_grad:
-                            self.kinds[x] = (type(x.array), x.array.dtype)
-                        else:
-                            self.frozen.append(x)
+            dotted = f"{prefix}." if prefix else ""
+            for name, x in owner._modules.items():
+                self.places.append((owner._modules, name, x, f"module {dotted}{name}"))
+            for name, x in owner._parameters.items():
+                self._note(owner._parameters, name, x, f"parameter {dotted}{name}")
+
+    def _note(self, table: dict[str, Any], name: str, x: Any, full: str) -> None:
+        if x is None:
+            self.places.append((table, name, x, full))
+            return
+        self.parameters.append((table, name, x, x.array.dtype, full))
+        if not x.needs_grad:
+            self.frozen.append(x)
 
     def changed(self) -> bool:
         """Whether a parameter that was frozen requires a gradient now, or one was converted.
@@ -37,16 +41,22 @@ class Plan:
         """
         for table, name, x, full in self.places:
             if table.get(name) is not x:
-                raise RuntimeError(
-                    f"rank {self.rank}: {full} was replaced after the module was wrapped: its"
-                    " gradient would not be reduced. Change it before wrapping, wrap again, or"
-                    " write into the one that is there"
-                )
-        for x, (array_type, dtype) in self.kinds.items():
-            have = x.array.dtype
-            if type(x.array) is not array_type or (have is not dtype and have != dtype):
-                return True
-        return bool(self.frozen) and any(x.needs_grad for x in self.frozen)
+                raise self._replaced(full)
+        converted = False
+        for table, name, p, dtype, full in self.parameters:
+            if table.get(name) is not p:
+                raise self._replaced(full)
+            have = p.array.dtype
+            if have is not dtype and have != dtype:
+                converted = True
+        return converted or (bool(self.frozen) and any(x.needs_grad for x in self.frozen))
+
+    def _replaced(self, full: str) -> RuntimeError:
+        return RuntimeError(
+            f"rank {self.rank}: {full} was replaced after the module was wrapped: its gradient"
+            " would not be reduced. Change it before wrapping, wrap again, or write into the one"
+            " that is there"
+        )
 
     def buffers(self) -> list[Any]:
         """The module's buffers, those assigned since included."""

@@ -138,6 +138,8 @@ class Reducer:
     def _noted(self, i: int, slot: Leaf) -> Callable[[Any], None]:
         """What is called when the gradient of a parameter of one rank alone has grown."""
 
+        # Few calls, for they are what wrapping costs: 8 us of a step of 150 us, were it treated as
+        # one of many ranks.
         def grown(_: Any) -> None:
             if not self.entered:
                 self.entered = True
@@ -320,7 +322,9 @@ class Reducer:
         self.entered = False
         if not self.syncing:
             return
-        scale = self.weights.scale(self.group)
+        weights = self.weights
+        weights.plain = False
+        scale = 1.0 if weights.total is None else weights.scale(self.group)
         for slot in self.slots:
             if slot.local:
                 slot.local = False
