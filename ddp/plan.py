@@ -44,9 +44,9 @@ class Plan:
                 raise self._replaced(full)
         converted = False
         for table, name, p, dtype, full in self.parameters:
+            have = p.array.dtype
             if table.get(name) is not p:
                 raise self._replaced(full)
-            have = p.array.dtype
             if have is not dtype and have != dtype:
                 converted = True
         return converted or (bool(self.frozen) and any(x.needs_grad for x in self.frozen))
