@@ -1,4 +1,4 @@
-"""How a rank waits for another process: it looks, lets others run, and sleeps, in that order."""
+"""How a rank waits for another process: it looks for a while, then it sleeps between looks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 from ddp.call import CollectiveError
 from ddp.work import Engine, Work
 
-# While every rank has a core of its own nobody needs this one: a small collective is over within
-# 10 us. Where ranks share cores each look keeps from running the rank that is waited for: 4 ranks
-# on 2 cores met in 7 us with one look, then sched_yield, against 200 us with 200 looks.
-SPIN_SECONDS = 1e-4
-# sched_yield costs 0.4 us and comes back at once where nothing else wants to run; sleep costs
-# 60 us and is for ranks that are late, which may want this core.
-YIELD_SECONDS = 1e-3
+# So long a rank looks without a rest before it sleeps, which costs 60 us. While every rank has a
+# core of its own it gives it to nobody: beside other programs sched_yield takes 0.4 to 3 ms, the
+# rank that waited for this one yields then as well, and so on for ever (28 us became 400). Where
+# ranks share cores each look keeps from running the rank that is waited for: 4 ranks on 2 cores
+# met in 7 us with one look, then sched_yield, against 200 us with 200 looks.
+AWAKE_SECONDS = 1e-3
 _SLEEP_SECONDS = 1e-4
 # Now and then a rank that waits looks whether the others still live.
 _PEERS_SECONDS = 0.1
@@ -33,7 +32,6 @@ class PollEngine(Engine):
         """Nothing, once `work` is done or has failed."""
         self.progress()
         start = time.monotonic()
-        spin_until = start if self.crowded else start + SPIN_SECONDS
         next_check, suspected = start + _PEERS_SECONDS, False
         while not work.done:
             now = time.monotonic()
@@ -43,17 +41,11 @@ class PollEngine(Engine):
             if now > next_check:
                 next_check = now + _PEERS_SECONDS
                 suspected = _check_peers(work, suspected)
-            if now > spin_until:
-                let_others_run(now - start)
+            if now > start + AWAKE_SECONDS:
+                time.sleep(_SLEEP_SECONDS)
+            elif self.crowded:
+                os.sched_yield()
             self.progress()
-
-
-def let_others_run(waited: float) -> None:
-    """Nothing; another process or thread has had this core, after `waited` seconds for longer."""
-    if waited < YIELD_SECONDS:
-        os.sched_yield()
-    else:
-        time.sleep(_SLEEP_SECONDS)
 
 
 def more_ranks_than_cores(node: Any) -> bool:

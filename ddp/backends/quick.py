@@ -94,8 +94,6 @@ class QuickReduce:
         if kind.areas is not None:
             self._small(kind, array, op, timeout)
             return True
-        if not arena.arrays:
-            return False
         located = self._located.get(id(array))
         if located is None or located.array() is not array:
             located = self._locate(array)
@@ -117,9 +115,22 @@ class QuickReduce:
             self._meet(call, None, arena.take_step(), timeout)
         else:
             channel, flat = self._group.channel(seq), array.reshape(-1)
-            steps = self._schedule.reduce_large(channel, flat, located.every, op)
-            self._group.start_unguarded(call, steps, False, timeout)
+            self._drive(
+                call, self._schedule.reduce_large(channel, flat, located.every, op), timeout
+            )
         guard.leave()
+
+    def _drive(self, call: Call, steps: Steps, timeout: Timeout) -> None:
+        """Nothing, once `steps` are over: in the general way from where they wait for long."""
+        for condition in steps:
+            for _ in range(_YIELDS if self._crowded else _LOOKS):
+                if condition():
+                    break
+                if self._crowded:
+                    os.sched_yield()
+            else:
+                self._group.start_unguarded(call, _resumed(condition, steps), False, timeout)
+                return
 
     def _small(self, kind: _Kind, array: Array, op: ReduceOp, timeout: Timeout) -> None:
         arena, guard, call = self._arena, self._guard, self._checked(kind)
@@ -181,3 +192,8 @@ class QuickReduce:
 
         group.note_patience(timeout)
         group.start_unguarded(call, steps(), False, timeout)
+
+
+def _resumed(condition: Callable[[], bool], steps: Steps) -> Steps:
+    yield condition
+    yield from steps
