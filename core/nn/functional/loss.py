@@ -110,9 +110,14 @@ class Classes:
             ones = ~ignored
             self.each = ones if self.each is None else self.each * ones
 
-    def total(self, dtype: Any) -> Any:
-        """How much all rows count together, as a tensor."""
-        return wrap(self.each.sum(keepdims=True).reshape(()).astype(dtype))  # type: ignore[union-attr]
+    def mean(self, each: Any) -> Any:
+        """The sum of losses over how much all rows count; NaN, with gradients of zero, for none."""
+        dtype, counts = each.array.dtype, self.each
+        total = counts.sum(keepdims=True).reshape(()).astype(dtype)  # type: ignore[union-attr]
+        where = xp(total).where
+        none = total == 0
+        safe, lost = where(none, dtype.type(1), total), where(none, dtype.type("nan"), dtype.type(0))
+        return sum(each) / wrap(safe) + wrap(lost)
 
     def scales(self, reduction: str, dtype: Any) -> tuple[Any, Any]:
         """What to multiply each row's loss with, or None, and what their sum."""
@@ -174,7 +179,7 @@ def _total(each: Any, classes: Classes, reduction: str) -> Any:
         return reduced(each, reduction)
     if classes.each is None:
         return mean(each)
-    return sum(each) / classes.total(each.array.dtype)
+    return classes.mean(each)
 
 
 def _smoothed(
@@ -190,7 +195,7 @@ def _smoothed(
     share = smoothing / x.shape[1]
     first = _total(picked, classes, reduction)
     if reduction == "mean" and classes.each is not None:
-        second = sum(spread) / classes.total(x.array.dtype)
+        second = classes.mean(spread)
     else:
         second = reduced(spread, reduction)
     return first * (1.0 - smoothing) + second * share
