@@ -356,3 +356,25 @@ def test_a_deep_copy_shares_nothing():
     other = copy.deepcopy(ours)
     nn.init.zeros_(other[0].weight)
     assert float(abs(ours[0].weight).sum()) > 0
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.2}], ids=["plain", "smoothed"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_batch_without_targets_has_no_gradient(weighted, options, reduction):
+    x, weight = normal(2, 3), numpy.abs(normal(3)) if weighted else None
+
+    def losses(library, tensor):
+        given = tensor(x, requires_grad=True)
+        each = None if weight is None else tensor(weight)
+        kinds = [library.cross_entropy] if options else [library.cross_entropy, library.nll_loss]
+        found = [
+            kind(given, tensor([1, 1]), each, ignore_index=1, reduction=reduction, **options)
+            for kind in kinds
+        ]
+        for loss in found:
+            loss.sum().backward()
+        return [*found, given.grad]
+
+    for a, b in zip(losses(F, core.tensor), losses(TF, torch.tensor), strict=True):
+        assert_same(a, b, 0)
