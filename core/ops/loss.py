@@ -83,12 +83,21 @@ def softmax_nll(x, target, each, scale):
 
 softmax_nll.defvjp(
     x=lambda g, x, target, each, scale: (
-        residual(x, target) * (g * scale if each is None else column(g * scale * each))
+        residual(x, target) * (g * scale if each is None else column(shares(g, scale, each)))
     ),
     target=None,
     each=None,
     scale=None,
 )
+
+
+@primitive
+def shares(g, scale, each):
+    """G * scale * each; zero for what does not count, also where nothing does and scale is inf."""
+    return xp(each).where(each != 0, g * scale * each, each.dtype.type(0))
+
+
+shares.defvjp(g=lambda h, scale, each: shares(h, scale, each), scale=None, each=None)
 
 
 @primitive
