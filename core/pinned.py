@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import Any
 
@@ -58,6 +59,7 @@ def from_pinned(host: numpy.ndarray, array: Any) -> None:
 _pinned: dict[int, Any] = {}
 # Copies under way: what they read must stay until the event behind them has passed.
 in_flight: list[tuple[Any, Any]] = []
+_flights = threading.Lock()
 
 
 def is_pinned(array: Any) -> bool:
@@ -79,5 +81,6 @@ def _send(source: numpy.ndarray, target: Any) -> None:
     """Copy pinned memory to the current GPU, and keep it until it was read."""
     stream = cuda_module().cuda.get_current_stream()
     target.set(source, stream=stream)
-    in_flight[:] = [(event, kept) for event, kept in in_flight if not event.done]
-    in_flight.append((stream.record(), source))
+    with _flights:
+        in_flight[:] = [(event, kept) for event, kept in in_flight if not event.done]
+        in_flight.append((stream.record(), source))
