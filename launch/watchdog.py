@@ -40,7 +40,8 @@ def examine(board: Board, peers: Sequence[int], timeout: float, now: float) -> F
             return finding
     if mine.state is State.IN_COLLECTIVE and 0 < timeout < waited:
         late = [rank for rank in peers if board.read(rank).seq < mine.seq]
-        who = f"rank {late[0]} never reached it" if late else "all ranks are in it"
+        here = " of this host" if len(peers) + 1 < board.size else ""
+        who = f"rank {late[0]} never reached it" if late else f"all ranks{here} are in it"
         text = f"waited {waited:.0f} s in {_call(mine)} (limit {timeout:g} s): {who}"
         return Finding(status.DEADLINE, text)
     return None

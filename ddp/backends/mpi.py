@@ -127,7 +127,9 @@ class MpiGroup(ProcessGroup):
         if self.has_board:
             self._board, first_seq = _open_board(mpi, self.comm, node)
         if self._board is not None:
-            places = [nodes.here.index(r) if r in nodes.here else None for r in range(nodes.size)]
+            # On the launcher's board every rank of the job has its place, whatever its node.
+            place = nodes.here.index if self._board is not installed() else int
+            places = [place(r) if r in nodes.here else None for r in range(nodes.size)]
         guard = BoardGuard(nodes.rank, self._board, places, first_seq, check_mode())
         _open_guards.append(guard)
         return guard
@@ -210,13 +212,16 @@ def _nodes(comm: MPI.Intracomm, node: MPI.Intracomm) -> Nodes:
 
 
 def _open_board(mpi: Any, comm: MPI.Intracomm, node: MPI.Intracomm) -> tuple[Board | None, int]:
-    """The board of this node's ranks of `comm`, and its first free number."""
+    """The board of this node's ranks of `comm`, and its first free number.
+
+    The launcher's where `comm` is the whole job: its watchdog reads that one.
+    """
     global _launcher_board_used
     launcher = installed()
     shared = (
         launcher is not None
         and not _launcher_board_used
-        and (launcher.rank, launcher.size) == (node.Get_rank(), node.Get_size())
+        and (launcher.rank, launcher.size) == (comm.Get_rank(), comm.Get_size())
     )
     if comm.allreduce(shared, op=mpi.LAND) and launcher is not None:
         _launcher_board_used = True

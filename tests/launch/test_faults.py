@@ -153,3 +153,29 @@ def test_a_killed_mpirun_leaves_no_rank(tmp_path):
     assert ended.code == -signal.SIGKILL
     assert ended.alive == []
     assert ended.litter == []
+
+
+# Each two ranks take themselves for a host, as far as ddp sees.
+TWO_HOSTS = """
+import sys
+import numpy as np
+import ddp
+from ddp.backends.mpi import MpiGroup
+
+class TwoHosts(MpiGroup):
+    def ranks_of_this_node(self, mpi):
+        return self.comm.Split(self.comm.Get_rank() // 2)
+
+group = TwoHosts()
+for step in range(5):
+    group.all_reduce(np.ones(3))
+    if step == 2 and group.rank == 2:
+        sys.exit(0)
+"""
+
+
+def test_across_hosts_the_launcher_sees_who_has_ended(tmp_path):
+    (tmp_path / "train.py").write_text(TWO_HOSTS)
+    ended = run(tmp_path, 4, "train.py", options=["--timeout", "30"])
+    assert ended.code == 67, ended.err
+    assert "rank 2 has ended" in ended.err and ended.alive == []
