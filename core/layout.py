@@ -37,12 +37,11 @@ _RANK = {channels_last: 4, channels_last_3d: 5}
 
 
 def follows(array: Any, wanted: Any) -> bool:
-    """Whether the elements of `array` lie in the order of a memory format (None: row-major).
-
-    Raises: RuntimeError where the array has not the dims that the format orders.
-    """
+    """Whether the elements of `array` lie in the order of a memory format (None: row-major)."""
     if wanted not in _RANK:
         return bool(array.flags.c_contiguous)
+    if array.ndim != _RANK[wanted]:
+        return False
     return bool(array.transpose(order_of(wanted, array.ndim)).flags.c_contiguous)
 
 

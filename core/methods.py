@@ -178,7 +178,7 @@ OPERATORS: dict[str, Any] = {
     "__gt__": compare.gt, "__ge__": compare.ge,
     "__floordiv__": division.floor_divide, "__rfloordiv__": _reversed(division.floor_divide),
     "__mod__": division.remainder, "__rmod__": _reversed(division.remainder),
-    "__pos__": elementwise.positive, "__invert__": bitwise.bitwise_not,
+    "__pos__": elementwise.positive, "__invert__": bitwise.inverted,
     "__and__": bitwise.bitwise_and, "__rand__": bitwise.bitwise_and,
     "__or__": bitwise.bitwise_or, "__ror__": bitwise.bitwise_or,
     "__xor__": bitwise.bitwise_xor, "__rxor__": bitwise.bitwise_xor,

@@ -252,9 +252,10 @@ class Generator:
 
     def manual_seed(self, seed: int) -> "Generator":
         """This generator, at the first offset of the given seed; the stream stays."""
+        seed = int(seed)
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"a seed is a whole number from -2**63 to 2**64 - 1, got {seed}")
-        self._seed = int(seed) & _MASK
+        self._seed = seed & _MASK
         self.offset = 0
         return self
 

@@ -62,7 +62,7 @@ def grad(
         raise NotImplementedError("is_grads_batched: call grad once per row of the batch instead")
     roots, inputs = _listed(outputs), _listed(inputs)
     if not inputs:
-        raise ValueError("grad requires non-empty inputs.")
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     _check_inputs(inputs)
     found = sweep.grad(
         roots,

@@ -69,6 +69,8 @@ def copy_(x: Any, src: Any, non_blocking: bool = False) -> Any:
 
     Raises: RuntimeError where the shapes do not broadcast, or `x` is a leaf that requires grad.
     """
+    if isinstance(src, (bool, int, float)):
+        return _assigned(x, fill, src)
     if not isinstance(src, Value):
         raise TypeError(
             f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"

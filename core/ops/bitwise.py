@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.autograd.dispatch import primitive
 from core.autograd.quick import binary, integral
 from core.backend import xp
@@ -86,3 +88,15 @@ for _call in (logical_and, logical_or, logical_xor):
     _call.defvjp(a=None, b=None)
 for _call in (bitwise_not, logical_not):
     _call.defvjp(x=None)
+
+
+def inverted(x: Any) -> Any:
+    """The operator ~x.
+
+    Raises: TypeError for floating types.
+    """
+    if x.array.dtype.kind in "fV":
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors"
+        )
+    return bitwise_not(x)

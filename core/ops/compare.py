@@ -142,7 +142,13 @@ def same_elements(a, b):
 
 
 def equal(input: Any, other: Any) -> bool:
-    """Whether both have the same shape and the same elements."""
+    """Whether both have the same shape and the same elements.
+
+    Raises: TypeError for a number.
+    """
+    if not hasattr(other, "array"):
+        kind = type(other).__name__
+        raise TypeError(f"equal(): argument 'other' (position 2) must be Tensor, not {kind}")
     if tuple(input.shape) != tuple(other.shape):
         return False
     return bool(same_elements(input, other).array)

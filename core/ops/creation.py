@@ -91,6 +91,8 @@ def host_array(data: Any, want: Any = None) -> numpy.ndarray:
     if array.dtype.kind not in "biufV":
         if array.dtype == object and want is not None and not isinstance(data, str):
             array = numpy.array(plain, want)
+        elif array.dtype == object and array.size and array.flat[0] is None:
+            raise RuntimeError("Could not infer dtype of NoneType")
         else:
             raise TypeError(f"can't make a tensor of {type(data).__name__} {data!r:.60}")
     if want is None and isinstance(data, (list, tuple)) and data and isinstance(data[0], Value):
@@ -298,6 +300,12 @@ def like(maker: Any) -> Any:
                 f" {type(input).__name__}"
             )
         array = input.array
+        if dtype is None is device and not options and type(array) is numpy.ndarray and not args:
+            if wanted is None and array.flags.c_contiguous and maker is not full:
+                out = numpy.zeros(array.shape, array.dtype)
+                if maker is ones:
+                    out.fill(1)
+                return wrap(out)
         dtype = dtype or of(array.dtype)
         device = device_of(array) if device is None else device
         out = maker(tuple(array.shape), *args, dtype=dtype, device=device, **options)

@@ -49,6 +49,10 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
 
     Raises: RuntimeError where their other sizes differ.
     """
+    if hasattr(tensors, "array"):
+        raise TypeError(
+            "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
+        )
     xs = list(tensors)
     if not xs:
         raise ValueError("cat(): expected a non-empty list of Tensors")
@@ -174,7 +178,10 @@ def row_stack(tensors: Any, *, out: Any = None) -> Any:
 
 def dstack(tensors: Any, *, out: Any = None) -> Any:
     """The tensors joined along dim 2."""
-    return cat(atleast_3d(list(tensors)), 2, out=out)
+    xs = list(tensors)
+    if not xs:
+        raise RuntimeError("dstack expects a non-empty TensorList")
+    return cat(atleast_3d(xs), 2, out=out)
 
 
 def column_stack(tensors: Any, *, out: Any = None) -> Any:

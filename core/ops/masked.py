@@ -135,7 +135,7 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
             f" {of(input.array.dtype).name} and source.dtype = {of(source.array.dtype).name}"
         )
     if source.array.size != index.array.size:
-        raise RuntimeError(
+        raise IndexError(
             "put_(): Expected source and index to have the same number of elements, but got"
             f" source.numel() = {source.array.size}, index.numel() = {index.array.size}"
         )

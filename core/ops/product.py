@@ -198,7 +198,13 @@ def ger(input: Any, vec2: Any, *, out: Any = None) -> Any:
 
 
 def kron(input: Any, other: Any, *, out: Any = None) -> Any:
-    """The Kronecker product: each element of `input` times all of `other`."""
+    """The Kronecker product: each element of `input` times all of `other`.
+
+    Raises: TypeError for a number.
+    """
+    if not hasattr(other, "array"):
+        kind = type(other).__name__
+        raise TypeError(f"kron(): argument 'other' (position 2) must be Tensor, not {kind}")
     a, b = input.array.shape, other.array.shape
     ndim = max(len(a), len(b))
     a, b = (1,) * (ndim - len(a)) + a, (1,) * (ndim - len(b)) + b

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.dtype import to_numpy
+from core.dtype import INTEGER, of, to_numpy
 from core.ops.cast import cast
 from core.ops.dims import axis_of
 from core.ops.loss import log_softmax_axis, softmax_axis
+from core.ops.promotion import refuse
 from core.ops.shape import reshape_array
 
 __all__ = "softmax log_softmax".split()
 
 
 def along(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
-    """`op` along a dim, after a cast where a dtype is given."""
+    """`op` along a dim, after a cast where a dtype is given.
+
+    Raises: NotImplementedError for integers and bools.
+    """
     if dtype is not None:
         input = cast(input, to_numpy(dtype))
-    ndim = len(input.shape)
+    d = input.array.dtype
+    if d.kind in "iub":
+        refuse(INTEGER, "softmax", of(d))
+    ndim = input.array.ndim
     if dim is None:  # PyTorch's old rule for a missing dim
         dim = 0 if ndim in (0, 1, 3) else 1
     axis = axis_of(dim, ndim)
