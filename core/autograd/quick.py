@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from core.autograd import errors
 from core.autograd.mode import INFERRING, mode
-from core.autograd.record import attach, plan_of, results, wanted_of
+from core.autograd.record import attach, plan_of, result, results, wanted_of
 from core.autograd.value import (
     Inference,
     Kind,
@@ -47,7 +47,9 @@ def unary(call: Any) -> Any:
     def quick(input: Any, *, out: Any = None) -> Any:
         recording = mode.fast
         if recording is None or out is not None or not isinstance(input, Value):
-            return call(input, out=out) if out is not None else call(input)
+            if out is not None:
+                return call(input, out=out)
+            return op.direct(input) if _plain(input) else call(input)  # plain inside a rule
         x = input.array
         d = x.dtype
         if type(x) is not ndarray or not (d is _float32 or d is _float64 or d.char in op.whole):
@@ -260,6 +262,58 @@ def two_of(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
     t.node = None
     t.needs_grad = False
     return t
+
+
+# ---- several tensors beside numbers -------------------------------------------------------------
+
+
+def alike(call: Any) -> Any:
+    """The quick form of an op whose tensors, beside numbers, are all of one floating type."""
+    op = call.op
+
+    def quick(*args: Any, **kwargs: Any) -> Any:
+        recording = mode.fast
+        if recording is None or recording is INFERRING or "out" in kwargs:
+            return call(*args, **kwargs)
+        if kwargs or len(args) != op.arity:
+            args = op.bind(args, kwargs)
+        found = _arrays(args, recording)
+        if found is None:
+            return call(*args)
+        arrays, tensors, wanted = found
+        try:
+            out = op.direct(*arrays)
+        except ValueError as error:
+            raise errors.explained(op, arrays, error) from None
+        return result(op, args, arrays, tensors, wanted, out)
+
+    return _published(quick, call)
+
+
+def _arrays(args: Any, recording: Any) -> Any:
+    """The arguments with arrays for tensors, which of them are tensors, and which want gradients.
+
+    None where the tensors differ in type, or the first argument is none.
+    """
+    d = None
+    tensors = wanted = 0
+    bit = 1
+    arrays = []
+    for a in args:
+        if isinstance(a, Value):
+            x = a.array
+            if type(x) is not ndarray or (x.dtype is not d and (tensors or not _plain(x))):
+                return None
+            d = x.dtype
+            tensors |= bit
+            if recording and wanted_of(a):
+                wanted |= bit
+            a = x
+        elif a is not None and type(a) is not float and type(a) is not int:
+            return None
+        arrays.append(a)
+        bit += bit
+    return (arrays, tensors, wanted) if tensors & 1 else None
 
 
 # ---- writing ----------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def extra_of(node: Node) -> Extra:
 
 def called(x: Any, label: str) -> Any:
     """`x`, a new result whose node is to bear PyTorch's name of the function as a whole."""
-    if x.node is not None:
+    if isinstance(x, Value) and x.node is not None:  # arrays inside a gradient rule have none
         extra_of(x.node).label = label
     return x
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
-from core.ops import extreme, loss, reduce, scan, shape, sort, statistics
+from core.ops import extreme, gather, loss, reduce, scan, shape, sort, statistics
 
 SHORT = 64
 _ONES = {char: tuple(numpy.ones(n, char) for n in range(SHORT + 1)) for char in "fd"}
@@ -172,7 +172,9 @@ def _powers(x: Any, axis: int) -> Any:
 
     Also None where a row holds NaN or has an infinite peak: its sum is NaN then.
     """
-    if x.ndim != 2 or axis != 1 or x.dtype.char not in "fd" or not x.size or x.shape[1] > SHORT:
+    if x.ndim != 2 or axis != 1 or x.dtype.char not in "fd" or not x.flags.c_contiguous:
+        return None
+    if not x.size or x.shape[1] > SHORT:
         return None
     peak = _peak(x, 1, None, None, True)
     shifted = x - peak
@@ -200,6 +202,26 @@ def _log_softmax(x, axis):
     return shifted
 
 
+def _softmax_nll(x, target, each, scale):
+    found = None if each is not None or type(scale) is not float else _powers(x, 1)
+    if found is None:
+        return loss.softmax_nll.op.forward(x, target, each, scale)
+    shifted, _, sums = found
+    rows = numpy.log(sums, sums).reshape(-1)
+    rows -= _picked(shifted, target.reshape(-1, 1)).reshape(-1)
+    return _total(rows) * x.dtype.type(scale)
+
+
+def _residual(x, target):
+    out = _softmax(x, 1)
+    if not out.flags.c_contiguous or not out.size:
+        return loss.residual.op.forward(x, target)
+    places = numpy.arange(0, out.size, out.shape[1])
+    places += target
+    out.reshape(-1)[places] -= 1
+    return out
+
+
 # ---- order -------------------------------------------------------------------------------------
 
 
@@ -216,6 +238,13 @@ def _picked(x: Any, index: Any) -> Any:
         return x.take(index)
     starts = numpy.arange(0, x.size, x.shape[-1]).reshape(*x.shape[:-1], 1)
     return x.ravel().take(index + starts)
+
+
+def _gathered(x, index, axis):
+    if axis == x.ndim - 1 and x.size and x.flags.c_contiguous and x.ndim == index.ndim:
+        if x.shape[:-1] == index.shape[:-1]:
+            return _picked(x, index)
+    return gather.gather_array.op.forward(x, index, axis)
 
 
 def _is_last(x: Any, dim: int) -> bool:
@@ -278,6 +307,9 @@ DIRECT = (
     (extreme.argmax, _place(extreme.argmax, ndarray.argmax)),
     (extreme.argmin, _place(extreme.argmin, ndarray.argmin)),
     (loss.softmax_axis, _softmax),
+    (loss.softmax_nll, _softmax_nll),
+    (loss.residual, _residual),
+    (gather.gather_array, _gathered),
     (loss.log_softmax_axis, _log_softmax),
     (sort.sort_along, _sorted),
     (sort.largest_few, _topk),

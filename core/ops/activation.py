@@ -142,6 +142,7 @@ gelu_erf.defvjp(
 )
 
 
+@leading
 @primitive
 @widened
 def normal_below(x):
@@ -155,6 +156,7 @@ normal_below.defvjp(x=lambda g, x: g * exp(x * x * -0.5) * _PEAK)
 # ---- of pieces --------------------------------------------------------------------------------
 
 
+@leading
 @primitive(label="LeakyReluBackward0")
 def leaky(x, slope):
     """Elementwise x above zero, slope * x below."""
@@ -176,6 +178,7 @@ prelu_of.defvjp(
 )
 
 
+@leading
 @primitive(label="HardtanhBackward0")
 def hardtanh_at(x, low, high):
     """Elementwise x, kept between two numbers."""
@@ -187,6 +190,7 @@ hardtanh_at.defvjp(
 )
 
 
+@leading
 @primitive(label="HardswishBackward0")
 @widened
 def hardswish(x):
@@ -199,6 +203,7 @@ hardswish.defvjp(
 )
 
 
+@leading
 @primitive(label="HardsigmoidBackward0")
 @widened
 def hardsigmoid(x):
@@ -209,6 +214,7 @@ def hardsigmoid(x):
 hardsigmoid.defvjp(x=lambda g, x: choose((x > -3) & (x < 3), g / 6, 0))
 
 
+@leading
 @primitive(label="ThresholdBackward0")
 def threshold_at(x, threshold, value):
     """Elementwise x above the threshold, `value` elsewhere."""
@@ -220,6 +226,7 @@ threshold_at.defvjp(
 )
 
 
+@leading
 @primitive(label="SoftshrinkBackward0")
 def softshrink_at(x, width):
     """Elementwise x brought nearer to zero by `width`."""
@@ -231,6 +238,7 @@ def softshrink_at(x, width):
 softshrink_at.defvjp(x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None)
 
 
+@leading
 @primitive(label="HardshrinkBackward0")
 def hardshrink_at(x, width):
     """Elementwise x, zero where it is nearer to zero than `width`."""

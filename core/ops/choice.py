@@ -8,7 +8,7 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
-from core.autograd.quick import binary, unary
+from core.autograd.quick import alike, binary, unary
 from core.autograd.value import Value, called, wrap
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, finfo, of
@@ -131,6 +131,7 @@ def _promote_bounds(arrays: list[Any], tensors: int) -> list[Any]:
 _no_bools = without(BOOL, "clamp", promote)
 
 
+@alike
 @primitive(casts=_promote_bounds)
 def clamp(x, min=None, max=None):
     """Elementwise `x`, raised to `min` and then lowered to `max`; either may be left out.

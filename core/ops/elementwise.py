@@ -9,7 +9,7 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import type_name
-from core.autograd.quick import binary, unary
+from core.autograd.quick import alike, binary, unary
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, INTEGER, of, result_type
 from core.ops.cast import cast
@@ -314,6 +314,7 @@ def positive(input: Any) -> Any:
 # ---- sums of products -------------------------------------------------------------------------
 
 
+@alike
 @primitive(casts=uniform)
 @widened
 def lerp(input, end, weight):
@@ -342,6 +343,7 @@ def _promote_three(arrays: list[Any], tensors: int) -> list[Any]:
     return cast_all(arrays, tensors, d)
 
 
+@alike
 @primitive(casts=_promote_three)
 @widened
 def addcmul(input, tensor1, tensor2, value=1):
@@ -368,6 +370,7 @@ def _promote_quotient(arrays: list[Any], tensors: int) -> list[Any]:
     return promote(arrays, tensors)
 
 
+@alike
 @primitive(casts=_promote_quotient)
 @widened
 def addcdiv(input, tensor1, tensor2, value=1):
@@ -390,7 +393,7 @@ add.bare, sub.bare = plus, minus  # type: ignore[attr-defined]
 subtract, multiply, negative, absolute = sub, mul, neg, abs
 
 for _call, _fast in (
-    (plus, operator.add), (pow, operator.pow), (minus, operator.sub), (mul, operator.mul),
+    (plus, operator.add), (minus, operator.sub), (mul, operator.mul),
     (neg, operator.neg), (abs, numpy.abs), (reciprocal, numpy.reciprocal), (square, numpy.square),
 ):  # fmt: skip
     _call.op.direct = _fast

@@ -99,7 +99,7 @@ def take_items(x, key):
     """The elements of `x` at a key of full slices and arrays of ints or bools: a copy."""
     last = key[-1]
     if last.dtype != bool and all(part is FULL for part in key[:-1]):
-        return xp(x).take(x, last, len(key) - 1)  # faster than x[key], and row-major
+        return x.take(last, len(key) - 1)  # faster than x[key], and row-major
     return xp(x).ascontiguousarray(x[key])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
-from core.autograd.quick import leading
+from core.autograd.quick import binary, leading, unary
 from core.backend import packed, xp
 from core.ops.promotion import accumulates_in, promote
 from core.ops.shape import reshape_array
@@ -36,6 +36,7 @@ log_softmax_axis.defvjp(
 )
 
 
+@unary
 @primitive(label="ExpBackward0")
 def exp_of(x):
     """Elementwise exponential."""
@@ -66,6 +67,7 @@ def softmax_pull(g: Any, out: Any, axis: int) -> Any:
     return product - out * product.sum(axis, keepdims=True)
 
 
+@leading
 @primitive(label="NllLossBackward0")
 def softmax_nll(x, target, each, scale):
     """Minus the log of softmax(x) at each row's target, times `each`, summed, times `scale`.
@@ -100,6 +102,7 @@ def shares(g, scale, each):
 shares.defvjp(g=lambda h, scale, each: shares(h, scale, each), scale=None, each=None)
 
 
+@leading
 @primitive
 def residual(x, target):
     """softmax(x), minus one at each row's target."""
@@ -119,6 +122,7 @@ def column(x: Any) -> Any:
     return reshape_array(x, (x.shape[0], 1)) if len(x.shape) else x
 
 
+@leading
 @primitive(label="NllLossBackward0")
 def pick_rows(x, target):
     """The element of each row at the row's target.
@@ -128,6 +132,7 @@ def pick_rows(x, target):
     return x[xp(x).arange(x.shape[0]), target]
 
 
+@leading
 @primitive
 def place_rows(g, target, width):
     """Rows of zeros with each element of `g` at its row's target."""
@@ -143,6 +148,7 @@ pick_rows.defvjp(
 place_rows.defvjp(g=lambda h, target: pick_rows(h, target), target=None, width=None)
 
 
+@binary
 @primitive(casts=promote, label="MseLossBackward0")
 def squared_difference(a, b):
     """Elementwise (a - b)**2."""

@@ -57,7 +57,7 @@ def legacy_reduction(size_average: Any, reduce: Any, reduction: str) -> str:
 
 def _as_rows(x: Any) -> Any:
     """(N, C, *D) or (C,) as (rows, C)."""
-    shape = tuple(x.shape)
+    shape = x.array.shape
     if len(shape) == 1:
         return reshape_array(x, (1, *shape))
     if len(shape) == 2:
@@ -67,7 +67,7 @@ def _as_rows(x: Any) -> Any:
 
 
 def _check_classes(input: Any, target: Any, weight: Any) -> None:
-    shape, want = tuple(input.shape), tuple(target.shape)
+    shape, want = input.array.shape, target.array.shape
     if not shape:
         raise ValueError("Expected input batch_size and classes, got a number")
     if (shape[0],) + shape[2:] != want and not (len(shape) == 1 and want == ()):
@@ -99,7 +99,7 @@ class Classes:
         module = xp(rows)
         ignored = rows == ignore_index
         # On a GPU nobody looks: that would wait for it. PyTorch does not look there either.
-        anything = bool(ignored.any()) if module is numpy else rows.size > 0
+        anything = numpy.count_nonzero(ignored) > 0 if module is numpy else rows.size > 0
         self.target = module.where(ignored, 0, rows) if anything else rows
         check_range(self.target, 0, classes, IndexError, "Target {index} is out of bounds.")
         self.count = rows.size
@@ -116,7 +116,10 @@ class Classes:
         total = counts.sum(keepdims=True).reshape(()).astype(dtype)  # type: ignore[union-attr]
         where = xp(total).where
         none = total == 0
-        safe, lost = where(none, dtype.type(1), total), where(none, dtype.type("nan"), dtype.type(0))
+        safe, lost = (
+            where(none, dtype.type(1), total),
+            where(none, dtype.type("nan"), dtype.type(0)),
+        )
         return sum(each) / wrap(safe) + wrap(lost)
 
     def scales(self, reduction: str, dtype: Any) -> tuple[Any, Any]:
@@ -150,18 +153,17 @@ def cross_entropy(
     check_reduction(reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if tuple(input.shape) == tuple(target.shape) and target.array.dtype.kind in "fV":
+    if input.array.shape == target.array.shape and target.array.dtype.kind in "fV":
         return _soft_targets(input, target, weight, reduction, label_smoothing)
     _check_classes(input, target, weight)
     x = _as_rows(input)
     with on(device_of(target.array)):
-        classes = Classes(target, weight, ignore_index, x.shape[1])
-    if label_smoothing:
+        classes = Classes(target, weight, ignore_index, x.array.shape[1])
+        scales = None if label_smoothing else classes.scales(reduction, x.array.dtype)
+    if scales is None:
         return _smoothed(x, target, weight, classes, reduction, label_smoothing)
     if reduction == "none":
         return called(_each(log_softmax_axis(x, 1), classes, target), "NllLossBackward0")
-    with on(device_of(target.array)):
-        scales = classes.scales(reduction, x.array.dtype)
     return watch(softmax_nll(x, classes.target, *scales), target)
 
 

@@ -1,0 +1,293 @@
+"""What the accelerations are called with in test_kernels.py: per op, the arguments of calls."""
+
+import numpy
+
+from core.ops import (
+    activation,
+    attention,
+    conv,
+    elementwise,
+    exponential,
+    extreme,
+    gamma,
+    gather,
+    linalg,
+    loss,
+    norm,
+    pool,
+    reduce,
+    scan,
+    shape,
+    sort,
+    special,
+)
+from core.ops import statistics as spread
+
+GENERATOR = numpy.random.default_rng(3)
+ONE, PAIR = (1,), (1, 1)
+
+
+def normal(*shape):
+    return GENERATOR.standard_normal(shape)
+
+
+def frame(*sides):
+    return tuple((n, n) if isinstance(n, int) else n for n in sides)
+
+
+# Per op, the arguments of several calls: float arrays are differentiated, where the op allows it.
+CONVOLUTIONS = {
+    "images": (normal(2, 8, 11, 12), normal(5, 8, 3, 3), normal(5), PAIR, frame(1, 1), PAIR, 1),
+    "small images": (normal(7, 4, 5, 4), normal(6, 4, 3, 3), None, PAIR, frame(1, 0), PAIR, 1),
+    "stride": (normal(2, 9, 19, 18), normal(5, 9, 3, 2), normal(5), (2, 1), frame(1, 0), PAIR, 1),
+    "stride of two": (
+        normal(2, 17, 32, 31),
+        normal(9, 17, 3, 3),
+        None,
+        (2, 2),
+        frame(1, 1),
+        PAIR,
+        1,
+    ),
+    "stride of three": (
+        normal(2, 17, 53, 49),
+        normal(9, 17, 2, 5),
+        None,
+        (3, 3),
+        frame(0, 2),
+        PAIR,
+        1,
+    ),
+    "stride and dilation": (
+        normal(2, 17, 40, 35),
+        normal(9, 17, 3, 3),
+        None,
+        (2, 2),
+        frame(1, 1),
+        (2, 1),
+        1,
+    ),
+    "dilation": (normal(2, 9, 17, 16), normal(5, 9, 3, 3), None, PAIR, frame(2, 3), (2, 3), 1),
+    "uneven frame": (normal(2, 9, 9, 9), normal(5, 9, 2, 2), None, PAIR, ((0, 1),) * 2, PAIR, 1),
+    "wide frame": (normal(2, 9, 9, 9), normal(5, 9, 2, 2), None, PAIR, frame(3, 3), PAIR, 1),
+    "one place": (normal(2, 65, 9, 9), normal(5, 65, 1, 1), normal(5), PAIR, frame(0, 0), PAIR, 1),
+    "points": (normal(3, 5, 9, 8), normal(6, 5, 1, 1), normal(6), PAIR, frame(0, 0), PAIR, 1),
+    "framed points": (normal(2, 9, 9, 9), normal(6, 9, 1, 1), None, PAIR, frame(1, 0), PAIR, 1),
+    "many kernels": (normal(2, 5, 24, 24), normal(24, 5, 3, 3), None, PAIR, frame(0, 0), PAIR, 1),
+    "groups": (normal(2, 8, 9, 9), normal(6, 4, 3, 3), normal(6), PAIR, frame(1, 1), PAIR, 2),
+    "sequences": (normal(3, 9, 200), normal(4, 9, 3), normal(4), (1,), frame(1), (1,), 1),
+    "volumes": (
+        normal(2, 3, 5, 6, 7),
+        normal(4, 3, 2, 3, 2),
+        None,
+        ONE * 3,
+        frame(0, 1, 0),
+        ONE * 3,
+        1,
+    ),
+}
+
+
+def gradients_of_convolutions(kind):
+    calls = {}
+    for name, (x, w, _, *window) in CONVOLUTIONS.items():
+        g = normal(*conv.convolution.op.forward(x, w, None, *window).shape)
+        if kind == "input":
+            calls[name] = (g, w, x.shape[2:], *window)
+        else:
+            calls[name] = (x, g, w.shape[2:], *window)
+    return calls
+
+
+TIES = numpy.round(normal(3, 2, 6, 7))
+HOLES = normal(2, 3, 6, 6)
+HOLES[0, 1, 2:4, 3] = numpy.nan
+
+
+def statistics(x, axes, eps=1e-5):
+    mean = x.mean(axes, keepdims=True)
+    return mean, 1 / numpy.sqrt(x.var(axes, keepdims=True) + eps), axes, eps
+
+
+def factors(x, axes):
+    """One factor and one shift per channel of a batch, or per element of what is normalised."""
+    if axes[0] == 0:
+        shape = (1, x.shape[1], *(1,) * (x.ndim - 2))
+    else:
+        shape = tuple(x.shape[i] for i in axes)
+    return normal(*shape), normal(*shape)
+
+
+BATCH, ROWS = normal(4, 3, 5, 6), normal(7, 5, 12)
+NORMS = {
+    "batch": (BATCH, (0, 2, 3)),
+    "rows": (ROWS, (2,)),
+    "several dims": (ROWS, (1, 2)),
+    "samples": (BATCH, (2, 3)),
+    "few places": (normal(6, 4), (0,)),
+    "many rows": (normal(5000, 16), (1,)),
+    "many images": (normal(70, 4, 16, 16), (0, 2, 3)),
+    "in another order": (ROWS.transpose(1, 0, 2), (2,)),
+}
+WITH_NAN, TURNED = normal(3, 4), normal(4, 3).T
+WITH_NAN[1, 2] = numpy.nan
+INFINITE = numpy.array([[numpy.inf, 1, 2], [-numpy.inf, 0, 1], [-numpy.inf] * 3])
+SOFTMAX = {
+    "rows": (normal(5, 4), 1),
+    "columns": (normal(5, 4), 0),
+    "long rows": (normal(3, 100), 1),
+    "turned": (TURNED, 1),
+    "vector": (normal(6), 0),
+    "a gap": (WITH_NAN, 1),
+}
+REDUCED = {
+    "all": (normal(5, 4), None, False),
+    "all, kept": (normal(5, 4), None, True),
+    "many": (normal(30, 40), None, False),
+    "rows": (normal(5, 4), 1, False),
+    "rows, kept": (normal(5, 4), -1, True),
+    "columns": (normal(5, 4), 0, False),
+    "long rows": (normal(3, 90), 1, True),
+    "vector": (normal(7), 0, False),
+    "three dims": (normal(2, 3, 4), 1, True),
+    "in another order": (TURNED, 1, False),
+    "with zeros": (numpy.eye(3), 1, False),
+}
+CLASSES = numpy.array([3, 0, 1, 1, 2])
+EACH = {
+    "few": (normal(3, 4) * 3,),
+    "many": (normal(40, 30) * 3,),
+    "turned": (TURNED,),
+    "a number": (numpy.array(0.7),),
+    "none": (normal(0, 2),),
+    "far out": (numpy.array([-numpy.inf, -40.0, -0.0, 0.0, 1e-20, 5.5, 40.0, numpy.inf]),),
+}
+ORDERS = {
+    "rows": (normal(5, 4), 1, False),
+    "falling": (normal(5, 4), -1, True),
+    "vector": (normal(7), 0, True),
+    "three dims": (normal(2, 3, 4), 2, True),
+    "columns": (normal(5, 4), 0, False),
+    "a gap": (WITH_NAN, 1, True),
+    "ties": (numpy.round(normal(3, 9)), 1, True),
+    "in another order": (TURNED, 1, False),
+}
+HEADS = [normal(3, 2, 6, 4) for _ in range(3)]
+TABLE = {
+    conv.convolution: CONVOLUTIONS,
+    conv.conv_input: gradients_of_convolutions("input"),
+    conv.conv_weight: gradients_of_convolutions("weight"),
+    activation.gelu_erf: {
+        "long": (normal(3, 30000) * 3,),
+        "far out": (numpy.append(numpy.linspace(-30, 30, 301), 3e38),),
+        "infinite": (numpy.array([numpy.inf, 1.0, -2.0]),),
+        "in another order": (normal(5, 7).T,),
+    },
+    activation.gelu_tanh: {"long": (normal(3, 30000) * 3,), "in another order": (normal(5, 7).T,)},
+    attention.attention: {
+        "plain": (*HEADS, None, 0.0, False, None),
+        "causal": (*HEADS, None, 0.0, True, 0.3),
+        "other lengths": (HEADS[0][:, :, :3], *HEADS[1:], None, 0.0, True, None),
+        "large scores": (HEADS[0] * 40, HEADS[1] * 5, HEADS[2], None, 0.0, True, None),
+        "shared keys": (HEADS[0], HEADS[1][:1], HEADS[2][:1], None, 0.0, False, None),
+        "many heads": (*(normal(20, 8, 32, 3) for _ in range(3)), None, 0.0, True, None),
+    },
+    pool.max_windows: {
+        "tiles": (normal(3, 2, 6, 8), (2, 2), (2, 2), frame(0, 0), PAIR),
+        "odd": (normal(3, 2, 7, 9), (2, 3), (2, 3), frame(0, 0), PAIR),
+        "ties": (TIES, (2, 2), (2, 2), frame(0, 0), PAIR),
+        "not a number": (HOLES, (2, 2), (2, 2), frame(0, 0), PAIR),
+        "overlapping": (normal(2, 2, 7, 7), (3, 3), (2, 2), frame(1, 1), PAIR),
+        "single": (normal(2, 2, 3, 3), (1, 1), (1, 1), frame(0, 0), PAIR),
+        "many": (normal(33, 4, 32, 32), (2, 2), (2, 2), frame(0, 0), PAIR),
+    },
+    norm.moments: NORMS,
+    norm.normalise: {
+        name: (x, *statistics(x, axes)[:2], *factors(x, axes), *statistics(x, axes)[2:])
+        for name, (x, axes) in NORMS.items()
+    }
+    | {
+        "no factor": (BATCH, *statistics(BATCH, (0, 2, 3))[:2], None, None, (0, 2, 3), 1e-5),
+        "rows, no shift": (ROWS, *statistics(ROWS, (2,))[:2], normal(12), None, (2,), 1e-5),
+    },
+    norm.affine: {
+        "channels": (BATCH, normal(1, 3, 1, 1), normal(1, 3, 1, 1)),
+        "rows": (ROWS, normal(12), normal(12)),
+        "no shift": (ROWS, normal(12), None),
+        "elements": (ROWS, normal(5, 12), normal(5, 12)),
+    },
+    linalg.linear: {
+        "matrix": (normal(6, 5), normal(4, 5), normal(4)),
+        "many": (normal(3, 6, 5), normal(4, 5), None),
+        "vector": (normal(5), normal(4, 5), normal(4)),
+        "in another order": (normal(6, 3, 5).transpose(1, 0, 2), normal(4, 5), normal(4)),
+    },
+    linalg.matrix_product: {
+        "matrices": (normal(6, 5), normal(5, 4)),
+        "many with one": (normal(2, 3, 6, 5), normal(5, 4)),
+        "many": (normal(3, 6, 5), normal(3, 5, 4)),
+    },
+    loss.softmax_axis: SOFTMAX | {"infinite": (INFINITE, 1)},
+    loss.log_softmax_axis: SOFTMAX,
+    scan.cumsum: {"rows": (normal(5, 4), 1, None), "columns": (normal(5, 4), -2, None)},
+    sort.sort_along: ORDERS,
+    sort.largest_few: {
+        name: (x, min(2, x.shape[dim]), dim, up) for name, (x, dim, up) in ORDERS.items()
+    },
+    spread.median_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "one": (normal(1),)},
+    shape.expand_axis: {
+        "first": (normal(2, 3), 0),
+        "last": (normal(2, 3), 2),
+        "in another order": (TURNED, 1),
+        "empty": (normal(0, 3), 1),
+        "a number": (normal(1).reshape(()), 0),
+    },
+    loss.softmax_nll: {
+        "mean": (normal(5, 4), CLASSES, None, 0.2),
+        "long rows": (normal(5, 90), CLASSES, None, 1.0),
+        "weighted": (normal(5, 4), CLASSES, numpy.arange(5), 1.0),
+        "a gap": (numpy.vstack([WITH_NAN, WITH_NAN[:2]]), CLASSES, None, 0.2),
+    },
+    loss.residual: {
+        "rows": (normal(5, 4), CLASSES),
+        "long rows": (normal(5, 90), CLASSES),
+        "turned": (normal(4, 5).T, CLASSES),
+    },
+    gather.gather_array: {
+        "last": (normal(3, 4), numpy.array([[0, 1], [3, 0], [2, 2]]), 1),
+        "first": (normal(3, 4), numpy.array([[0, 1], [2, 0]]), 0),
+        "fewer rows": (normal(3, 4), numpy.array([[0, 1], [2, 0]]), 1),
+        "vector": (normal(6), numpy.array([5, 0, 0]), 0),
+        "turned": (TURNED, numpy.array([[0], [3], [1]]), 1),
+    },
+    linalg.matrix_vector: {"rows": (normal(3, 4), normal(4)), "turned": (TURNED, normal(4))},
+    linalg.inner_product: {"few": (normal(4), normal(4)), "none": (normal(0), normal(0))},
+    special.erf: EACH,
+    special.erfc: EACH,
+    gamma.lgamma: {name: EACH[name] for name in ("few", "many", "turned", "a number", "none")},
+    elementwise.sign: EACH,
+    exponential.sigmoid: EACH,
+    exponential.rsqrt: {"few": (numpy.abs(normal(3, 4)),), "a number": (numpy.array(2.0),)},
+    shape.broadcast_array: {
+        "a number": (normal(1)[0:1].reshape(()), (2, 3)),
+        "a row": (normal(1, 3), (2, 3)),
+        "more dims": (normal(3, 1), (2, 3, 4)),
+        "as it is": (normal(2, 3), (2, 3)),
+        "in another order": (TURNED.reshape(3, 1, 4), (3, 2, 4)),
+        "nothing": (normal(1).reshape(()), (0, 3)),
+    },
+    extreme.largest_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "turned": (TURNED,)},
+    extreme.smallest_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "turned": (TURNED,)},
+} | {op: REDUCED for op in (reduce.all, reduce.any, extreme.argmax, extreme.argmin)}
+TABLE |= {
+    op: {name: (*call, None) for name, call in REDUCED.items()}
+    for op in (reduce.sum, reduce.mean, reduce.prod)
+}
+TABLE |= {
+    op: {name: (x, dim, 1, keepdim) for name, (x, dim, keepdim) in REDUCED.items()}
+    for op in (spread.variance, spread.deviation)
+}
+TABLE |= {
+    op: {name: call for name, call in REDUCED.items() if call[1] is not None}
+    for op in (extreme.amax, extreme.amin, extreme.largest_along, extreme.smallest_along)
+}
