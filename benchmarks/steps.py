@@ -1,19 +1,23 @@
-"""Milliseconds per whole training step on one CPU core, beside PyTorch when it is installed.
+"""Milliseconds of CPU time per training step on one core, beside PyTorch when it is installed.
 
 python benchmarks/steps.py [--repeat 15] [--only NAME] [--json FILE]
 
 A step is zero_grad, forward, loss, backward and optimizer step, on data that is already there. The
-same text runs with ours and with PyTorch, in turn, round after round in one process on one thread;
-a figure is the least of all rounds, the ratio the median over rounds of ours divided by theirs.
+same text runs with ours and with PyTorch, each in a process and on a thread of its own, in turn,
+round after round; a figure is the least of all rounds, the ratio the median over rounds of ours
+divided by theirs. CPU time, so that what else runs on the machine does not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -160,22 +164,66 @@ def step_of(lib: Any, name: str) -> Callable[[], Any]:
 
 
 def timed(step: Callable[[], Any], count: int) -> float:
-    """Milliseconds of one step, averaged over `count`."""
+    """Milliseconds of CPU time of one step, averaged over `count`."""
     start = time.process_time()
     for _ in range(count):
         step()
     return (time.process_time() - start) / count * 1e3
 
 
-def measure(name: str, libs: dict[str, Any], repeat: int) -> dict[str, Any]:
+class Worker:
+    """A process that times the steps of one library when it is asked to."""
+
+    def __init__(self, of: str) -> None:
+        command = [sys.executable, __file__, "--worker", of]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def timed(self, name: str, count: int) -> float:
+        """Milliseconds of one step, averaged over `count`.
+
+        Raises: RuntimeError if the process ended.
+        """
+        questions: Any = self.process.stdin
+        answers: Any = self.process.stdout
+        questions.write(f"{name} {count}\n")
+        questions.flush()
+        answer = answers.readline()
+        if not answer:
+            raise RuntimeError(f"the process that was to time {name} ended")
+        return float(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def work(of: str) -> None:
+    """Answer what a `Worker` is asked."""
+    lib: Any = core
+    if of == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+        lib = torch
+    steps: dict[str, Callable[[], Any]] = {}
+    for line in sys.stdin:
+        name, count = line.split()
+        if name not in steps:
+            steps[name] = step_of(lib, name)
+        print(timed(steps[name], int(count)), flush=True)
+
+
+def measure(name: str, workers: dict[str, Worker], repeat: int) -> dict[str, Any]:
     """Our milliseconds per step, PyTorch's, and the ratio."""
-    steps = {of: step_of(lib, name) for of, lib in libs.items()}
-    once = max(timed(step, 2) for step in steps.values())
+    for worker in workers.values():
+        worker.timed(name, 2)  # the first steps warm up
+    once = max(worker.timed(name, 2) for worker in workers.values())
     count = max(1, int(SECONDS * 1e3 / once))
-    times: dict[str, list[float]] = {of: [] for of in steps}
+    times: dict[str, list[float]] = {of: [] for of in workers}
     for _ in range(repeat):
-        for of, step in steps.items():
-            times[of].append(timed(step, count))
+        for of, worker in workers.items():
+            times[of].append(worker.timed(name, count))
     row: dict[str, Any] = {"step": name} | {of: min(t) for of, t in times.items()}
     if "torch" in times:
         pairs = zip(times["unison"], times["torch"], strict=True)
@@ -183,17 +231,14 @@ def measure(name: str, libs: dict[str, Any], repeat: int) -> dict[str, Any]:
     return row
 
 
-def libraries() -> dict[str, Any]:
-    """Ours, and PyTorch on one thread where it is installed."""
-    libs: dict[str, Any] = {"unison": core}
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        libs["torch"] = torch
-    except ImportError:
+def peers() -> dict[str, Worker]:
+    """A worker of ours, and one of PyTorch's where it is installed."""
+    workers = {"unison": Worker("unison")}
+    if importlib.util.find_spec("torch") is None:
         print("PyTorch is not installed: our figures only")
-    return libs
+    else:
+        workers["torch"] = Worker("torch")
+    return workers
 
 
 def main() -> None:
@@ -202,20 +247,35 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--only", choices=STEPS)
     parser.add_argument("--json")
+    parser.add_argument("--worker", choices=("unison", "torch"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    libs, rows = libraries(), []
-    print(f"{'step':12s} {'unison ms':>10s} {'torch ms':>10s} {'ratio':>6s}")
-    for name in [options.only] if options.only else STEPS:
-        row = measure(name, libs, options.repeat)
-        rows.append(row)
-        theirs, ratio = row.get("torch", float("nan")), row.get("ratio", float("nan"))
-        print(f"{name:12s} {row['unison']:10.2f} {theirs:10.2f} {ratio:6.2f}", flush=True)
+    if options.worker:
+        work(options.worker)
+        return
+    workers = peers()
+    try:
+        rows = table([options.only] if options.only else list(STEPS), workers, options.repeat)
+    finally:
+        for worker in workers.values():
+            worker.close()
     if options.json:
         machine = (
             f"{platform.machine()}, Python {platform.python_version()}, NumPy {numpy.__version__}"
         )
         with open(options.json, "w") as file:
             json.dump({"machine": machine, "rows": rows}, file, indent=1)
+
+
+def table(names: list[str], workers: dict[str, Worker], repeat: int) -> list[dict[str, Any]]:
+    """The rows of these steps, printed as they come."""
+    rows = []
+    print(f"{'step':12s} {'unison ms':>10s} {'torch ms':>10s} {'ratio':>6s}")
+    for name in names:
+        row = measure(name, workers, repeat)
+        rows.append(row)
+        theirs, ratio = row.get("torch", float("nan")), row.get("ratio", float("nan"))
+        print(f"{name:12s} {row['unison']:10.2f} {theirs:10.2f} {ratio:6.2f}", flush=True)
+    return rows
 
 
 if __name__ == "__main__":
