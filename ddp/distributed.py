@@ -95,7 +95,11 @@ class DistributedDataParallel(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """A model of its own in the same group; all ranks copy together."""
         made = memo[id(self)] = object.__new__(type(self))
+        memo[id(self.process_group)] = self.process_group
         nn.Module.__setstate__(made, copy.deepcopy(self.__getstate__(), memo))
+        own, copied = self.comm_hook, made.comm_hook
+        if own and copied and isinstance(own[0], ErrorFeedback):
+            copied[0].process_group = own[0].process_group
         made._start(self.process_group)
         return made
 

@@ -57,8 +57,9 @@ class ShardedReducer(Reducer):
     def _outside(self, name: str) -> Callable[[Any], None]:
         def refuse(leaf: Any) -> None:
             raise RuntimeError(
-                f"rank {self.group.rank}: {name} was used outside the sharded forward, so its"
-                " gradient belongs to no shard; call the wrapped module itself"
+                f"rank {self.group.rank}: {name} was used outside the sharded forward (directly, by"
+                " another method, or in eval mode), so its gradient belongs to no shard: let the"
+                " wrapper's forward use it, in training mode"
             )
 
         return refuse

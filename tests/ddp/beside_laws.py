@@ -129,6 +129,25 @@ def copies_of_a_wrapped_model():
     assert not copied.module[0].weight.any()
 
 
+def copies_reduce_where_the_model_does():
+    """In a group of its own, with the hook and what the hook carries."""
+    group = current_group()
+    parts = [ddp.new_group([r]) for r in range(group.size)]
+    own = parts[group.rank]
+    x, y = batch()
+    for state, hook in (
+        (own, ddp.allreduce_hook),
+        (ddp.TopKState(0.5, process_group=own), ddp.topk_hook),
+    ):
+        model = ddp.DistributedDataParallel(mlp(), process_group=own)
+        model.register_comm_hook(state, hook)
+        copied = copy.deepcopy(model)
+        for m in (model, copied):
+            mse(m(x[: 1 + group.rank]), y[: 1 + group.rank]).backward()
+        same(gradients(copied.module), gradients(model.module))
+        assert copied.process_group is own
+
+
 def two_models_on_two_groups():
     """Even and odd ranks train models of their own; a model on all ranks stands beside them."""
     group = current_group()
@@ -209,6 +228,7 @@ LAWS = [
     no_sync_inside_no_sync,
     a_no_sync_that_an_exception_leaves,
     copies_of_a_wrapped_model,
+    copies_reduce_where_the_model_does,
     two_models_on_two_groups,
     models_in_a_row_with_parts_that_ranks_leave_out,
     models_reached_in_different_orders_are_refused,
