@@ -116,7 +116,9 @@ def _replicated(before: int, after: int, n: int, x: Any) -> Any:
 
 @where_it_lies
 def _circular(before: int, after: int, n: int, x: Any) -> Any:
-    return _line(before, after, n, x) % n
+    # What a negative width cuts away does not come round again.
+    start, kept = max(-before, 0), n + min(before, 0) + min(after, 0)
+    return _line(max(before, 0), max(after, 0), kept, x) % kept + start
 
 
 @where_it_lies

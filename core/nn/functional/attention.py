@@ -39,16 +39,17 @@ def scaled_dot_product_attention(
         raise RuntimeError(
             "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
         )
-    dims = [len(x.shape) for x in (query, key, value)]
+    sizes = [x.array.shape for x in (query, key, value)]
+    dims = [len(size) for size in sizes]
     if min(dims) < 2:
         raise RuntimeError(
             "Expected query, key, and value to all be at least 2 dimensional, but got query.dim:"
             f" {dims[0]} key.dim: {dims[1]} and value.dim: {dims[2]} instead."
         )
-    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+    if sizes[0][-1] != sizes[1][-1] or sizes[1][-2] != sizes[2][-2]:
         raise RuntimeError(
             "scaled_dot_product_attention: expected query and key of one width, and as many values"
-            f" as keys, but got {list(query.shape)}, {list(key.shape)} and {list(value.shape)}"
+            f" as keys, but got {list(sizes[0])}, {list(sizes[1])} and {list(sizes[2])}"
         )
     if enable_gqa:
         heads = query.shape[-3]

@@ -8,6 +8,7 @@ from core.autograd.adapt import adaptable
 from core.autograd.value import Value
 from core.backend import device_of, to_device
 from core.ops.conv import conv_input, convolution
+from core.ops.pad import constant_pad_nd
 from core.ops.shape import permute, reshape_array
 
 __all__ = (
@@ -158,18 +159,44 @@ def _transposed(n: int) -> Any:
         stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
         pads, extra = each_dim(padding, n, "padding"), each_dim(output_padding, n, "output_padding")
         _check_extra(extra, stride, dilation)
-        shapes = zip(input.shape[-n:], weight.shape[2:], stride, pads, extra, dilation, strict=True)
-        size = tuple((i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, k, s, p, e, d in shapes)
+        have = tuple(input.shape[-n:])
+        size, both, zeros = _reached(have, weight.shape[2:], stride, pads, extra, dilation)
         batched = len(input.shape) == n + 2
         x = input if batched else input.unsqueeze(0)
-        both = tuple((p, p) for p in pads)
         out = conv_input(x, weight, size, stride, both, dilation, groups)
+        if any(zeros):
+            out = constant_pad_nd(out, [n for z in reversed(zeros) for n in (0, z)], 0.0)
         if bias is not None:
             out = out + reshape_array(bias, (-1,) + (1,) * n)
         return out if batched else out.squeeze(0)
 
     doc = f"The gradient of `conv{n}d` with respect to its input, as a layer; plus a bias."
     return adaptable(named(conv_transpose, f"conv_transpose{n}d", doc))
+
+
+def _reached(
+    have: Any, kernel: Any, stride: Any, pads: Any, extra: Any, dilation: Any
+) -> tuple[Any, Any, Any]:
+    """The size of a transposed convolution, what it crops at both ends, and zeros behind it.
+
+    Raises: RuntimeError where nothing is left.
+    """
+    size, both, zeros = [], [], []
+    for i, k, s, p, e, d in zip(have, kernel, stride, pads, extra, dilation, strict=True):
+        full = (i - 1) * s + d * (k - 1) + 1
+        # Where e is a stride or more, a convolution over what it adds would take another step; so
+        # less is cropped instead, and what is still missing is zero.
+        added, less = (e, 0) if e < s else (0, min(e, p))
+        size.append(full - 2 * p + added + less)
+        both.append((p, p - less))
+        zeros.append(e - added - less)
+    out = tuple(n + z for n, z in zip(size, zeros, strict=True))
+    if any(n <= 0 for n in out):
+        raise RuntimeError(
+            f"Given input size per channel: ({' x '.join(map(str, have))}). Calculated output size"
+            f" per channel: ({' x '.join(map(str, out))}). Output size is too small"
+        )
+    return tuple(size), tuple(both), zeros
 
 
 def _check_extra(extra: Any, stride: Any, dilation: Any) -> None:

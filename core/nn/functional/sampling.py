@@ -141,8 +141,8 @@ def _check_mode(ndim: int, mode: str, align_corners: bool | None, antialias: boo
         )
     if antialias and (mode not in ("bilinear", "bicubic") or ndim != 4):
         raise ValueError(
-            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor"
-            " as input"
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D"
+            " tensor as input"
         )
     if LINEAR.get(mode, 2 if mode == "bicubic" else ndim - 2) != ndim - 2:
         raise NotImplementedError(
@@ -166,13 +166,13 @@ def interpolate(
     """
     _check_mode(len(input.shape), mode, align_corners, antialias)
     sizes, scales = _wanted(input, size, scale_factor, recompute_scale_factor)
+    if mode == "area":
+        return adaptive_mean(input, sizes)
     if min(*sizes, *input.shape[2:]) <= 0:
         raise RuntimeError(
             "Input and output sizes should be greater than 0, but got input"
             f" {tuple(input.shape[2:])} output {sizes}"
         )
-    if mode == "area":
-        return adaptive_mean(input, sizes)
     align = bool(align_corners)
     out = input
     for axis, (want, scale) in enumerate(zip(sizes, scales, strict=True), 2):
@@ -304,8 +304,7 @@ def grid_sample(
     _check_grid(tuple(input.shape), tuple(grid.shape), n)
     if mode == "bicubic" and n != 2:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
-    align = bool(align_corners)
-    sizes = tuple(input.shape[2:])
+    align, sizes = bool(align_corners), tuple(input.shape[2:])
     bring = "zeros" if mode == "bicubic" else padding_mode
     where = [_placed(grid[..., n - 1 - i], sizes[i], bring, align) for i in range(n)]
     module = xp(input.array)
