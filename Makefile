@@ -74,7 +74,9 @@ test-mpi-mpich test-mpi-openmpi: test-mpi-%: .venv-%/.ready
 
 test-simulated-gpu: .venv/.parity  ## the tables of ops, modules and optimizers on simulated GPUs
 	@echo "test-simulated-gpu: tensors on a stand-in for CuPy that refuses what CuPy refuses"
-	@.venv/bin/python $(PYTEST) --device cuda tests/core/ops tests/core/test_cuda.py tests/ddp/test_nccl.py \
+	@# On the second of two, while the first is the current one: nothing may rest on that.
+	@.venv/bin/python $(PYTEST) --device cuda:1 tests/core/ops tests/core/test_cuda.py tests/core/test_cuda_waits.py \
+		tests/core/test_data_pinned.py tests/ddp/test_nccl.py tests/ddp/test_nccl_laws.py \
 		$(addprefix tests/parity/test_,index.py linalg.py nn_modules.py optim.py pointwise.py reduce.py shape.py sort.py) $(ARGS)
 
 # On a machine with a GPU, with whatever Python has CuPy, NumPy, mpi4py, ml_dtypes, safetensors, pytest

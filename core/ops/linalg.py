@@ -24,7 +24,11 @@ def widened(a: Any, b: Any) -> tuple[Any, Any, Any]:
     """Both arrays in the dtype that products accumulate in, and the dtype of the result."""
     want = a.dtype
     wide = accumulates_in(want)
-    return (a, b, want) if wide == want else (a.astype(wide), b.astype(wide), want)
+    # Of two matrices cuBLAS takes half types as they are, adds up in float32 and rounds once; of
+    # more axes CuPy has no bfloat16.
+    if wide == want or (type(a) is not ndarray and a.ndim == b.ndim == 2):
+        return a, b, want
+    return a.astype(wide), b.astype(wide), want
 
 
 @binary
@@ -322,6 +326,8 @@ def linear(x, w, b=None):
             "mat1 and mat2 must have the same dtype, but got"
             f" {of(x.dtype).name} and {of(w.dtype).name}"
         )
+    if type(x) is not ndarray and x.ndim > 2:  # else CuPy copies w for every product
+        return linear(x.reshape(-1, x.shape[-1]), w, b).reshape(*x.shape[:-1], w.shape[0])
     x, w, want = widened(x, w)
     out = xp(x).matmul(x, w.T)
     if b is not None:

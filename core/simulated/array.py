@@ -270,6 +270,12 @@ class ndarray:  # noqa: N801 - CuPy's name
             raise ValueError("cupy.ndaray cannot be specified as `repeats` argument.")
         return launched([self], lambda: self.plain.repeat(repeats, axis))
 
+    def take(self, indices: Any, axis: int | None = None, out: Any = None) -> ndarray:
+        """The elements, or parts along an axis, at indices."""
+        if out is not None or not isinstance(indices, ndarray):
+            raise NotImplementedError("the stand-in's take needs an array of the GPU, and no out")
+        return launched([self, indices], lambda: self.plain.take(indices.plain, axis))
+
     def clip(self, min: Any = None, max: Any = None, out: Any = None) -> ndarray:
         """With what lies outside of two bounds moved to them."""
         if out is not None or isinstance(min, ndarray) or isinstance(max, ndarray):

@@ -50,7 +50,16 @@ globals().update({name: globals()[of] for name, of in ufuncs.ALIASES.items()})
 globals().update(
     {name: function(name, text, getattr(numpy, name)) for name, text in SIGNATURES.items()}
 )
-matmul = function("matmul", "x1 x2 | out= casting= order= dtype=", numpy.matmul)
+
+
+def _product(x1: Any, x2: Any) -> Any:
+    """The product of matrices as cuBLAS makes it: half types add up in float32."""
+    if x1.dtype.itemsize != 2 or x1.dtype.kind not in "fV":
+        return numpy.matmul(x1, x2)
+    return numpy.matmul(x1.astype(numpy.float32), x2.astype(numpy.float32)).astype(x1.dtype)
+
+
+matmul = function("matmul", "x1 x2 | out= casting= order= dtype=", _product)
 
 
 # ---- to and from the CPU ----------------------------------------------------------------------
