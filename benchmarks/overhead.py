@@ -4,9 +4,9 @@ python benchmarks/overhead.py [--repeat 20] [--wide] [--only WORD] [--json FILE]
 
 Every op works on 10 float32 numbers (matrices are 4 x 4), so the time is overhead, not arithmetic.
 Ours and PyTorch's are timed in turn, round after round in one process on one thread; a figure is
-the least of all rounds, the ratio the median over rounds of ours divided by theirs. The first
-table chains each op ten times; with --wide, a second one takes many more ops, ten times beside
-each other.
+the least of all rounds, which other work on the machine disturbs least, and the ratio is that of
+the two figures. The first table chains each op ten times; with --wide, a second one takes many more
+ops, ten times beside each other.
 """
 
 from __future__ import annotations
@@ -144,15 +144,15 @@ def measure(make: Callable[..., list[Row]], repeat: int, only: str) -> list[dict
 
 
 def compared(runs: list[tuple[str, Callable[[], Any]]], repeat: int) -> dict[str, float]:
-    """The least time of each, and the median of the ratios of the first to the second."""
+    """The least time of each, and the ratio of the first to the second."""
     times: dict[str, list[float]] = {name: [] for name, _ in runs}
     for _ in range(repeat + 1):
         for name, run in runs:
             times[name].append(timed(run))
     row = {name: min(t[1:]) for name, t in times.items()}  # the first round warms up
     if len(runs) > 1:
-        pairs = list(zip(*times.values(), strict=True))[1:]
-        row["ratio"] = statistics.median(a / b for a, b in pairs)
+        ours, theirs = row.values()
+        row["ratio"] = ours / theirs
     return row
 
 

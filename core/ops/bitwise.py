@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
-from core.autograd.quick import binary, integral
+from core.autograd.quick import binary, integral, unary
 from core.backend import xp
-from core.dtype import BOOL
+from core.dtype import BOOL, of
 from core.ops.promotion import promote, promote_integral, without
 
 __all__ = (
@@ -37,9 +37,15 @@ def bitwise_xor(a, b):
     return a ^ b
 
 
-@primitive(casts=promote_integral)
+@unary
+@primitive(whole="bBhil?")
 def bitwise_not(x):
-    """Elementwise ~x: the other truth value, or all bits the other way."""
+    """Elementwise ~x: the other truth value, or all bits the other way.
+
+    Raises: NotImplementedError for floating types.
+    """
+    if x.dtype.kind in "fV":
+        raise NotImplementedError(f"expected integers or bools, got {of(x.dtype)!r}")
     return ~x
 
 
@@ -76,7 +82,8 @@ def logical_xor(a, b):
     return xp(a).logical_xor(a, b)
 
 
-@primitive
+@unary
+@primitive(whole="bBhil?")
 def logical_not(x):
     """Elementwise whether x is zero."""
     return x == 0
