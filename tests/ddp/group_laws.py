@@ -1,5 +1,7 @@
 """The laws of process groups that need no drawn case, as functions of a group."""
 
+import time
+
 import numpy as np
 
 from ddp.call import CollectiveError
@@ -52,6 +54,19 @@ def large_arrays_are_reduced_wherever_they_lie(group):
             array[...] = values_of(case, group.rank)
             group.all_reduce(array, case.op, async_op=True).wait()
             same_bits(array, expected)
+
+
+def a_late_rank_is_waited_for(group):
+    """Longer than ranks look before they rest; each rank is the late one once."""
+    large = group.allocate(20_000, np.float32)
+    for array in (np.empty(3, np.float32), large, np.empty(20_000, np.float32)):
+        for late in range(group.size):
+            array[...] = group.rank + 1
+            end = time.monotonic() + (0.004 if group.rank == late else 0)
+            while time.monotonic() < end:
+                pass
+            group.all_reduce(array, timeout=float("inf") if late % 2 else None)
+            assert (array == group.size * (group.size + 1) / 2).all()
 
 
 def large_arrays_move_whole(group):
@@ -237,6 +252,7 @@ def a_closed_group_says_so(group):
 
 GROUP_LAWS = [
     large_arrays_are_reduced_wherever_they_lie,
+    a_late_rank_is_waited_for,
     large_arrays_move_whole,
     every_dtype_is_reduced_by_every_op,
     groups_are_made_inside_groups,
