@@ -53,6 +53,7 @@ from core.ops.cast import *
 from core.ops.choice import *
 from core.ops.compare import *
 from core.ops.creation import *
+from core.ops.differences import *
 from core.ops.distance import *
 from core.ops.division import *
 from core.ops.einsum import *
@@ -132,6 +133,7 @@ _LATE = {
         "nn",
         "onnx",
         "optim",
+        "return_types",
         "vision",
     )
 }

@@ -15,6 +15,7 @@ from core.ops import (
     choice,
     compare,
     creation,
+    differences,
     division,
     elementwise,
     exponential,
@@ -102,6 +103,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
         " logical_and logical_or logical_xor logical_not",
     ),
     (assign, "fill_ zero_ copy_", ""),
+    (differences, "diff", ""),
     (
         compare,
         "eq ne lt le gt ge not_equal less less_equal greater greater_equal isnan isinf isfinite"

@@ -32,6 +32,7 @@ ROWS = [
         "core.data",
         "core.cuda",
         "core.linalg",
+        "core.return_types",
         "core.testing",
         "core.recompute",
     ],

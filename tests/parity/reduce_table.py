@@ -95,6 +95,25 @@ EXTREMES = [
     Row("aminmax", along(keepdim=True)),
     *[constant(name, one(dims=True)) for name in ("argmax", "argmin")],
 ]
+PLACES = st.builds(
+    lambda y, dim, x: Call((y, x) if x else (y,), {"dim": dim}),
+    array(WIDE, ((4,), (4, 4), (4, 1, 4)), values=("plain",)),
+    st.integers(-1, 0),
+    st.one_of(st.none(), array(WIDE, ((4,),), values=("plain",))),
+)
+DIFFERENCES = [
+    Row("diff", along()),
+    Row("diff", call(array(shapes=FULL), one_of(0, 2, 5, -1)), out=True),
+    Row(
+        "diff",
+        call(
+            array(WIDE, ((2, 3),)),
+            prepend=array(WIDE, ((2, 1), (2, 2))),
+            append=array(WIDE, ((2, 1),)),
+        ),
+    ),
+    *[Row(name, PLACES, method=False) for name in ("trapezoid", "trapz", "cumulative_trapezoid")],
+]
 SCANS = [
     Row("cumsum", along(REAL), inplace=True, out=True),
     Row("cumsum", along(), DTYPES),
@@ -191,6 +210,13 @@ DISTANCES = [
         method=False,
     ),
     Row(
+        "pdist",
+        one(WIDE, shapes=((3, 2), (1, 4), (4, 3)), values=PLAIN),
+        st.builds(lambda p: {"p": p}, one_of(1.0, 1.5, 2.0, 3.0, float("inf"))),
+        grad=1,
+        method=False,
+    ),
+    Row(
         "pairwise_distance",
         two(WIDE, scalars=False, values=PLAIN),
         one_of({}, {"p": 1.0}, {"keepdim": True}),
@@ -277,4 +303,4 @@ SORTING += [
     ),
     constant("bucketize", call(1.5, array(REAL, ((4,),), values=("sorted",))), method=False),
 ]
-REDUCTIONS = [*SUMS, *EXTREMES, *SCANS, *STATISTICS, *DISTANCES]
+REDUCTIONS = [*SUMS, *DIFFERENCES, *EXTREMES, *SCANS, *STATISTICS, *DISTANCES]

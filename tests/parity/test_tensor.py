@@ -336,3 +336,13 @@ def test_the_default_dtype_reaches_every_creation():
     finally:
         for m in (core, torch):
             m.set_default_dtype(m.float32)
+
+
+def test_classes_of_results_have_pytorchs_names():
+    names = core.return_types.__all__
+    assert [n for n in names if not hasattr(torch.return_types, n)] == []
+    for name in names:
+        ours, theirs = (getattr(m.return_types, name) for m in (core, torch))
+        assert all(hasattr(theirs, field) for field in ours._fields)
+    assert isinstance(core.ones(2, 2).max(0), core.return_types.max)
+    assert isinstance(core.linalg.qr(core.ones(2, 2)), core.return_types.linalg_qr)
