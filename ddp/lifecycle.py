@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.cuda import set_device
+from core.data.worker import is_worker
 from ddp.backends.by_host import HostGroup
 from ddp.backends.mpi import MpiGroup
 from ddp.backends.nccl import SHARED_GPU, NcclGroup, may_have_nccl
@@ -121,6 +122,8 @@ def _over_ranks(comm: Any, timeout: Timeout) -> ProcessGroup:
 
 
 def _promised_size() -> int:
+    if is_worker():  # it has read the script, whose first lines make a group; it is no rank
+        return 1
     return max(claimed(os.environ).size, int(os.environ.get("WORLD_SIZE", "1")))
 
 

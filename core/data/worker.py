@@ -61,6 +61,11 @@ def get_worker_info() -> WorkerInfo | None:
     return _info
 
 
+def is_worker() -> bool:
+    """Whether this process is a data worker, from its start on."""
+    return _is_worker
+
+
 class _Verbatim(str):
     """A message that KeyError, which shows the repr of its argument, shows as it is."""
 

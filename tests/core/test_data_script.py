@@ -4,9 +4,12 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.launch.jobs import needs_mpi
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +118,23 @@ def test_a_class_that_only_the_prompt_knows_is_named():
         )
         assert ended.returncode == 1
         assert "a data worker cannot find 'Mine': what is defined at a prompt" in ended.stderr
+
+
+@needs_mpi[0]
+@needs_mpi[1]
+def test_a_script_that_makes_its_group_at_the_top_has_workers_too():
+    """They read the script, with the variables of a rank, and are none."""
+    body = "import ddp; ddp.init_process_group()\n" + SCRIPT.replace(
+        "os.getpid()", "ddp.get_rank()"
+    )
+    body += "if __name__ == '__main__': print(next(iter(DataLoader(Mine(), num_workers=1))))\n"
+    environ = {"PYTHONPATH": os.pathsep.join([str(ROOT), *_python_path()])}
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "train.py")
+        script.write_text(body)
+        command = [sys.executable, "-m", "launch", "-q", "-n", "2", str(script)]
+        ended = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, **environ}, cwd=folder
+        )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "[tensor([0]), tensor([0])]\n" * 2
