@@ -113,9 +113,11 @@ def windows(
     kernel = each_dim(kernel_size, n, "kernel_size")
     step = kernel if stride is None or stride == () else each_dim(stride, n, "stride")
     pads, apart = each_dim(padding, n, "padding"), each_dim(dilation, n, "dilation")
-    for name, values in (("stride", step), ("kernel size", kernel), ("dilation", apart)):
-        if any(v <= 0 for v in values):
-            raise RuntimeError(f"{name} should be greater than zero, but got {values}")
+    if min(*kernel, *step, *apart) <= 0:
+        raise RuntimeError(
+            "kernel size, stride and dilation should be greater than zero, but got"
+            f" {kernel}, {step} and {apart}"
+        )
     check_padding([d * (k - 1) + 1 for k, d in zip(kernel, apart, strict=True)], pads)
     return [kernel, step, pads, apart]
 
