@@ -7,6 +7,7 @@ from typing import Any
 
 from core import backend
 from core.autograd.dispatch import primitive
+from core.autograd.place import where_it_lies
 from core.autograd.value import share, version_of, wrap
 from core.backend import xp
 from core.dtype import dtype, to_numpy
@@ -177,6 +178,7 @@ def view(input: Any, *shape: Any, **named: Any) -> Any:
 # ---- other sizes in the same memory -----------------------------------------------------------
 
 
+@where_it_lies
 def resize_(x: Any, *sizes: Any, memory_format: Any = None) -> Any:
     """`x` with other sizes over the same memory, or over larger memory that begins as that did.
 

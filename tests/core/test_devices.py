@@ -201,3 +201,20 @@ def test_a_network_on_two_devices_trains_as_on_one():
     losses, *weights = trained(("cuda:0", "cuda:3"))
     assert losses[-1] < losses[0] / 2
     assert [losses, *weights] == list(trained(("cuda:1", "cuda:1")))
+
+
+def test_memory_stays_on_its_device():
+    x = core.ones(2, 3, device="cuda:2")
+    assert x.resize_(4, 4).device == core.device("cuda:2")
+    assert x.unsqueeze_(0).squeeze_(0).t_().clone(memory_format=core.contiguous_format).is_cuda
+    y = core.arange(8.0, device="cuda:2").view(1, 2, 2, 2)
+    y = y.contiguous(memory_format=core.channels_last)
+    assert (y.device, y.stride()) == (core.device("cuda:2"), (8, 1, 4, 2))
+    assert core.zeros_like(y, memory_format=core.contiguous_format).device == y.device
+
+
+def test_second_derivatives_of_a_determinant_on_a_gpu():
+    x = core.zeros(3, 3, device="cuda:2", requires_grad=True)
+    (g,) = core.autograd.grad(core.linalg.det(x + x.T), x, create_graph=True)
+    (second,) = core.autograd.grad(g.sum(), x)
+    assert second.device == core.device("cuda:2")
