@@ -150,6 +150,7 @@ def multi_head_attention_forward(
         raise NotImplementedError("static_k and static_v are not supported")
     batched = len(query.shape) == 3
     _check_shapes(query, key, value, key_padding_mask, attn_mask)
+    _check_mask(query, key, attn_mask, num_heads)
     _check_pair(key, value, key_padding_mask, use_separate_proj_weight)
     query, key, value = _with_batch(query, key, value, batched)
     check_heads(query, embed_dim_to_check, num_heads)
@@ -196,6 +197,18 @@ def _check_shapes(query: Any, key: Any, value: Any, padding: Any, mask: Any) -> 
             f"{kind}, expected `attn_mask` to be `None`, 2-D or 3-D but found"
             f" {len(mask.shape)}-D tensor instead"
         )
+
+
+def _check_mask(query: Any, key: Any, mask: Any, heads: int) -> None:
+    """Raise RuntimeError unless there is one mark for each query and key, also of each head."""
+    pair = (query.shape[0], key.shape[0])
+    if mask is not None:
+        wanted = pair if len(mask.shape) == 2 else (query.shape[1:-1].numel() * heads, *pair)
+        if tuple(mask.shape) != wanted:
+            raise RuntimeError(
+                f"The shape of the {len(mask.shape)}D attn_mask is {mask.shape}, but should be"
+                f" {wanted}."
+            )
 
 
 def _check_pair(key: Any, value: Any, padding: Any, separate: bool) -> None:
