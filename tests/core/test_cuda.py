@@ -277,6 +277,10 @@ def test_random_bits_are_the_cpus(gpus):
 # ---- the stand-in refuses what a GPU refuses ---------------------------------------------------
 
 
+def bfloat16(cp):
+    return cp.zeros((2, 2, 2), core.bfloat16.numpy)
+
+
 def refusals(cp):
     a, n = cp.arange(3.0), numpy.arange(3.0)
     with cp.cuda.Device(1):
@@ -298,6 +302,12 @@ def refusals(cp):
         "writing numpy": (ValueError, lambda: a.__setitem__(slice(None), n)),
         "a name beyond": (AttributeError, lambda: cp.vectorize),
         "a plain condition": (AttributeError, lambda: cp.where(True, a, 0)),
+        "bfloat16 over 3 axes": (TypeError, lambda: cp.matmul(*[bfloat16(cp)] * 2)),
+        "bytes of another dtype": (TypeError, lambda: a.set(numpy.arange(3))),
+        "bytes into gaps": (
+            RuntimeError,
+            lambda: cp.zeros((4, 4))[:, ::2].set(numpy.zeros((4, 2))),
+        ),
         "integers that do not fit": (OverflowError, lambda: cp.arange(3, dtype=cp.int8) + 300),
     }
 
@@ -335,3 +345,14 @@ def test_a_block_that_is_freed_in_the_midst_of_an_allocation_is_counted(gpus, mo
     thread.join(30)
     assert not thread.is_alive(), "the allocation waits for itself"
     assert held == [] and core.cuda.memory_allocated() == before
+
+
+def test_every_gpu_has_a_null_stream_of_its_own(gpus):
+    cp, task = backend.simulated.module(), Task()
+    with cp.cuda.Device(1):
+        cp.cuda.Stream.null.add(task)
+        assert not cp.cuda.get_current_stream().done
+    assert cp.cuda.get_current_stream().done
+    core.cuda.synchronize(0)
+    task.finish()
+    core.cuda.synchronize(1)
