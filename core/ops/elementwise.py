@@ -201,7 +201,8 @@ def pow(a, b):
 
     Raises: RuntimeError for whole numbers to a negative Python number.
     """
-    if not hasattr(a, "dtype"):
+    if hasattr(b, "dtype") and not getattr(a, "ndim", 0):
+        # A number's powers lie row by row, as PyTorch's do.
         return packed(_whole_power(a, b) if b.dtype.kind in "iu" else a**b)
     if a.dtype.kind in "iu" and hasattr(b, "dtype"):
         return _whole_power(a, b)
