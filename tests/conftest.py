@@ -63,7 +63,10 @@ LONG = (
     "tests/parity/",
     "tests/launch/",
     "tests/examples/",
+    "tests/core/nn/test_second_derivatives.py",
+    "tests/core/test_autograd_memory.py",
     "tests/core/test_data_loader.py",
+    "tests/ddp/test_nccl_laws.py",
     "tests/test_cupy_names.py",
 )
 

@@ -201,8 +201,7 @@ def pow(a, b):
 
     Raises: RuntimeError for whole numbers to a negative Python number.
     """
-    if hasattr(b, "dtype") and not getattr(a, "ndim", 0):
-        # A number's powers lie row by row, as PyTorch's do.
+    if hasattr(b, "dtype") and not getattr(a, "ndim", 0):  # rows in memory, as PyTorch's
         return packed(_whole_power(a, b) if b.dtype.kind in "iu" else a**b)
     if a.dtype.kind in "iu" and hasattr(b, "dtype"):
         return _whole_power(a, b)

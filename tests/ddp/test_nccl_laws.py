@@ -105,7 +105,7 @@ def by_one_gpu():
     return HostGroup(current_group())
 
 
-def on_ranks(law, size, make, *args):
+def on_ranks(law, size, make, *args, timeout=20.0):
     """Nothing; the law holds for a group that each rank makes on its GPU."""
 
     def rank():
@@ -115,10 +115,12 @@ def on_ranks(law, size, make, *args):
             law(OnGpu(group), *args)
             group.close()
 
-    ddp.simulate(rank, size)
+    ddp.simulate(rank, size, timeout=timeout)
 
 
 KINDS = [nccl, by_one_gpu]
+# Seconds until a simulation ends in which one rank was refused and the other waits on its GPU.
+REFUSED = 3.0
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -187,7 +189,7 @@ def test_a_batch_of_another_shape_is_refused():
         group.barrier()
 
     with pytest.raises(ddp.CollectiveMismatchError, match=r"expected float64 \(5,\) in a batch"):
-        on_ranks(law, 2, nccl)
+        on_ranks(law, 2, nccl, timeout=REFUSED)
 
 
 @pytest.mark.parametrize("batched", [0, 1])
@@ -202,7 +204,7 @@ def test_a_batch_on_one_side_alone_is_refused(batched):
         group.barrier()
 
     with pytest.raises(ddp.CollectiveMismatchError, match="in a batch on GPUs"):
-        on_ranks(law, 2, nccl)
+        on_ranks(law, 2, nccl, timeout=REFUSED)
 
 
 def test_messages_that_cross_travel_when_they_are_batched():

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.autograd.adapt import adaptable
 from core.autograd.inplace import write_out
+from core.autograd.place import where_it_lies
 from core.autograd.value import called, version_of
 from core.backend import device_of, on
 from core.ops.choice import clamp_min
@@ -102,6 +103,7 @@ def _follow(running: Any, value: Any, momentum: float) -> None:
     version_of(running)[0] += 1
 
 
+@where_it_lies
 def instance_norm(
     input: Any,
     running_mean: Any = None,
