@@ -58,17 +58,25 @@ def pytest_addoption(parser):
     )
 
 
-# Suites of a minute of processor time and more: `make test` runs them, `make check` does not.
+# Suites that take long, or load PyTorch: `make test` runs them, `make check` does not.
 LONG = (
     "tests/parity/",
     "tests/launch/",
     "tests/examples/",
     "tests/core/nn/test_second_derivatives.py",
+    "tests/core/test_amp.py",
     "tests/core/test_autograd_memory.py",
     "tests/core/test_data_loader.py",
     "tests/ddp/test_nccl_laws.py",
     "tests/test_cupy_names.py",
+    "tests/test_seeds.py",
 )
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Long tests are not even imported, nor is PyTorch with them, where slow tests are left out."""
+    here = collection_path.as_posix().removeprefix(f"{config.rootpath.as_posix()}/")
+    return True if "not slow" in config.getoption("markexpr") and here.startswith(LONG) else None
 
 
 def pytest_collection_modifyitems(items):
