@@ -67,8 +67,12 @@ LONG = (
     "tests/core/test_amp.py",
     "tests/core/test_autograd_memory.py",
     "tests/core/test_data_loader.py",
+    "tests/core/test_serialization_faults.py",
+    "tests/core/test_vision_models.py",
+    "tests/ddp/test_data_parallel.py",
     "tests/ddp/test_nccl_laws.py",
     "tests/test_cupy_names.py",
+    "tests/test_docs.py",
     "tests/test_seeds.py",
 )
 

@@ -146,8 +146,8 @@ def _found_in(folder):
     return lambda: real(path=[str(folder)])
 
 
-def _stand_in(name):
-    return backend.simulated.module() if name == "cupy" else sys.modules[name]
+def _stand_in(name, real=importlib.import_module):
+    return real("core.simulated.cupy" if name == "cupy" else name)
 
 
 # ---- streams and events -----------------------------------------------------------------------

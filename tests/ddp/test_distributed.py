@@ -7,7 +7,9 @@ from tests.ddp.all_ddp_laws import LAWS
 from tests.ddp.test_group_mpi import mpiexec
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize(
+    "size", [1, 2, 3, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 8))]
+)
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_law_on_simulated_ranks(law, size):
     ddp.simulate(law, size)

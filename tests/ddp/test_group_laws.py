@@ -19,7 +19,7 @@ from ddp.group import ReduceOp
 from ddp.simulate import simulate
 from tests.ddp import group_laws, laws, mismatches
 
-SIZES = [1, 2, 3, 4, 8]
+SIZES = [1, 2, 3, 4, pytest.param(8, marks=pytest.mark.slow)]
 
 cases = st.builds(
     laws.Case,
