@@ -13,8 +13,8 @@ from typing import Any
 import numpy
 
 from core.pinned import from_pinned, to_pinned
+from ddp.backends.over import OverGroup
 from ddp.group import ProcessGroup, Timeout
-from ddp.schedule import Channel
 
 # Verb -> the argument whose arrays it writes to.
 WRITES = {
@@ -79,30 +79,12 @@ def _bring(back: list[tuple[Any, Any]]) -> None:
         from_pinned(host, array)
 
 
-class HostGroup(ProcessGroup):
+class HostGroup(OverGroup):
     """The group `control`, which also takes arrays of a GPU. It owns `control` and closes it."""
 
     def __init__(self, control: ProcessGroup, timeout: Timeout = None) -> None:
-        self.control, self.name = control, control.name
-        super().__init__(
-            control.rank,
-            control.size,
-            control.local_rank,
-            control.local_size,
-            control.engine,
-            control.guard,
-            control.timeout if timeout is None else timeout,
-            control.schedule,
-        )
-        self.ranks = list(control.ranks)
-
-    def channel(self, seq: int) -> Channel:
-        """The messages of collective number `seq`."""
-        return self.control.channel(seq)
-
-    def peer_channel(self, tag: int) -> Channel:
-        """The messages that users send with `tag`."""
-        return self.control.peer_channel(tag)
+        self.name = control.name
+        super().__init__(control, timeout)
 
     def subgroup(self, ranks: Sequence[int], key: str, timeout: Timeout) -> HostGroup:
         """A group of these ranks of this group, in this order."""
@@ -112,16 +94,6 @@ class HostGroup(ProcessGroup):
     def allocate(self, count: int, dtype: Any) -> Any:
         """Zeros that this group reduces best; all ranks call together, with the same arguments."""
         return self.control.allocate(count, dtype)
-
-    def release(self) -> None:
-        """Nothing; the group underneath is given back."""
-        self.control.release()
-        self.control.closed = True
-
-    def fail(self, error: BaseException) -> None:
-        """Nothing; the group cannot be used any more."""
-        super().fail(error)
-        self.control.failure = self.control.failure or error
 
 
 def _staged(verb: str) -> Callable[..., Any]:

@@ -20,7 +20,6 @@ from ddp.backends.nccl_verbs import GpuCollectives
 from ddp.backends.nccl_work import Watched
 from ddp.call import CollectiveError
 from ddp.group import ProcessGroup, Timeout
-from ddp.schedule import Channel
 
 _SHARES_GPUS = 23000  # the first version that can
 
@@ -35,21 +34,10 @@ class NcclGroup(GpuCollectives, GpuMessages):
     name = "nccl"
 
     def __init__(self, control: ProcessGroup, timeout: Timeout = None) -> None:
-        self.control = control
         self.module = backend.cuda_module()
         self.nccl = nccl_module()
         self.device = Device("cuda", self.module.cuda.Device().id)
-        super().__init__(
-            control.rank,
-            control.size,
-            control.local_rank,
-            control.local_size,
-            control.engine,
-            control.guard,
-            control.timeout if timeout is None else timeout,
-            control.schedule,
-        )
-        self.ranks = list(control.ranks)
+        super().__init__(control, timeout)
         self.array_type = self.module.ndarray
         self.communicator = self._communicator()
         self.stream = self.module.cuda.Stream(non_blocking=True)
@@ -70,14 +58,6 @@ class NcclGroup(GpuCollectives, GpuMessages):
 
     # ---- what comes from the group underneath ----
 
-    def channel(self, seq: int) -> Channel:
-        """The messages of collective number `seq`."""
-        return self.control.channel(seq)
-
-    def peer_channel(self, tag: int) -> Channel:
-        """The messages that users send with `tag`."""
-        return self.control.peer_channel(tag)
-
     def subgroup(self, ranks: Sequence[int], key: str, timeout: Timeout) -> NcclGroup:
         """A group of these ranks of this group, in this order, on the same GPUs."""
         self.control.subgroups = self.subgroups
@@ -90,8 +70,7 @@ class NcclGroup(GpuCollectives, GpuMessages):
             self.stream.synchronize()
             self.watched.stop()
             self.communicator.destroy()
-        self.control.release()
-        self.control.closed = True
+        super().release()
 
     def give_up(self, error: CollectiveError) -> None:
         """Nothing; what NCCL has under way ends, and the other ranks learn of it.
@@ -101,11 +80,6 @@ class NcclGroup(GpuCollectives, GpuMessages):
         """
         self.fail(error)
         self.communicator.abort()
-
-    def fail(self, error: BaseException) -> None:
-        """Nothing; the group cannot be used any more."""
-        super().fail(error)
-        self.control.failure = self.control.failure or error
 
 
 def gpus_differ(control: ProcessGroup) -> bool:

@@ -14,8 +14,9 @@ import numpy as np
 from core.backend import Device, device_of, on
 from ddp.backends.by_host import through_host
 from ddp.backends.nccl_work import NcclWork, Watched
+from ddp.backends.over import OverGroup
 from ddp.call import Call
-from ddp.group import ProcessGroup, Timeout
+from ddp.group import Timeout
 from ddp.group_core import timeout_seconds
 from ddp.reduction import Array, ReduceOp
 from ddp.schedule import Channel
@@ -37,10 +38,9 @@ _OPS = {
 _BOOL_OPS = _OPS | {ReduceOp.SUM: "NCCL_MAX", ReduceOp.PRODUCT: "NCCL_MIN"}
 
 
-class Launching(ProcessGroup):
+class Launching(OverGroup):
     """A group whose GPU arrays travel by NCCL, without the verbs; `control` carries the rest."""
 
-    control: ProcessGroup
     module: Any  # CuPy
     nccl: Any  # its NCCL
     communicator: Any
