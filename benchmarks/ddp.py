@@ -2,6 +2,10 @@
 
 python benchmarks/ddp.py [--ranks 2] [--rounds 15] [--json FILE]
 
+"tutorial cnn", "lenet" and "linear" are the networks of the five tutorials that this project starts
+from, with their batches and optimizers; "mlp" is PyTorch's quickstart's perceptron, "toy" its DDP
+tutorial's, "mnist cnn" its MNIST example's, each with SGD on a batch of 64, the toy's of 20.
+
 On the same ranks, in turn, round after round, each with one thread: ours and torch's DDP; then ours
 wrapped and not, on one rank; and ours with as many logical shards as ranks; what is exposed of the
 reductions, and what `ddp.stats()` costs. A figure is the median over rounds; a ratio the median
@@ -35,13 +39,26 @@ from tqdm import tqdm  # noqa: E402
 import core  # noqa: E402
 import ddp  # noqa: E402
 
-STEPS = {"toy": 40, "mlp": 10, "cnn": 3}
+STEPS = {"toy": 40, "linear": 60, "lenet": 10, "tutorial cnn": 4, "mlp": 10, "mnist cnn": 2}
 
 
 def network(nn: Any, kind: str) -> Any:
-    """The DDP tutorial's toy, the quickstart's perceptron, the MNIST example's CNN."""
+    """The network of a name: see the top of this file."""
+    if kind == "linear":
+        return nn.Linear(1, 1)
     if kind == "toy":
         return nn.Sequential(nn.Linear(10, 10), nn.ReLU(), nn.Linear(10, 5))
+    if kind == "lenet":
+        return nn.Sequential(
+            nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+        )  # fmt: skip
+    if kind == "tutorial cnn":
+        return nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Linear(3136, 128), nn.ReLU(), nn.Linear(128, 10),
+        )  # fmt: skip
     if kind == "mlp":
         return nn.Sequential(
             nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
@@ -54,20 +71,27 @@ def network(nn: Any, kind: str) -> Any:
     )  # fmt: skip
 
 
-def batch(from_numpy: Callable[[Any], Any], kind: str) -> tuple[Any, Any]:
-    """Inputs and labels of one rank."""
+# The shape of a rank's batch: of the tutorials' networks the one that they train with.
+BATCHES = {"toy": (20, 10), "linear": (1, 1), "lenet": (1, 1, 32, 32)}
+
+
+def batch(lib: Any, kind: str) -> tuple[Any, Any]:
+    """Inputs and targets of one rank."""
     numbers = numpy.random.default_rng(0)
-    shape = (20, 10) if kind == "toy" else (64, 1, 28, 28)
-    classes = 5 if kind == "toy" else 10
-    x = numbers.normal(size=shape).astype("float32")
-    return from_numpy(x), from_numpy(numbers.integers(classes, size=shape[0]))
+    shape = BATCHES.get(kind, (64, 1, 28, 28))
+    x = lib.from_numpy(numbers.normal(size=shape).astype("float32"))
+    if kind == "linear":
+        return x, x + x
+    return x, lib.from_numpy(numbers.integers(5 if kind == "toy" else 10, size=shape[0]))
 
 
 def stepper(lib: Any, model: Any, kind: str) -> Callable[[], None]:
     """One training step of a model of either library."""
-    x, y = batch(lib.from_numpy, kind)
-    criterion = lib.nn.CrossEntropyLoss()
-    optimizer = lib.optim.SGD(model.parameters(), lr=0.01)
+    x, y = batch(lib, kind)
+    criterion = lib.nn.MSELoss() if kind == "linear" else lib.nn.CrossEntropyLoss()
+    optimizer: Any = lib.optim.SGD(model.parameters(), lr=0.01)
+    if kind == "tutorial cnn":
+        optimizer = lib.optim.Adam(model.parameters(), lr=0.001)
 
     def step() -> None:
         optimizer.zero_grad()
