@@ -28,7 +28,7 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
     if create_graph or isinstance(g, Value):
         slot.gradient = g if before is None else before + g
     elif before is None:
-        slot.gradient = wrap(_compact(g) if slot.home is None else _put(slot.home, g))
+        slot.gradient = wrap(_like(leaf.array, g) if slot.home is None else _put(slot.home, g))
     elif before.needs_grad:
         slot.gradient = before + wrap(g)
     else:
@@ -41,9 +41,13 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
 
 
 @where_it_lies
-def _compact(g: Any) -> Any:
-    """`g` in memory of its own, without gaps: rules may return a view."""
-    return g if g.base is None and g.flags.c_contiguous else xp(g).array(g, order="C")
+def _like(x: Any, g: Any) -> Any:
+    """`g` in memory of its own, in the order of `x`'s: rules may return a view."""
+    if g.base is None and g.strides == x.strides:
+        return g
+    out = xp(g).empty_like(x, dtype=g.dtype)
+    out[...] = g
+    return out
 
 
 def _put(home: Any, g: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.value import called
 from core.dtype import INTEGER, of, to_numpy
 from core.ops.cast import cast
 from core.ops.dims import axis_of
@@ -30,7 +31,7 @@ def along(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
     axis = axis_of(dim, ndim)
     if ndim:
         return op(input, axis)
-    return reshape_array(op(reshape_array(input, (1,)), 0), ())
+    return called(reshape_array(op(reshape_array(input, (1,)), 0), ()), op.op.label)
 
 
 def softmax(input: Any, dim: int, dtype: Any = None) -> Any:

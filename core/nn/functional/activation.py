@@ -100,7 +100,8 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
 
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """Elementwise input above zero, alpha * (exp(input / alpha) - 1) below."""
-    return applied(activation.elu_at, inplace, input, alpha, 1.0, 1.0 / alpha)
+    out = applied(activation.elu_at, inplace, input, alpha, 1.0, 1.0 / alpha)
+    return out if inplace else called(out, "CeluBackward0")
 
 
 def selu(input: Any, inplace: bool = False) -> Any:

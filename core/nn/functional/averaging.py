@@ -14,6 +14,7 @@ from core.backend import device_of, module_of, to_host
 from core.nn.functional.convolution import each_dim, placed
 from core.nn.functional.pooling import frame, per_dim, windows, with_indices
 from core.ops.choice import relu
+from core.ops.decompose import mT
 from core.ops.elementwise import abs, sign
 from core.ops.extreme import argmax
 from core.ops.fold import sum_windows
@@ -21,7 +22,7 @@ from core.ops.gather import gather, index_select
 from core.ops.join import cat
 from core.ops.linalg import matmul
 from core.ops.scatter import scatter
-from core.ops.shape import reshape_array, transpose
+from core.ops.shape import reshape_array
 
 __all__ = """
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
@@ -56,11 +57,18 @@ def _avg_pool(
     both = frame(size, kernel, stride, pads, (1,) * n, ceil_mode)
     total = sum_windows(x, kernel, stride, both)
     if divisor_override is not None:
-        return total / divisor_override
-    if both == ((0, 0),) * n or (count_include_pad and not ceil_mode):
-        return total / math.prod(kernel)
-    counts = _counts(size, tuple(total.shape[2:]), (kernel, stride, pads), count_include_pad)
-    return total / wrap(placed(x, counts.astype(x.array.dtype)))
+        out = total / divisor_override
+    elif both == ((0, 0),) * n or (count_include_pad and not ceil_mode):
+        out = total / math.prod(kernel)
+    else:
+        counts = _counts(size, tuple(total.shape[2:]), (kernel, stride, pads), count_include_pad)
+        out = total / wrap(placed(x, counts.astype(x.array.dtype)))
+    return called(out, _label(n, "AvgPool"))
+
+
+def _label(n: int, kind: str) -> str:
+    """PyTorch's name of the node: its pools of one dim are those of two, squeezed."""
+    return "SqueezeBackward1" if n == 1 else f"{kind}{n}DBackward0"
 
 
 def _counts(size: Any, out: Any, how: Any, with_padding: bool) -> numpy.ndarray:
@@ -126,15 +134,24 @@ def adaptive_mean(x: Any, sizes: tuple[int, ...]) -> Any:
         places = numpy.arange(n)[:, None]
         inside = (places >= start) & (places < end)
         shares = (inside / (end - start)).astype(x.array.dtype)
-        weights = wrap(placed(x, shares))
-        x = transpose(matmul(transpose(x, axis, ndim - 1), weights), axis, ndim - 1)
+        x = _combined(x, axis, wrap(placed(x, shares)))
     return x
+
+
+def _combined(x: Any, axis: int, shares: Any) -> Any:
+    """The sums along one dim that `shares` (elements, sums) says, row by row in memory."""
+    shape = tuple(x.shape)
+    before, after = shape[:axis], shape[axis + 1 :]
+    if not after:
+        return matmul(x, shares)
+    planes = reshape_array(x, (math.prod(before), shape[axis], math.prod(after)))
+    return reshape_array(matmul(mT(shares), planes), (*before, shares.shape[1], *after))
 
 
 def _adaptive_avg_pool(n: int, x: Any, output_size: Any) -> Any:
     sizes = _sizes(n, x, output_size)
-    label = "MeanBackward1" if n == 2 and set(sizes) == {1} else f"AdaptiveAvgPool{n}DBackward0"
-    return called(adaptive_mean(x, sizes), "SqueezeBackward1" if n == 1 else label)
+    label = "MeanBackward1" if n == 2 and set(sizes) == {1} else _label(n, "AdaptiveAvgPool")
+    return called(adaptive_mean(x, sizes), label)
 
 
 @where_it_lies
@@ -165,6 +182,7 @@ def _largest_in(x: Any, regions: list[tuple[numpy.ndarray, numpy.ndarray]]) -> t
 def _adaptive_max_pool(n: int, x: Any, output_size: Any, return_indices: bool = False) -> Any:
     sizes = _sizes(n, x, output_size)
     found = _largest_in(x, [_bounds(have, want) for have, want in zip(x.shape[2:], sizes)])
+    called(found[0], _label(n, "AdaptiveMaxPool"))
     return found if return_indices else found[0]
 
 
@@ -198,6 +216,7 @@ def _fractional_max_pool(
         for b in range(x.shape[0])
     ]
     found = tuple(_grid([[pair[i] for pair in row] for row in outs]) for i in range(2))
+    called(found[0], _label(n, "FractionalMaxPool"))
     return found if return_indices else found[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.adapt import adaptable
-from core.autograd.value import Value
+from core.autograd.value import Value, called
 from core.backend import device_of, to_device
 from core.ops.conv import conv_input, convolution
 from core.ops.pad import constant_pad_nd
@@ -168,6 +168,7 @@ def _transposed(n: int) -> Any:
             out = constant_pad_nd(out, [n for z in reversed(zeros) for n in (0, z)], 0.0)
         if bias is not None:
             out = out + reshape_array(bias, (-1,) + (1,) * n)
+        called(out, "ConvolutionBackward0")
         return out if batched else out.squeeze(0)
 
     doc = f"The gradient of `conv{n}d` with respect to its input, as a layer; plus a bias."

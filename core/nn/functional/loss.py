@@ -163,8 +163,17 @@ def cross_entropy(
     if scales is None:
         return _smoothed(x, target, weight, classes, reduction, label_smoothing)
     if reduction == "none":
-        return called(_each(log_softmax_axis(x, 1), classes, target), "NllLossBackward0")
-    return watch(softmax_nll(x, classes.target, *scales), target)
+        return called(_each(log_softmax_axis(x, 1), classes, target), _nll_label(input, reduction))
+    out = watch(softmax_nll(x, classes.target, *scales), target)
+    return called(out, "NllLoss2DBackward0") if input.array.ndim > 2 else out
+
+
+def _nll_label(input: Any, reduction: str) -> str:
+    """PyTorch's name of the node: three dims, or more than four, are viewed as an image's."""
+    ndim = input.array.ndim
+    if ndim > 2 and ndim != 4 and reduction == "none":
+        return "ViewBackward0"
+    return "NllLoss2DBackward0" if ndim > 2 else "NllLossBackward0"
 
 
 def _each(logs: Any, classes: Classes, target: Any) -> Any:
@@ -214,7 +223,7 @@ def _soft_targets(input: Any, target: Any, weight: Any, reduction: str, smoothin
         return -sum(products, axis)
     total = -sum(products)
     rows = input.numel() // input.shape[axis] if input.shape[axis] else 0
-    return total / rows if reduction == "mean" else total
+    return called(total / rows, "DivBackward1") if reduction == "mean" else total
 
 
 @adaptable
@@ -239,7 +248,7 @@ def nll_loss(
     with on(device_of(target.array)):
         classes = Classes(target, weight, ignore_index, x.shape[1])
     loss = _total(_each(x, classes, target), classes, reduction)
-    return called(loss, "NllLossBackward0")
+    return called(loss, _nll_label(input, reduction))
 
 
 @adaptable

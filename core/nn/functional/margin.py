@@ -6,7 +6,7 @@ from typing import Any
 
 from core.autograd.adapt import adaptable
 from core.autograd.place import where_it_lies
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import xp
 from core.nn.functional.loss import legacy_reduction, reduced
 from core.nn.functional.regression import weighed
@@ -64,7 +64,7 @@ def multilabel_soft_margin_loss(
     """The mean over classes of the cross-entropy between targets 0 or 1 and sigmoid(input)."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     loss = -(target * log_sigmoid(input) + (1 - target) * log_sigmoid(-input))
-    return reduced(mean(weighed(loss, weight), -1), reduction)
+    return reduced(called(mean(weighed(loss, weight), -1), "DivBackward0"), reduction)
 
 
 @adaptable
@@ -204,7 +204,7 @@ def multi_margin_loss(
     loss = sum(short * wrap(others.astype(x.array.dtype)), 1) / x.shape[1]
     if weight is not None:
         loss = loss * wrap(weight.array[column.array[:, 0]])
-    return reduced(loss.squeeze(0) if one else loss, reduction)
+    return reduced(loss.squeeze(0) if one else loss, reduction, "MultiMarginLossBackward0")
 
 
 @adaptable
@@ -237,4 +237,4 @@ def multilabel_margin_loss(
     short = clamp_min(1 - (picked.unsqueeze(2) - x.unsqueeze(1)), 0)
     pairs = counted[:, :, None] & wrong[:, None, :]
     loss = sum(short * wrap(pairs.astype(x.array.dtype)), (1, 2)) / classes
-    return reduced(loss.squeeze(0) if one else loss, reduction)
+    return reduced(loss.squeeze(0) if one else loss, reduction, "MultilabelMarginLossBackward0")

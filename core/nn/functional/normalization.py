@@ -10,6 +10,7 @@ from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, version_of
 from core.backend import device_of, on
+from core.ops.cast import clone
 from core.ops.choice import clamp_min
 from core.ops.dims import axis_of
 from core.ops.norm import affine, rms_scaled, standardised
@@ -52,10 +53,12 @@ def batch_norm(
     ndim = len(shape)
     axes = (0, *range(2, ndim))
     _check_channels(shape, training, running_mean, running_var, weight, bias)
+    if not math.prod(shape):
+        return _of_nothing(input, weight, bias)
     w, b = _per_channel(weight, ndim), _per_channel(bias, ndim)
     if not training:
         return _by_statistics(input, running_mean, running_var, weight, bias, eps)
-    count = math.prod(shape) // shape[1] if shape[1] else 0
+    count = math.prod(shape) // shape[1]
     if count == 1:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {list(shape)}"
@@ -67,6 +70,13 @@ def batch_norm(
             _follow(running_mean, mean, momentum)
             _follow(running_var, variance * (count / (count - 1)), momentum)
     return out
+
+
+def _of_nothing(x: Any, weight: Any, bias: Any) -> Any:
+    """A copy of an empty batch; the gradients of weight and bias are zero."""
+    out = clone(x)
+    out = out if weight is None else out * weight[:1].sum()
+    return out if bias is None else out + bias[:1].sum()
 
 
 def _by_statistics(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, eps: float) -> Any:
@@ -121,7 +131,8 @@ def instance_norm(
     shape = tuple(input.shape)
     ndim = len(shape)
     if not use_input_stats:
-        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        out = batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        return called(out, "ViewBackward0")
     axes = tuple(range(2, ndim))
     count = math.prod(shape[2:])
     if count == 1:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from core.autograd.value import called
 from core.nn.functional.convolution import each_dim, named
 from core.ops.pool import flat_places, max_windows, winners
 
@@ -42,7 +43,7 @@ def _of_dims(n: int, name: str, function: Any, doc: str) -> Any:
         if len(input.shape) == n + 2:
             return function(n, input, *args, **kwargs)
         out = function(n, input.unsqueeze(0), *args, **kwargs)
-        return tuple(x.squeeze(0) for x in out) if isinstance(out, tuple) else out.squeeze(0)
+        return tuple(map(_unbatched, out)) if isinstance(out, tuple) else _unbatched(out)
 
     pool.__module__ = function.__module__
     signature = inspect.signature(function)
@@ -51,6 +52,12 @@ def _of_dims(n: int, name: str, function: Any, doc: str) -> Any:
         parameters=[x.replace(name="input"), *rest]
     )
     return pool
+
+
+def _unbatched(x: Any) -> Any:
+    """The one sample of a batch, whose node bears the name of the batch's."""
+    node = x.grad_fn
+    return x.squeeze(0) if node is None else called(x.squeeze(0), node.name())
 
 
 def with_indices(function: Any) -> Any:
@@ -145,6 +152,8 @@ def _max_pool(
     size = tuple(x.shape[2:])
     both = frame(size, kernel, stride, pads, dilation, ceil_mode)
     out = max_windows(x, kernel, stride, both, dilation)
+    if n == 1:
+        called(out, "SqueezeBackward1")
     if not return_indices:
         return out
     best = winners(x.detach(), out.detach(), kernel, stride, both, dilation)

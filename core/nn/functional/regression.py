@@ -172,6 +172,11 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+def _homoscedastic(size: tuple[int, ...], var: tuple[int, ...]) -> bool:
+    """Whether variances are as many as numbers but along one dim, where there is one for all."""
+    return len(size) == len(var) and [v for n, v in zip(size, var) if n != v] == [1]
+
+
 @where_it_lies
 def gaussian_nll_loss(
     input: Any,
@@ -192,7 +197,7 @@ def gaussian_nll_loss(
     if tuple(var.shape) != tuple(input.shape):
         if tuple(input.shape[:-1]) == tuple(var.shape):
             var = var.unsqueeze(-1)
-        elif tuple(input.shape[:-1]) != tuple(var.shape[:-1]) or var.shape[-1] != 1:
+        elif not _homoscedastic(tuple(input.shape), tuple(var.shape)):
             raise ValueError("var is of incorrect size")
     if bool((var.array < 0).any()):
         raise ValueError("var has negative entry/entries")
