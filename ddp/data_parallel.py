@@ -12,7 +12,7 @@ from core.autograd.accumulate import queue_callback
 from core.autograd.mode import is_grad_enabled, mode, set_grad_enabled
 from core.autograd.value import RemovableHandle, leaf_of, version_of, wrap
 from core.backend import Device, device_of, on, resolve, to_device, write, xp
-from ddp.scatter import gather, scatter
+from ddp.device_split import gather, scatter
 
 
 class DataParallel(nn.Module):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from core import nn
 from core.autograd.mode import is_grad_enabled
+from core.backend import CPU, device_of
+from core.nn.stateless import others_stand_in
 from ddp.current_group import current_group
+from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup
-from ddp.hooks import ErrorFeedback, Hook, contents, hooked
+from ddp.hooks import ErrorFeedback, GradBucket, Hook, contents, hooked
 from ddp.join import Company, Join
 from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer
@@ -31,10 +35,9 @@ _OF_THIS_JOB = "process_group lanes reducer company last_input tuner plan name".
 class DistributedDataParallel(nn.Module):
     """`module` trained by all ranks of a group: same parameters, averaged gradients, no flags.
 
-    `device_ids`, `output_device`, `dim`, `find_unused_parameters`, `static_graph`,
-    `gradient_as_bucket_view` and `check_reduction` are accepted for PyTorch's sake; nothing depends
-    on them. With `bucket_cap_mb="auto"` the first steps find it. `broadcast_buffers`
-    gives all ranks rank 0's buffers after every backward.
+    `broadcast_buffers` (`forward_sync_buffers`) gives all ranks rank 0's buffers after every
+    backward; `bucket_cap_mb="auto"` is found in the first steps. With `device_ids` inputs are moved
+    to the module's GPU. Other arguments of PyTorch's are accepted; nothing depends on them.
     Raises: ValueError naming the first parameter or buffer in which the ranks' modules differ.
     """
 
@@ -44,20 +47,33 @@ class DistributedDataParallel(nn.Module):
         device_ids: Any = None,
         output_device: Any = None,
         dim: int = 0,
-        broadcast_buffers: bool = True,
+        broadcast_buffers: bool | None = None,
+        init_sync: bool = True,
         process_group: ProcessGroup | None = None,
-        bucket_cap_mb: float | str = 25,
+        bucket_cap_mb: float | str | None = None,
         find_unused_parameters: bool = False,
         check_reduction: bool = False,
         gradient_as_bucket_view: bool = True,
         static_graph: bool = False,
+        delay_all_reduce_named_params: Any = None,
+        param_to_hook_all_reduce: Any = None,
+        mixed_precision: None = None,
+        device_mesh: None = None,
+        skip_all_reduce_unused_params: bool = False,
+        bucket_cap_mb_list: Any = None,
+        batched_grad_copy: bool = False,
+        forward_sync_buffers: bool | None = None,
         shards: int | None = None,
     ) -> None:
         super().__init__()
+        _check_arguments(module, device_ids, mixed_precision, device_mesh)
         self.module = module
-        self.broadcast_buffers = broadcast_buffers
-        self.bucket_cap = 0 if bucket_cap_mb == "auto" else int(float(bucket_cap_mb) * (1 << 20))
-        self.shards = shards
+        self.device_ids = device_ids
+        given = broadcast_buffers if forward_sync_buffers is None else forward_sync_buffers
+        self.broadcast_buffers = True if given is None else given
+        cap = 25 if bucket_cap_mb is None else bucket_cap_mb
+        self.bucket_cap = 0 if cap == "auto" else int(float(cap) * (1 << 20))
+        self.init_sync, self.shards = init_sync, shards
         self.comm_hook: tuple[Any, Hook] | None = None
         self._start(process_group or current_group())
 
@@ -73,8 +89,9 @@ class DistributedDataParallel(nn.Module):
         self.company: Company | None = None  # while ranks may run out of data
         self.last_input: Any = None
         if group.size > 1:
-            compare_modules(self.module, group)
-            self.broadcast_state()
+            compare_modules(self.module, group, self._ignored())
+            if self.init_sync:
+                self.broadcast_state()
         self.tuner = None if self.bucket_cap else Tuner(group)
         self.shards = self.shards or group.shards
         _made[group] = _made.get(group, 0) + 1
@@ -104,8 +121,12 @@ class DistributedDataParallel(nn.Module):
         return made
 
     def _make_reducer(self, cap: int, shards: int | None) -> None:
+        ignored = self._ignored()
         named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
-        self.plan = Plan(self.module, self.process_group.rank)
+        named = [(n, p) for n, p in named if n not in ignored]
+        self.plan = Plan(self.module, self.process_group.rank, ignored)
+        self.device = next((device_of(p.array) for p in self.module.parameters()), CPU)
+        self.moves_inputs = bool(self.device_ids) and self.device != CPU
         names, parameters = [n for n, _ in named], [p for _, p in named]
         group = self.process_group
         count = 1 if shards is None else check_shards(shards, group.size)
@@ -122,12 +143,18 @@ class DistributedDataParallel(nn.Module):
         if self.plan.changed():
             self._renew_reducer()
         module: Any = self._modules["module"]  # `self.module` takes a microsecond to find it
+        if module is not self.plan.module:
+            raise RuntimeError(
+                f"rank {self.process_group.rank}: the wrapped module was replaced: wrap the new one"
+            )
+        if self.moves_inputs:
+            inputs, kwargs = map_tensors((inputs, kwargs), lambda x: x.to(self.device))
         plain = self.company is None and self.lanes is None and self.tuner is None
         if plain or not is_grad_enabled():
             return module(*inputs, **kwargs)
         if self.tuner is not None:
             self._try_bucket_size(self.tuner)
-        if not module.training:
+        if not module.training or others_stand_in():
             return module(*inputs, **kwargs)
         if self.company is not None:
             return self.company.forward(inputs, kwargs)
@@ -169,7 +196,9 @@ class DistributedDataParallel(nn.Module):
 
     def broadcast_state(self, root: int = 0) -> None:
         """Give every rank the root's parameters and buffers."""
-        tensors = [*self.module.parameters(), *self.module.buffers()]
+        named = [*self.module.named_parameters(), *self.module.named_buffers()]
+        ignored = self._ignored()
+        tensors = [x for name, x in named if name not in ignored]
         broadcast_all(tensors, self.process_group, root)
 
     def _after_backward(self) -> None:
@@ -194,8 +223,7 @@ class DistributedDataParallel(nn.Module):
 
         Raises: RuntimeError if there is one, or on logical shards, whose bits it would change.
         """
-        if not callable(hook):
-            raise TypeError("Communication hook must be callable.")
+        _check_hook(hook)
         if self.shards is not None:
             raise RuntimeError("logical shards add gradients in one fixed order: no hook may do it")
         if self.reducer.hook is not None:
@@ -216,18 +244,83 @@ class DistributedDataParallel(nn.Module):
         finally:
             self.reducer.syncing = before
 
+    @property
+    def require_backward_grad_sync(self) -> bool:
+        """Whether the next backward reduces; assigning to it is the long form of `no_sync`."""
+        return self.reducer.syncing
+
+    @require_backward_grad_sync.setter
+    def require_backward_grad_sync(self, wanted: bool) -> None:
+        self.reducer.syncing = bool(wanted)
+
+    def _set_static_graph(self) -> None:
+        """Nothing; whether the graph is static makes no difference."""
+
+    @staticmethod
+    def _set_params_and_buffers_to_ignore_for_model(module: Any, names: Iterable[str]) -> None:
+        """Leave the parameters and buffers of these names to each rank, when `module` is wrapped.
+
+        They are neither compared nor broadcast nor reduced, and may be replaced.
+        """
+        module._ddp_params_and_buffers_to_ignore = list(names)
+
+    def _ignored(self) -> frozenset[str]:
+        return frozenset(getattr(self.module, "_ddp_params_and_buffers_to_ignore", ()))
+
     # ---- as if it were the module itself ----
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The state of the bare module, under its own keys."""
         return self.module.state_dict(*args, **kwargs)
 
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Load a state of the bare module."""
-        return self.module.load_state_dict(*args, **kwargs)
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a state of the bare module, or one whose keys begin with `module.` as PyTorch's."""
+        bare = without_prefix(state_dict, self.module)
+        return self.module.load_state_dict(bare, *args, **kwargs)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """As a part of another module: its state, too, has the keys of the bare module."""
+        for key in [key for key in state_dict if not key.startswith(f"{prefix}module.")]:
+            state_dict[f"{prefix}module.{key[len(prefix) :]}"] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("module"), name)
+
+
+def _check_arguments(module: Any, device_ids: Any, mixed_precision: Any, device_mesh: Any) -> None:
+    if device_ids is not None and len(device_ids) > 1:
+        raise ValueError("device_ids can only be None or contain a single element.")
+    if mixed_precision is not None:
+        raise ValueError(
+            "mixed_precision: expected None; use core.autocast and core.amp.GradScaler"
+        )
+    if device_mesh is not None:
+        raise ValueError("device_mesh: expected None; give the group as process_group")
+    if any(getattr(p, "is_lazy", False) for p in module.parameters()):
+        raise RuntimeError(
+            "Modules with uninitialized parameters can't be used with `DistributedDataParallel`."
+            " Run a dummy forward pass to correctly initialize the modules"
+        )
+
+
+def _check_hook(hook: Any) -> None:
+    if not callable(hook):
+        raise TypeError("Communication hook must be callable.")
+    named = inspect.signature(hook).parameters.get("bucket")
+    said = inspect.Parameter.empty if named is None else named.annotation
+    if said not in (inspect.Parameter.empty, GradBucket, Any) and not isinstance(said, str):
+        raise ValueError("Communication hook: bucket annotation should be dist.GradBucket.")
+
+
+def without_prefix(state_dict: Any, module: Any) -> Any:
+    """The state with the bare module's keys, where all of them begin with `module.`."""
+    keyed = isinstance(state_dict, Mapping) and state_dict and "module" not in module._modules
+    if not keyed or not all(key.startswith("module.") for key in state_dict):
+        return state_dict
+    return {key.removeprefix("module."): x for key, x in state_dict.items()}

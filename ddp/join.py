@@ -8,7 +8,7 @@ takes part in every collective of the model, in the same order, and adds zeros o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy
@@ -18,6 +18,7 @@ from core.autograd.accumulate import Session, queue_callback
 from core.autograd.mode import enable_grad
 from core.autograd.value import Value
 from ddp.absence import absent
+from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup, ReduceOp
 from ddp.lifecycle import default_group
 from ddp.shards import batch_size
@@ -182,7 +183,7 @@ class Company:
         model.reducer.weights.share = float(count)
         # The loss is a mean: inside the model gradients are those of the sum, outside they are as
         # they were. Statistics over ranks need that already; a later factor would come too late.
-        inputs, kwargs = _map_tensors((inputs, kwargs), lambda x: weighted(x, 1 / max(count, 1)))
+        inputs, kwargs = map_tensors((inputs, kwargs), lambda x: weighted(x, 1 / max(count, 1)))
         out = model.module(*inputs, **kwargs)
         for x in tracked(out):
             x.register_hook(self._announce)
@@ -250,7 +251,7 @@ def tracked(out: Any) -> list[Any]:
 
 def detached(x: Any) -> Any:
     """Nested `x` with its tensors cut from the graph that they come from."""
-    return _map_tensors(x, lambda t: t.detach().requires_grad_(t.needs_grad))
+    return map_tensors(x, lambda t: t.detach().requires_grad_(t.needs_grad))
 
 
 def weighted(x: Any, factor: float) -> Any:
@@ -264,17 +265,6 @@ def weighted(x: Any, factor: float) -> Any:
 
 def _times(g: Any, factor: float) -> Any:
     return g * factor if current_weight() is None else None
-
-
-def _map_tensors(x: Any, function: Callable[[Any], Any]) -> Any:
-    if isinstance(x, Value):
-        return function(x)
-    if isinstance(x, dict):
-        return {key: _map_tensors(v, function) for key, v in x.items()}
-    if isinstance(x, (list, tuple)):
-        made = [_map_tensors(v, function) for v in x]
-        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
-    return x
 
 
 # ---- around a loop ----------------------------------------------------------------------------

@@ -41,6 +41,12 @@ def test_all_lists_each_name_once_and_each_exists(package):
     assert [name for name in names if not hasattr(module, name)] == []
 
 
+def test_no_file_of_ddp_hides_a_function_of_its_name():
+    ddp = importlib.import_module("ddp")
+    modules = [name for name in ddp.__all__ if inspect.ismodule(getattr(ddp, name))]
+    assert modules == ["functional"]
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_all_lists_every_public_name(package):
     module = importlib.import_module(package)

@@ -6,7 +6,7 @@ import pytest
 import core
 from core import nn
 from ddp.data_parallel import DataParallel, data_parallel, parallel_apply, replicate
-from ddp.scatter import chunk_sizes, gather, scatter
+from ddp.device_split import chunk_sizes, gather, scatter
 
 
 @pytest.fixture(autouse=True)

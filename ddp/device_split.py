@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.autograd.value import Value
+from core.nn.packing import PackedSequence
 from core.ops.join import cat, stack
 
 
@@ -53,6 +54,20 @@ def _chunk(x: Any, device: Any, start: int, n: int, dim: int, count: int | None)
         return type(x)((k, _chunk(v, device, start, n, dim, count)) for k, v in x.items())
     if isinstance(x, (list, tuple)):
         made = [_chunk(v, device, start, n, dim, count) for v in x]
+        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
+    return x
+
+
+def map_tensors(x: Any, function: Callable[[Any], Any]) -> Any:
+    """Nested `x`, dicts, lists and tuples, with `function` of each tensor in it."""
+    if isinstance(x, Value):
+        return function(x)
+    if isinstance(x, dict):
+        return type(x)((key, map_tensors(v, function)) for key, v in x.items())
+    if isinstance(x, PackedSequence):
+        return x._replace(data=function(x.data))
+    if isinstance(x, (list, tuple)):
+        made = [map_tensors(v, function) for v in x]
         return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
     return x
 
