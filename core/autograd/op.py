@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from core.autograd.demand import refusal
 from core.autograd.value import AccumulateGrad, Node, Value, count_of, extra_of
 
 SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "self": "input"}  # NumPy's names, where allowed
@@ -38,12 +39,16 @@ class Op:
 
     `casts(arrays, tensors)` brings the arrays to one dtype before the forward; `direct` is the
     forward used for NumPy arrays of float32 and float64, and of two arguments of one of the types
-    with the characters `whole`; `view` says that the result may share the first one's memory.
+    with the characters `whole`; `alone` is the same for a first argument without others, and may
+    give None; `view` says that the result may share the first one's memory. So many of the first
+    arguments as `tensors` says must be tensors, any one where it is None; so many as `numbers` says,
+    both of two that are cast together, must be tensors or numbers.
     """
 
     def __init__(self, forward: Callable[..., Any], **traits: Any) -> None:
         self.forward = forward
         self.direct = getattr(forward, "narrow", forward)
+        self.alone: Callable[[Any], Any] | None = None
         self.call: Callable[..., Any] = forward  # set to the op itself once it is made
         self.name = traits.get("name") or forward.__name__
         self.casts = traits.get("casts")
@@ -59,6 +64,11 @@ class Op:
         )  # the first argument from which all have defaults
         self.places: dict[str, int] = {}  # where the arguments of the names used so far stand
         self.whole = traits.get("whole", "")
+        tensors = traits.get("tensors", not self.variadic)
+        self.some = tensors is None
+        self.must = (1 << (tensors or 0)) - 1
+        pair = self.arity == self.required == 2 and self.casts is not None and not self.variadic
+        self.operands = self.must | (1 << traits.get("numbers", 2 * pair)) - 1
         self.rules: dict[int, Callable[..., Any]] = {}
         self.plans: dict[Any, Plan] = {}
         self.fast: dict[type, Any] = {}
@@ -87,6 +97,19 @@ class Op:
             if bound[i] is inspect.Parameter.empty:
                 raise TypeError(f"{self.name}() missing required argument {self.params[i]!r}")
         return tuple(bound)
+
+    def demand(self, args: Any, tensors: int) -> None:
+        """Raise TypeError where an argument is no tensor, or number, although it must be one.
+
+        Arrays, in a gradient rule, are as good.
+        """
+        for i, a in enumerate(args[: self.operands.bit_length()]):
+            if tensors >> i & 1 or hasattr(a, "dtype"):
+                continue
+            if self.must >> i & 1 or not isinstance(a, (int, float)):
+                raise refusal(self.name, self.params[i], i, a)
+        if self.some and not tensors and not any(hasattr(a, "dtype") for a in args):
+            raise refusal(self.name, self.params[0], 0, args[0])
 
     def position(self, name: str) -> int:
         """Where the argument called `name` stands; `input` and `other` are the first two.

@@ -12,6 +12,7 @@ import numpy
 from numpy import ndarray
 
 from core.autograd import errors
+from core.autograd.demand import refusal
 from core.autograd.mode import INFERRING, mode
 from core.autograd.record import attach, plan_of, result, results, wanted_of
 from core.autograd.value import (
@@ -19,6 +20,7 @@ from core.autograd.value import (
     Kind,
     Unrecorded,
     Value,
+    View,
     refresh,
     step_from,
     version_of,
@@ -27,6 +29,7 @@ from core.autograd.value import (
 _new, _asarray = object.__new__, numpy.asarray
 _float32, _float64 = numpy.dtype("float32"), numpy.dtype("float64")
 _int64, _LARGE = numpy.dtype("int64"), 1 << 62
+_MISSING: Any = object()  # where the first argument is named otherwise
 _ONE = 1 << 32 | 1  # the key of a plan: the first argument is a tensor, and wants a gradient
 
 
@@ -54,7 +57,10 @@ def unary(call: Any) -> Any:
         d = x.dtype
         if type(x) is not ndarray or not (d is _float32 or d is _float64 or d.char in op.whole):
             return call(input)
-        return _one(op, (input,), x, op.direct(x), recording)
+        out = op.direct(x)
+        if recording is False and type(out) is ndarray:
+            return _unrecorded(out)
+        return _one(op, (input,), x, out, recording)
 
     return _published(quick, call)
 
@@ -63,42 +69,62 @@ def leading(call: Any) -> Any:
     """The quick form of an op whose first argument is its only tensor, the others plain."""
     op = call.op
     arity = op.arity
-    tails = [_left_out(op, n) for n in range(arity)]
-    finish = view_of if op.view else _one
+    tails = [_left_out(op, n + 1) for n in range(arity)]
+    bare, finish = not op.view, view_of if op.view else _one
     narrow = op.direct is not op.forward  # it is for float32 and float64 alone
     if arity == 1:
         return _published(_leading_alone(op, call, finish), call)
 
-    def quick(*args: Any, **kwargs: Any) -> Any:
+    def quick(input: Any = _MISSING, *rest: Any, **kwargs: Any) -> Any:
         recording = mode.fast
-        if recording is None or not args or not isinstance(args[0], Value) or "out" in kwargs:
-            return _no_method(op, call, args, kwargs)
-        x = args[0].array
+        if recording is None or not isinstance(input, Value) or "out" in kwargs:
+            return _no_method(op, call, input, rest, kwargs)
+        x = input.array
         if type(x) is not ndarray or op.fast:
-            return call(*args, **kwargs)
-        n = len(args)
-        if kwargs or n > arity:
-            args = op.bind(args, kwargs)
+            return call(input, *rest, **kwargs)
+        if kwargs or (n := len(rest) + 1) > arity:
+            rest = op.bind((input, *rest), kwargs)[1:]
         elif n != arity:
-            args += tails[n] or op.bind(args, kwargs)
+            rest += tails[n - 1] or op.bind((input, *rest), kwargs)[1:]
         function = op.forward if narrow and x.dtype.itemsize == 2 else op.direct
         try:
-            out = function(x, *args[1:])
+            out = function(x, *rest)
         except (ValueError, IndexError) as error:
-            raise errors.explained(op, (x, *args[1:]), error) from None
+            raise errors.explained(op, (x, *rest), error) from None
         if type(out) is tuple:
-            wanted = op.differentiable(wanted_of(args[0])) if recording else 0
-            return results(op, args, (x,), 1, wanted, out)
-        return finish(op, args, x, out, recording)
+            wanted = op.differentiable(wanted_of(input)) if recording else 0
+            return results(op, (input, *rest), (x,), 1, wanted, out)
+        if recording is False and bare and type(out) is ndarray:
+            return _unrecorded(out)
+        return finish(op, (input, *rest), x, out, recording)
 
     return _published(quick, call)
 
 
-def _no_method(op: Any, call: Any, args: Any, kwargs: Any) -> Any:
+def _no_method(op: Any, call: Any, input: Any, rest: Any, kwargs: Any) -> Any:
     """What is not called as a method of a tensor: arrays in a rule, out=."""
-    if len(args) == op.arity and type(args[0]) is ndarray and args[0].dtype.itemsize != 2:
-        return op.direct(*args)
-    return call(*args, **kwargs)
+    if type(input) is ndarray and len(rest) + 1 == op.arity and input.dtype.itemsize != 2:
+        return op.direct(input, *rest)
+    return call(*(() if input is _MISSING else (input, *rest)), **kwargs)
+
+
+def alone(call: Any) -> Any:
+    """The quick form of an op like those of `leading` that mostly has its tensor alone."""
+    op, general = call.op, leading(call)
+    tail = tuple(op.defaults[1:])
+
+    def quick(input: Any = _MISSING, *rest: Any, **kwargs: Any) -> Any:
+        recording, direct = mode.fast, op.alone
+        if rest or kwargs or recording is None or direct is None or not isinstance(input, Value):
+            return general(input, *rest, **kwargs)
+        x = input.array
+        if type(x) is not ndarray or (out := direct(x)) is None:
+            return general(input)
+        if recording is False and type(out) is ndarray:
+            return _unrecorded(out)
+        return _one(op, (input, *tail), x, out, recording)
+
+    return _published(quick, call)
 
 
 def _left_out(op: Any, n: int) -> tuple[Any, ...]:
@@ -107,6 +133,8 @@ def _left_out(op: Any, n: int) -> tuple[Any, ...]:
 
 
 def _leading_alone(op: Any, call: Any, finish: Any) -> Any:
+    bare = not op.view
+
     def quick(input: Any) -> Any:
         recording = mode.fast
         x = input.array if isinstance(input, Value) else input
@@ -116,7 +144,10 @@ def _leading_alone(op: Any, call: Any, finish: Any) -> Any:
             return op.direct(x)  # inside a gradient rule
         if recording is None:
             return call(input)
-        return finish(op, (input,), x, op.direct(x), recording)
+        out = op.direct(x)
+        if recording is False and bare and type(out) is ndarray:
+            return _unrecorded(out)
+        return finish(op, (input,), x, out, recording)
 
     return quick
 
@@ -150,7 +181,22 @@ def view_of(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
     else:
         t.node = None
         t.needs_grad = False
-    t.base = step_from(op, args, counter[0], True)
+    base = a.base
+    if base is None:
+        base = _new(View)  # spelled out, as above
+        base.op, base.args, base.root, base.before, base.count = op, args, a, None, counter[0]
+        t.base = base
+    else:
+        t.base = step_from(op, args, counter[0], True)
+    return t
+
+
+def _unrecorded(out: Any) -> Any:
+    """The result under no_grad, in few steps: most of what `_one` does is for the others."""
+    t = _new(Kind.of_results)
+    t.array = out
+    t.node = t.version = t.base = t.leaf = None
+    t.needs_grad = False
     return t
 
 
@@ -176,6 +222,7 @@ def _one(op: Any, args: Any, x: Any, out: Any, recording: Any, at: int = 0) -> A
 def binary(call: Any) -> Any:
     """The quick form of a two-argument op."""
     op = call.op
+    fits = _never if op.must & 2 else _fits
 
     def quick(input: Any, other: Any, *, out: Any = None) -> Any:
         recording = mode.fast
@@ -191,9 +238,12 @@ def binary(call: Any) -> Any:
             if y.dtype is not d or type(y) is not ndarray:
                 return call(input, other)
             return two_of(op, input, other, x, y, recording)
-        if not _fits(other, d, floating):
+        if not fits(other, d, floating):
             return call(input, other)
-        return _one(op, (input, other), x, op.direct(x, other), recording)
+        out = op.direct(x, other)
+        if recording is False and type(out) is ndarray:
+            return _unrecorded(out)
+        return _one(op, (input, other), x, out, recording)
 
     return _published(quick, call)
 
@@ -228,6 +278,11 @@ def _fits(number: Any, d: Any, floating: bool) -> bool:
     return floating and type(number) is float
 
 
+def _never(number: Any, d: Any, floating: bool) -> bool:
+    """That no number takes the place of a tensor."""
+    return False
+
+
 def _aside(op: Any, call: Any, input: Any, other: Any, out: Any, recording: Any) -> Any:
     """What is no operator of a tensor on the left: arrays in a rule, a number first, out=."""
     if out is not None:
@@ -235,6 +290,8 @@ def _aside(op: Any, call: Any, input: Any, other: Any, out: Any, recording: Any)
     if _plain(input) and type(other) is ndarray:
         return op.direct(input, other)
     if recording is not None and isinstance(other, Value) and type(input) in (float, int):
+        if op.must:
+            raise refusal(op.name, "input", 0, input)
         y = other.array
         if _plain(y):
             return _one(op, (input, other), y, op.direct(input, y), recording, 1)
@@ -271,6 +328,7 @@ def two_of(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
 def alike(call: Any) -> Any:
     """The quick form of an op whose tensors, beside numbers, are all of one floating type."""
     op = call.op
+    must = op.must
 
     def quick(*args: Any, **kwargs: Any) -> Any:
         recording = mode.fast
@@ -278,7 +336,7 @@ def alike(call: Any) -> Any:
             return call(*args, **kwargs)
         if kwargs or len(args) != op.arity:
             args = op.bind(args, kwargs)
-        found = _arrays(args, recording)
+        found = _arrays(args, recording, must)
         if found is None:
             return call(*args)
         arrays, tensors, wanted = found
@@ -291,10 +349,10 @@ def alike(call: Any) -> Any:
     return _published(quick, call)
 
 
-def _arrays(args: Any, recording: Any) -> Any:
+def _arrays(args: Any, recording: Any, must: int) -> Any:
     """The arguments with arrays for tensors, which of them are tensors, and which want gradients.
 
-    None where the tensors differ in type, or the first argument is none.
+    None where the tensors differ in type, or one that must be a tensor is none.
     """
     d = None
     tensors = wanted = 0
@@ -314,7 +372,7 @@ def _arrays(args: Any, recording: Any) -> Any:
             return None
         arrays.append(a)
         bit += bit
-    return (arrays, tensors, wanted) if tensors & 1 else None
+    return (arrays, tensors, wanted) if tensors & must == must else None
 
 
 # ---- writing ----------------------------------------------------------------------------------
@@ -335,7 +393,7 @@ def wrote(op: Any, x: Any, args: Any) -> bool:
             if a.array.dtype is not d or (recording and (a.needs_grad or a.base is not None)):
                 return False
             a = a.array
-        elif not _fits(a, d, floating):
+        elif op.must & 2 or not _fits(a, d, floating):
             return False
         operands.append(a)
     try:

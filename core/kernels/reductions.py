@@ -19,6 +19,7 @@ _ONES = {char: tuple(numpy.ones(n, char) for n in range(SHORT + 1)) for char in 
 _add_up: Any = numpy.add.reduce
 _multiply_up: Any = numpy.multiply.reduce
 _peak: Any = numpy.maximum.reduce
+_empty = numpy.empty
 _any, _all = numpy.logical_or.reduce, numpy.logical_and.reduce
 
 
@@ -46,12 +47,20 @@ def _totals(x: Any, axis: int, keepdim: bool) -> Any:
     return out.reshape(-1, 1) if keepdim else out
 
 
-def _sum(x, dim, keepdim, dtype):
+def _sum_of_all(x):
+    n = x.size
     ones = _ONES.get(x.dtype.char)
-    if dtype is None and ones is not None:
+    if ones is not None and n <= SHORT:
+        out = _empty((), x.dtype)
+        x.ravel().dot(ones[n], out)  # what it returns is no array
+        return out
+    return None
+
+
+def _sum(x, dim, keepdim, dtype):
+    if dtype is None and x.dtype.char in "fd":
         if dim is None and not keepdim:
-            n = x.size  # as in _total, without the call
-            return x.ravel().dot(ones[n]) if n <= SHORT else _add_up(x, None)
+            return _total(x)
         axis = _axis(x, dim)
         if axis >= 0:
             return _totals(x, axis, keepdim)
@@ -288,6 +297,7 @@ def _stretched(x, shape_):
     return shape.broadcast_array.op.forward(x, shape_)
 
 
+reduce.sum.op.alone = _sum_of_all
 DIRECT = (
     (reduce.sum, _sum),
     (reduce.mean, _mean),

@@ -9,7 +9,7 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
-from core.autograd.quick import leading
+from core.autograd.quick import alone, leading
 from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.choice import choose
@@ -40,7 +40,7 @@ def spread(g: Any, shape: Any, dim: Any, keepdim: bool) -> Any:
 # ---- sums -------------------------------------------------------------------------------------
 
 
-@leading
+@alone
 @primitive(label=lambda node: f"SumBackward{int(node.saved[0] is not None)}")
 def sum(x, dim=None, keepdim=False, dtype=None):
     """The sum over `dim` (an int, several, or all).
@@ -66,7 +66,7 @@ def nansum(x, dim=None, keepdim=False, dtype=None):
     return packed(out.astype(want, copy=False))
 
 
-@leading
+@alone
 @primitive(label=lambda node: f"MeanBackward{int(node.saved[0] is not None)}")
 def mean(x, dim=None, keepdim=False, dtype=None):
     """The mean over `dim` (an int, several, or all).
@@ -127,7 +127,7 @@ def nanmean(
     return result if out is None else write_out(result, out)
 
 
-@leading
+@alone
 @primitive
 def count_nonzero(x, dim=None):
     """The number of elements over `dim` (an int, several, or all) that are not zero."""
@@ -139,7 +139,7 @@ count_nonzero.defvjp(x=None, dim=None)
 # ---- products ---------------------------------------------------------------------------------
 
 
-@leading
+@alone
 @primitive(label=lambda node: f"ProdBackward{int(node.saved[1] is not None)}")
 def prod(x, dim=None, keepdim=False, dtype=None):
     """The product over one dim, or over all.
@@ -195,7 +195,7 @@ logsumexp.defvjp(
 # ---- truth ------------------------------------------------------------------------------------
 
 
-@leading
+@alone
 @primitive
 def all(x, dim=None, keepdim=False):
     """Whether all elements over `dim` (an int, several, or all) are nonzero.
@@ -205,7 +205,7 @@ def all(x, dim=None, keepdim=False):
     return _truth(x != 0, "all", x, dim, keepdim)
 
 
-@leading
+@alone
 @primitive
 def any(x, dim=None, keepdim=False):
     """Whether any element over `dim` (an int, several, or all) is nonzero.
