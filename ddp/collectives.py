@@ -28,6 +28,13 @@ def written(tensor: Tensor) -> Any:
     return array_of(tensor)
 
 
+def _of(work: Work | None, tensors: Sequence[Tensor]) -> Work | None:
+    """The started work, which says what tensors it writes to."""
+    if work is not None:
+        work.tensors = tensors
+    return work
+
+
 def _arrays(tensors: Sequence[Tensor] | None) -> list[Any] | None:
     return None if tensors is None else [array_of(tensor) for tensor in tensors]
 
@@ -42,7 +49,7 @@ def broadcast(
     """Nothing; `tensor` holds what rank `src` had."""
     if (pg := member_of(group)) is None:
         return None
-    return pg.broadcast(written(tensor), get_group_rank(pg, src), async_op)
+    return _of(pg.broadcast(written(tensor), get_group_rank(pg, src), async_op), [tensor])
 
 
 def all_reduce(
@@ -61,7 +68,7 @@ def all_reduce(
     """
     if (pg := member_of(group)) is None:
         return None
-    return pg.all_reduce(written(tensor), op, async_op)
+    return _of(pg.all_reduce(written(tensor), op, async_op), [tensor])
 
 
 def reduce(
@@ -76,7 +83,7 @@ def reduce(
         return None
     root = get_group_rank(pg, dst)
     array = written(tensor) if pg.rank == root else array_of(tensor)
-    return pg.reduce(array, root, op, async_op)
+    return _of(pg.reduce(array, root, op, async_op), [tensor])
 
 
 def all_gather(
@@ -85,7 +92,10 @@ def all_gather(
     """Nothing; `tensor_list[r]` holds what rank r had in `tensor`."""
     if (pg := member_of(group)) is None:
         return None
-    return pg.all_gather([written(out) for out in tensor_list], array_of(tensor), async_op)
+    return _of(
+        pg.all_gather([written(out) for out in tensor_list], array_of(tensor), async_op),
+        tensor_list,
+    )
 
 
 def all_gather_into_tensor(
@@ -94,7 +104,10 @@ def all_gather_into_tensor(
     """Nothing; `output_tensor` holds the inputs of all ranks, joined or stacked along dim 0."""
     if (pg := member_of(group)) is None:
         return None
-    return pg.all_gather_into_tensor(written(output_tensor), array_of(input_tensor), async_op)
+    return _of(
+        pg.all_gather_into_tensor(written(output_tensor), array_of(input_tensor), async_op),
+        [output_tensor],
+    )
 
 
 def gather(
@@ -135,7 +148,10 @@ def reduce_scatter(
     """Nothing; `output` holds the reduction over ranks of their `input_list[this rank]`."""
     if (pg := member_of(group)) is None:
         return None
-    return pg.reduce_scatter(written(output), [array_of(t) for t in input_list], op, async_op)
+    return _of(
+        pg.reduce_scatter(written(output), [array_of(t) for t in input_list], op, async_op),
+        [output],
+    )
 
 
 def reduce_scatter_tensor(
@@ -148,7 +164,7 @@ def reduce_scatter_tensor(
     """Nothing; `output` holds this rank's share, along dim 0, of the reduction of `input`."""
     if (pg := member_of(group)) is None:
         return None
-    return pg.reduce_scatter_tensor(written(output), array_of(input), op, async_op)
+    return _of(pg.reduce_scatter_tensor(written(output), array_of(input), op, async_op), [output])
 
 
 def all_to_all(
@@ -161,7 +177,9 @@ def all_to_all(
     if (pg := member_of(group)) is None:
         return None
     outs = [written(out) for out in output_tensor_list]
-    return pg.all_to_all(outs, [array_of(t) for t in input_tensor_list], async_op)
+    return _of(
+        pg.all_to_all(outs, [array_of(t) for t in input_tensor_list], async_op), output_tensor_list
+    )
 
 
 def all_to_all_single(
@@ -176,7 +194,7 @@ def all_to_all_single(
     if (pg := member_of(group)) is None:
         return None
     splits = (output_split_sizes or None, input_split_sizes or None)
-    return pg.all_to_all_single(written(output), array_of(input), *splits, async_op)
+    return _of(pg.all_to_all_single(written(output), array_of(input), *splits, async_op), [output])
 
 
 def all_reduce_coalesced(
@@ -188,7 +206,9 @@ def all_reduce_coalesced(
     """Nothing; each tensor holds its reduction over ranks, in one collective. One dtype."""
     if (pg := member_of(group)) is None:
         return None
-    return pg.all_reduce_coalesced([written(tensor) for tensor in tensors], op, async_op)
+    return _of(
+        pg.all_reduce_coalesced([written(tensor) for tensor in tensors], op, async_op), tensors
+    )
 
 
 def all_gather_coalesced(

@@ -1,8 +1,8 @@
 """Communication hooks: how a bucket of gradients is reduced, where not by a plain average.
 
 `model.register_comm_hook(state, hook)` calls `hook(state, bucket)` for each full bucket. A hook
-starts what it needs and returns something whose `wait()` gives the reduced values of the buffer;
-or the values themselves; or None, if they are in the buffer already.
+starts what it needs and returns something whose `wait()` gives the reduced values of the buffer,
+such as a future; or the values themselves; or None, if they are in the buffer already.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class HookedWork:
         answer = self.answer.wait() if hasattr(self.answer, "wait") else self.answer
         if answer is None or answer is True:
             return
+        if isinstance(answer, list):  # the tensors of a collective's future
+            (answer,) = answer
         array = answer.array if isinstance(answer, Value) else answer
         if array is not self.bucket.array:
             self.bucket.array[...] = array.reshape(-1)

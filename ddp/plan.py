@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from core.nn.stateless import others_stand_in
 from core.pinned import from_pinned, to_pinned
 from ddp.group import ProcessGroup
 from ddp.staging import needs_host
 
 
 class Plan:
-    """Which objects of a module were wrapped, so that what replaces one later is noticed."""
+    """Which objects of a module were wrapped, so that what replaces or joins them is noticed.
 
-    def __init__(self, module: Any, rank: int) -> None:
-        self.rank = rank
+    What is `ignored`, by name, is each rank's own affair.
+    """
+
+    def __init__(self, module: Any, rank: int, ignored: Collection[str] = ()) -> None:
+        self.module, self.rank, self.ignored = module, rank, ignored
         self.places: list[tuple[dict[str, Any], str, Any, str]] = []
         self.parameters: list[tuple[dict[str, Any], str, Any, Any, str]] = []
         self.frozen: list[Any] = []
-        self.buffer_tables: list[dict[str, Any]] = []
+        self.tables: list[dict[str, Any]] = []
+        self.known: list[tuple[frozenset[str], str]] = []
+        self.buffer_tables: list[tuple[dict[str, Any], str]] = []
         for prefix, owner in module.named_modules():
-            self.buffer_tables.append(owner._buffers)
             dotted = f"{prefix}." if prefix else ""
+            self.buffer_tables.append((owner._buffers, dotted))
+            for table in (owner._parameters, owner._modules):
+                self.tables.append(table)
+                self.known.append((frozenset(table), dotted))
             for name, x in owner._modules.items():
-                self.places.append((owner._modules, name, x, f"module {dotted}{name}"))
+                if not self._is_ignored(x, f"{dotted}{name}."):
+                    self.places.append((owner._modules, name, x, f"module {dotted}{name}"))
             for name, x in owner._parameters.items():
-                self._note(owner._parameters, name, x, f"parameter {dotted}{name}")
+                if f"{dotted}{name}" not in ignored:
+                    self._note(owner._parameters, name, x, f"parameter {dotted}{name}")
+        self.count = sum(map(len, self.tables))
+        self.kind = type(self.parameters[0][2].array) if self.parameters else None
+
+    def _is_ignored(self, module: Any, prefix: str) -> bool:
+        """Whether nothing of a module is reduced, so that it may become another one."""
+        if module is None or not self.ignored:
+            return False
+        named = [*module.named_parameters(prefix[:-1]), *module.named_buffers(prefix[:-1])]
+        return bool(named) and all(name in self.ignored for name, _ in named)
 
     def _note(self, table: dict[str, Any], name: str, x: Any, full: str) -> None:
         if x is None:
@@ -37,19 +58,32 @@ class Plan:
     def changed(self) -> bool:
         """Whether a parameter that was frozen requires a gradient now, or one was converted.
 
-        Raises: RuntimeError naming a parameter or layer that was replaced or taken away.
+        Raises: RuntimeError naming a parameter or layer that was replaced, taken away or added.
         """
         for table, name, x, full in self.places:
             if table.get(name) is not x:
                 raise self._replaced(full)
-        converted = False
+        if sum(map(len, self.tables)) != self.count:
+            self._refuse_what_was_added()
+        converted = bool(self.parameters) and type(self.parameters[0][2].array) is not self.kind
         for table, name, p, dtype, full in self.parameters:
             have = p.array.dtype
             if table.get(name) is not p:
+                if others_stand_in():
+                    return False
                 raise self._replaced(full)
             if have is not dtype and have != dtype:
                 converted = True
         return converted or (bool(self.frozen) and any(x.needs_grad for x in self.frozen))
+
+    def _refuse_what_was_added(self) -> None:
+        for table, (known, dotted) in zip(self.tables, self.known, strict=True):
+            for name in table:
+                if name not in known:
+                    raise RuntimeError(
+                        f"rank {self.rank}: {dotted}{name} was added after the module was wrapped:"
+                        " its gradient would not be reduced. Add it before wrapping, or wrap again"
+                    )
 
     def _replaced(self, full: str) -> RuntimeError:
         return RuntimeError(
@@ -60,10 +94,12 @@ class Plan:
 
     def buffers(self) -> list[Any]:
         """The module's buffers, those assigned since included."""
-        tables = [table for table in self.buffer_tables if table]
-        return list(
-            {id(b): b for table in tables for b in table.values() if b is not None}.values()
-        )
+        found: dict[int, Any] = {}
+        for table, dotted in self.buffer_tables:
+            for name, b in table.items():
+                if b is not None and not (self.ignored and f"{dotted}{name}" in self.ignored):
+                    found[id(b)] = b
+        return list(found.values())
 
 
 def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:
@@ -79,20 +115,20 @@ def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:
                 from_pinned(host, x)
 
 
-def describe(module: Any) -> list[tuple[Any, ...]]:
+def describe(module: Any, ignored: Collection[str] = ()) -> list[tuple[Any, ...]]:
     """What must be equal on all ranks: parameters and buffers by name, shape, dtype and flag."""
     out: list[tuple[Any, ...]] = []
     for name, p in module.named_parameters():
         out.append(("parameter", name, tuple(p.shape), str(p.dtype), p.requires_grad))
     for name, b in module.named_buffers():
         out.append(("buffer", name, tuple(b.shape), str(b.dtype), False))
-    return out
+    return [entry for entry in out if entry[1] not in ignored]
 
 
-def compare_modules(module: Any, group: ProcessGroup) -> None:
+def compare_modules(module: Any, group: ProcessGroup, ignored: Collection[str] = ()) -> None:
     """Raise ValueError, on every rank, naming the first difference between the ranks' modules."""
     every: list[Any] = [None] * group.size
-    group.all_gather_object(every, describe(module))
+    group.all_gather_object(every, describe(module, ignored))
     for rank, other in enumerate(every):
         if other != every[0]:
             raise ValueError(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from ddp.call import Call, CollectiveError, CollectiveTimeoutError
+from ddp.futures import HasFuture
 
 Steps = Generator[Callable[[], bool], None, Any]
 
@@ -31,7 +32,7 @@ class Owner(Protocol):
         """None, if no other rank of the group has given up."""
 
 
-class Work:
+class Work(HasFuture):
     """An operation that was started; `wait()` returns when its result is in place.
 
     Raises: (from `wait`) CollectiveError with the ranks, the call and its file and line.

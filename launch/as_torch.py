@@ -52,6 +52,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributions.multivariate_normal": ("core.distributions",),
     "torch.distributions.normal": ("core.distributions",),
     "torch.fft": ("core.fft",),
+    "torch.futures": ("ddp.futures",),
     "torch.func": ("core.func", "core.nn.stateless:functional_call", "core.autograd.functional"),
     "torch.linalg": ("core.linalg",),
     "torch.multiprocessing": ("ddp:spawn", "multiprocessing"),

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from core.nn.module import Module
+
+
+class _Calls(threading.local):
+    depth = 0
+
+
+_calls = _Calls()
+
+
+def others_stand_in() -> bool:
+    """Whether this thread is inside `functional_call`: modules hold tensors not their own."""
+    return _calls.depth > 0
 
 
 def functional_call(
@@ -83,12 +96,14 @@ def _tied(given: dict[str, Any], places: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _swapped(given: dict[str, Any], places: dict[str, Any]) -> Iterator[None]:
     before = {key: places[key][0][places[key][1]] for key in given}
+    _calls.depth += 1
     try:
         for key, value in given.items():
             kept, name = places[key]
             kept[name] = value
         yield
     finally:
+        _calls.depth -= 1
         for key, value in before.items():
             kept, name = places[key]
             kept[name] = value

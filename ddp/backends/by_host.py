@@ -14,6 +14,7 @@ import numpy
 
 from core.pinned import from_pinned, to_pinned
 from ddp.backends.over import OverGroup
+from ddp.futures import HasFuture
 from ddp.group import ProcessGroup, Timeout
 
 # Verb -> the argument whose arrays it writes to.
@@ -26,7 +27,7 @@ WRITES = {
 }  # fmt: skip
 
 
-class Returning:
+class Returning(HasFuture):
     """A started verb on copies; `wait()` brings the results back to the GPU."""
 
     def __init__(self, work: Any, back: list[tuple[Any, Any]]) -> None:

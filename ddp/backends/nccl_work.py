@@ -12,12 +12,13 @@ from typing import Any
 
 from core.backend import on
 from ddp.call import Call, CollectiveError, CollectiveTimeoutError
+from ddp.futures import HasFuture
 from ddp.work import Work
 
 _POLL_SECONDS = 0.05
 
 
-class NcclWork:
+class NcclWork(HasFuture):
     """A started collective of GPU arrays; `wait()` orders it before what is computed next."""
 
     def __init__(self, group: Any, call: Call) -> None:

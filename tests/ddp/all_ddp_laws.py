@@ -13,6 +13,7 @@ from tests.ddp import (
     shard_runs,
     sync_norm_laws,
     use_laws,
+    wrap_laws,
 )
 
 FILES = [
@@ -23,6 +24,7 @@ FILES = [
     hook_laws,
     layer_laws,
     use_laws,
+    wrap_laws,
     beside_laws,
     shard_laws,
     shard_norm_laws,

@@ -10,6 +10,7 @@ import core
 import ddp
 from core import nn
 from ddp.current_group import current_group
+from ddp.futures import Future
 
 STEPS = 6
 
@@ -209,10 +210,46 @@ def a_bucket_tells_what_is_in_it():
     assert last > 0 and [flag for i, flag in seen if i == last] == [True] * 3
 
 
+def futures_answer_for_buckets():
+    """As hooks written for PyTorch give them: of a collective, of what is made of it, of none."""
+    size = current_group().size
+
+    def scaled(state, bucket):
+        part = bucket.buffer().div_(size)
+        return ddp.all_reduce(part, async_op=True).get_future()
+
+    def divided(state, bucket):
+        work = ddp.all_reduce(bucket.buffer(), group=state, async_op=True)
+        doubled = work.get_future().then(lambda done: 2 * done.value()[0])
+        return doubled.then(lambda done: done.wait() / (2 * size))
+
+    def gathered(state, bucket):
+        every = [core.empty_like(bucket.buffer()) for _ in range(size)]
+        done = ddp.all_gather(every, bucket.buffer(), async_op=True).get_future()
+        return done.then(lambda done: sum(done.value()) / size)
+
+    def promised(state, bucket):
+        current_group().all_reduce(bucket.buffer().array, ddp.ReduceOp.AVG)
+        later = Future()
+        later.set_result(bucket.buffer())
+        return later
+
+    for hook in (scaled, divided, gathered, promised):
+        plain, hooked = (model_of(h, cap=0.0005, dtype=core.float64) for h in (None, hook))
+        for step in range(2):
+            expected = gradients(plain, step)
+            np.testing.assert_allclose(gradients(hooked, step), expected, rtol=1e-12)
+
+
 def hooks_are_refused_where_they_do_not_belong():
-    """A second one, something else, and on logical shards."""
+    """A second one, something else, one for something else, and on logical shards."""
+
+    def of_a_number(state, bucket: int):
+        return bucket
+
     model = model_of(ddp.allreduce_hook)
     cases = [(model, ddp.allreduce_hook, RuntimeError), (model_of(), 3, TypeError)]
+    cases.append((model_of(), of_a_number, ValueError))
     size = current_group().size
     if not size & (size - 1):
         sharded = ddp.DistributedDataParallel(nn.Linear(2, 2), shards=size)
@@ -235,5 +272,6 @@ LAWS = [
     powersgd_converges_to_a_repeated_gradient,
     topk_keeps_the_largest,
     a_bucket_tells_what_is_in_it,
+    futures_answer_for_buckets,
     hooks_are_refused_where_they_do_not_belong,
 ]
