@@ -70,6 +70,7 @@ from core.nn.dropout import Dropout3d as Dropout3d
 from core.nn.dropout import FeatureAlphaDropout as FeatureAlphaDropout
 from core.nn.embedding import Embedding as Embedding
 from core.nn.embedding import EmbeddingBag as EmbeddingBag
+from core.nn.functional.linear_loss import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from core.nn.lazy import LazyBatchNorm1d as LazyBatchNorm1d
 from core.nn.lazy import LazyBatchNorm2d as LazyBatchNorm2d
 from core.nn.lazy import LazyBatchNorm3d as LazyBatchNorm3d
@@ -89,6 +90,7 @@ from core.nn.linear import Bilinear as Bilinear
 from core.nn.linear import Identity as Identity
 from core.nn.linear import Linear as Linear
 from core.nn.loss import CrossEntropyLoss as CrossEntropyLoss
+from core.nn.loss import LinearCrossEntropyLoss as LinearCrossEntropyLoss
 from core.nn.loss import NLLLoss as NLLLoss
 from core.nn.margin import CosineEmbeddingLoss as CosineEmbeddingLoss
 from core.nn.margin import HingeEmbeddingLoss as HingeEmbeddingLoss

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import core.nn.functional as F
+from core.nn.functional.linear_loss import LinearCrossEntropyOptions
 from core.nn.functional.loss import legacy_reduction
+from core.nn.linear import Linear
 from core.nn.module import Module
 
 
@@ -59,6 +62,66 @@ class CrossEntropyLoss(WeightedLoss):
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
         )
+
+
+class LinearCrossEntropyLoss(WeightedLoss):
+    """The cross entropy of a linear layer of its own; in chunks of the batch with `options`.
+
+    Raises: RuntimeError for a weight of another shape, or a smoothing outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        reduction: str = "mean",
+        weight: Any = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: LinearCrossEntropyOptions | None = None,
+    ) -> None:
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise RuntimeError(
+                f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}"
+            )
+        if not 0 <= label_smoothing <= 1:
+            raise RuntimeError(
+                f"expected label_smoothing to be in range [0, 1], got {label_smoothing}"
+            )
+        super().__init__(weight, None, None, reduction)
+        self.num_classes, self.out_features = num_classes, out_features
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+        outs = math.prod(out_features, start=num_classes)
+        self.linear = Linear(in_features, outs, bias, device, dtype)
+        self.options = options
+
+    def forward(self, input: Any, target: Any) -> Any:
+        """The loss."""
+        shape = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        return F.linear_cross_entropy(
+            input,
+            self.linear.weight.reshape(*shape, self.linear.in_features),
+            target,
+            linear_bias=None if bias is None else bias.reshape(shape),
+            weight=self.weight,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
+        )
+
+    def extra_repr(self) -> str:
+        """The arguments of the constructor."""
+        names = "num_classes out_features bias reduction ignore_index label_smoothing options"
+        values = vars(self) | {"bias": self.linear.bias is not None}
+        shown = ", ".join(f"{name}={values[name]}" for name in names.split())
+        return f"in_features={self.linear.in_features}, {shown}"
 
 
 class NLLLoss(WeightedLoss):

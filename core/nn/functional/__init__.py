@@ -87,6 +87,7 @@ from core.nn.functional.folding import fold as fold
 from core.nn.functional.folding import pixel_shuffle as pixel_shuffle
 from core.nn.functional.folding import pixel_unshuffle as pixel_unshuffle
 from core.nn.functional.folding import unfold as unfold
+from core.nn.functional.linear_loss import linear_cross_entropy as linear_cross_entropy
 from core.nn.functional.loss import cross_entropy as cross_entropy
 from core.nn.functional.loss import mse_loss as mse_loss
 from core.nn.functional.loss import nll_loss as nll_loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from core import random
@@ -42,19 +43,28 @@ def _by_channel(n: int) -> Any:
     def channels(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
         checked(p)
         ndim = len(input.shape)
-        if ndim not in (n + 1, n + 2):
-            raise RuntimeError(
-                f"dropout{n}d: Expected {n + 1}D or {n + 2}D input, but received a {ndim}D input."
-            )
-        lead = 1 if ndim == n + 1 else 2
-        if n == 1 and ndim == 3:
-            lead = 2
+        _check_dims(n, ndim)
+        # dropout2d of three dims is PyTorch's oldest form: batch, channels, positions.
+        lead = 2 if n == 2 or ndim == n + 2 else 1
+        if training and p > 0 and ndim < lead:
+            raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
         shape = (*input.shape[:lead], *(1,) * (ndim - lead))
         return _spread(input, p, training, inplace, shape)
 
     channels.__name__ = channels.__qualname__ = f"dropout{n}d"
     channels.__doc__ = "Whole channels zero with probability `p`, else divided by 1 - p."
     return channels
+
+
+def _check_dims(n: int, ndim: int) -> None:
+    wanted = f"dropout{n}d: Expected {n + 1}D or {n + 2}D input"
+    if n == 1 and ndim not in (2, 3):
+        raise RuntimeError(f"{wanted}, but received a {ndim}D input.")
+    if ndim not in (n + 1, n + 2):
+        warnings.warn(f"{wanted}, received a {ndim}-D one: dropout is meant.", stacklevel=3)
+    elif n == 2 and ndim == 3:
+        text = "dropout2d: a 3D input is read as (N, C, L), as dropout1d would read it."
+        warnings.warn(text, stacklevel=3)
 
 
 dropout1d, dropout2d, dropout3d = (_by_channel(n) for n in (1, 2, 3))
