@@ -1,10 +1,12 @@
 """What holds for every test: one thread per process, repeatable examples, no window, no litter."""
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import os
 import pathlib
+import re
 import threading
 
 import hypothesis
@@ -78,15 +80,27 @@ LONG = (
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Long tests are not even imported, nor is PyTorch with them, where slow tests are left out."""
+    """Files without a test of the wanted marks are not even imported, nor is PyTorch with them."""
+    wanted = config.getoption("markexpr")
     here = collection_path.as_posix().removeprefix(f"{config.rootpath.as_posix()}/")
-    return True if "not slow" in config.getoption("markexpr") and here.startswith(LONG) else None
+    if "not slow" in wanted and here.startswith(LONG):
+        return True
+    if wanted.startswith("mpi") and collection_path.is_file():
+        # The mark stands in the file, by its own name or as part of needs_mpi.
+        return None if re.search(r"mpi\b", collection_path.read_text()) else True
+    return None
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.nodeid.replace(os.sep, "/").startswith(LONG):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish():
+    """The thousands of tests stay: garbage collectors, also of tests that call one, pass them by."""
+    gc.collect()
+    gc.freeze()
 
 
 def has_gpu():
