@@ -29,7 +29,7 @@ class Late:
 def primitive(forward: Callable[..., Any] | None = None, **traits: Any) -> Any:
     """A differentiable op made of a function of arrays: tensors in, tensor out; arrays likewise.
 
-    `traits` are those of `Op`: casts, view, result, label, name.
+    `traits` are those of `Op`: casts, tensors, view, result, label, name.
     """
     if forward is None:
         return lambda f: primitive(f, **traits)
@@ -95,7 +95,9 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:  # noqa: C901
             arrays.append(a)
             bit += bit
         if not tensors:  # inside a gradient rule
-            return _function_of(op, arrays)(*arrays)
+            return _of_arrays(op, arrays)
+        if tensors & op.operands != op.operands:
+            op.demand(args, tensors)
         if len(MODULE_OF) > 1 and (there := elsewhere(arrays)) is not None:
             with on(there):  # GPUs are in use: work where the arrays are
                 return run(args)
@@ -104,6 +106,12 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:  # noqa: C901
         return _forward(op, args, arrays, tensors, wanted)
 
     return run
+
+
+def _of_arrays(op: Op, arrays: Any) -> Any:
+    if arrays and type(arrays[0]) is not ndarray:
+        op.demand(arrays, 0)
+    return _function_of(op, arrays)(*arrays)
 
 
 def _function_of(op: Op, arrays: Any) -> Callable[..., Any]:

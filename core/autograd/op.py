@@ -40,9 +40,9 @@ class Op:
     `casts(arrays, tensors)` brings the arrays to one dtype before the forward; `direct` is the
     forward used for NumPy arrays of float32 and float64, and of two arguments of one of the types
     with the characters `whole`; `alone` is the same for a first argument without others, and may
-    give None; `view` says that the result may share the first one's memory. So many of the first
-    arguments as `tensors` says must be tensors, any one where it is None; so many as `numbers` says,
-    both of two that are cast together, must be tensors or numbers.
+    give None; `view` says that the result may share the first one's memory. The first
+    `tensors` arguments must be tensors, any one where it is None; the first `numbers`, both of two
+    that are cast together, must be tensors or numbers.
     """
 
     def __init__(self, forward: Callable[..., Any], **traits: Any) -> None:

@@ -12,7 +12,6 @@ import numpy
 from numpy import ndarray
 
 from core.autograd import errors
-from core.autograd.demand import refusal
 from core.autograd.mode import INFERRING, mode
 from core.autograd.record import attach, plan_of, result, results, wanted_of
 from core.autograd.value import (
@@ -222,7 +221,7 @@ def _one(op: Any, args: Any, x: Any, out: Any, recording: Any, at: int = 0) -> A
 def binary(call: Any) -> Any:
     """The quick form of a two-argument op."""
     op = call.op
-    fits = _never if op.must & 2 else _fits
+    both = op.must & 2
 
     def quick(input: Any, other: Any, *, out: Any = None) -> Any:
         recording = mode.fast
@@ -238,7 +237,7 @@ def binary(call: Any) -> Any:
             if y.dtype is not d or type(y) is not ndarray:
                 return call(input, other)
             return two_of(op, input, other, x, y, recording)
-        if not fits(other, d, floating):
+        if both or not _fits(other, d, floating):
             return call(input, other)
         out = op.direct(x, other)
         if recording is False and type(out) is ndarray:
@@ -278,22 +277,15 @@ def _fits(number: Any, d: Any, floating: bool) -> bool:
     return floating and type(number) is float
 
 
-def _never(number: Any, d: Any, floating: bool) -> bool:
-    """That no number takes the place of a tensor."""
-    return False
-
-
 def _aside(op: Any, call: Any, input: Any, other: Any, out: Any, recording: Any) -> Any:
     """What is no operator of a tensor on the left: arrays in a rule, a number first, out=."""
     if out is not None:
         return call(input, other, out=out)
     if _plain(input) and type(other) is ndarray:
         return op.direct(input, other)
-    if recording is not None and isinstance(other, Value) and type(input) in (float, int):
-        if op.must:
-            raise refusal(op.name, "input", 0, input)
+    if recording is not None and type(input) in (float, int) and isinstance(other, Value):
         y = other.array
-        if _plain(y):
+        if not op.must and _plain(y):
             return _one(op, (input, other), y, op.direct(input, y), recording, 1)
     return call(input, other)
 

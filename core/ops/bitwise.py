@@ -17,21 +17,21 @@ __all__ = (
 
 
 @integral
-@primitive(casts=promote_integral, whole="bBhil?")
+@primitive(casts=promote_integral, whole="bBhil?", tensors=None)
 def bitwise_and(a, b):
     """Elementwise a & b."""
     return a & b
 
 
 @integral
-@primitive(casts=promote_integral, whole="bBhil?")
+@primitive(casts=promote_integral, whole="bBhil?", tensors=None)
 def bitwise_or(a, b):
     """Elementwise a | b."""
     return a | b
 
 
 @integral
-@primitive(casts=promote_integral, whole="bBhil?")
+@primitive(casts=promote_integral, whole="bBhil?", tensors=None)
 def bitwise_xor(a, b):
     """Elementwise a ^ b."""
     return a ^ b
@@ -49,34 +49,34 @@ def bitwise_not(x):
     return ~x
 
 
-@primitive(casts=without(BOOL, "lshift", promote_integral))
+@primitive(casts=without(BOOL, "lshift", promote_integral), tensors=None)
 def bitwise_left_shift(a, b):
     """Elementwise a << b; zero where b is negative or as large as the number of bits."""
     return xp(a if hasattr(a, "dtype") else b).left_shift(a, b)
 
 
-@primitive(casts=without(BOOL, "rshift", promote_integral))
+@primitive(casts=without(BOOL, "rshift", promote_integral), tensors=None)
 def bitwise_right_shift(a, b):
     """Elementwise a >> b, with the sign kept."""
     return xp(a if hasattr(a, "dtype") else b).right_shift(a, b)
 
 
 @binary
-@primitive(casts=promote, whole="bBhil?")
+@primitive(casts=promote, whole="bBhil?", tensors=2)
 def logical_and(a, b):
     """Elementwise whether both are nonzero."""
     return xp(a).logical_and(a, b)
 
 
 @binary
-@primitive(casts=promote, whole="bBhil?")
+@primitive(casts=promote, whole="bBhil?", tensors=2)
 def logical_or(a, b):
     """Elementwise whether either is nonzero."""
     return xp(a).logical_or(a, b)
 
 
 @binary
-@primitive(casts=promote, whole="bBhil?")
+@primitive(casts=promote, whole="bBhil?", tensors=2)
 def logical_xor(a, b):
     """Elementwise whether exactly one is nonzero."""
     return xp(a).logical_xor(a, b)

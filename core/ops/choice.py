@@ -21,7 +21,7 @@ __all__ = (
 # ---- where ------------------------------------------------------------------------------------
 
 
-@primitive(casts=promote_choices, label="WhereBackward0")
+@primitive(casts=promote_choices, label="WhereBackward0", numbers=3)
 def choose(condition, input, other):
     """Elementwise `input` where the condition holds, else `other`."""
     return xp(condition).where(condition, input, other)
@@ -64,7 +64,7 @@ def where_method(x: Any, condition: Any, other: Any) -> Any:
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, tensors=2)
 def maximum(a, b):
     """Elementwise larger of a and b; NaN where either is."""
     return xp(a).maximum(a, b)
@@ -77,7 +77,7 @@ maximum.defvjp(
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, tensors=2)
 def minimum(a, b):
     """Elementwise smaller of a and b; NaN where either is."""
     return xp(a).minimum(a, b)
@@ -95,7 +95,7 @@ def shared(g: Any, tied: Any, loses: Any) -> Any:
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, tensors=2)
 def fmax(a, b):
     """Elementwise larger of a and b; the number where one of them is NaN."""
     return xp(a).fmax(a, b)
@@ -108,7 +108,7 @@ fmax.defvjp(
 
 
 @binary
-@primitive(casts=promote)
+@primitive(casts=promote, tensors=2)
 def fmin(a, b):
     """Elementwise smaller of a and b; the number where one of them is NaN."""
     return xp(a).fmin(a, b)
@@ -215,7 +215,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
 nan_to_num.defvjp(x=lambda g, x: choose(x - x == 0, g, 0), nan=None, posinf=None, neginf=None)
 
 
-@primitive(casts=uniform)
+@primitive(casts=uniform, tensors=2)
 def heaviside(x, values):
     """Elementwise 0 for negative x, 1 for positive x, and `values` at zero.
 

@@ -110,7 +110,7 @@ def isreal(x):
 # ---- nearly, and all at once ------------------------------------------------------------------
 
 
-@primitive(casts=uniform)
+@primitive(casts=uniform, tensors=2)
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Elementwise whether |input - other| <= atol + rtol * |other|.
 
@@ -137,7 +137,7 @@ def allclose(
     return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
 
 
-@primitive(casts=same_device)
+@primitive(casts=same_device, tensors=2)
 def same_elements(a, b):
     """Whether all elements are equal; the shapes are."""
     return (a == b).all()

@@ -17,7 +17,7 @@ __all__ = "div divide true_divide floor_divide remainder fmod gcd lcm".split()
 
 
 @binary
-@primitive(casts=promote_float, label="DivBackward0")
+@primitive(casts=promote_float, label="DivBackward0", tensors=0)
 def quotient(a, b):
     """Elementwise quotient a / b."""
     return a / b
@@ -50,7 +50,9 @@ true_divide = divide = div
 
 
 @binary
-@primitive(casts=without(BOOL, "div_floor", promote), label="DivBackward1", whole="bBhil")
+@primitive(
+    casts=without(BOOL, "div_floor", promote), label="DivBackward1", whole="bBhil", tensors=0
+)
 @widened
 def floor_quotient(a, b):
     """Elementwise a / b, rounded down."""
@@ -59,7 +61,9 @@ def floor_quotient(a, b):
 
 
 @binary
-@primitive(casts=without(BOOL, "div_trunc", promote), label="DivBackward1", whole="bBhil")
+@primitive(
+    casts=without(BOOL, "div_trunc", promote), label="DivBackward1", whole="bBhil", tensors=0
+)
 @widened
 def trunc_quotient(a, b):
     """Elementwise a / b, rounded towards zero."""
@@ -80,7 +84,7 @@ def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:
 
 
 @binary
-@primitive(casts=without(BOOL, "remainder", promote), whole="bBhil")
+@primitive(casts=without(BOOL, "remainder", promote), whole="bBhil", tensors=None)
 @widened
 def remainder(a, b):
     """Elementwise a - floor(a / b) * b, which has the sign of b."""
@@ -123,13 +127,13 @@ def _refuse_zero(a: Any, b: Any) -> None:
         raise RuntimeError("ZeroDivisionError")
 
 
-@primitive(casts=without(BOOL, "gcd", promote_integral))
+@primitive(casts=without(BOOL, "gcd", promote_integral), tensors=2)
 def gcd(a, b):
     """Elementwise greatest common divisor of whole numbers."""
     return xp(a).gcd(a, b)
 
 
-@primitive(casts=without(BOOL, "lcm", promote_integral))
+@primitive(casts=without(BOOL, "lcm", promote_integral), tensors=2)
 def lcm(a, b):
     """Elementwise least common multiple of whole numbers."""
     return xp(a).lcm(a, b)

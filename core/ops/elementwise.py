@@ -46,7 +46,7 @@ __all__ = (
 
 
 @binary
-@primitive(casts=promote, label="AddBackward0", whole="bBhil?")
+@primitive(casts=promote, label="AddBackward0", whole="bBhil?", tensors=0)
 def plus(a, b):
     """Elementwise sum a + b."""
     return a + b
@@ -59,7 +59,7 @@ plus.defvjp(
 
 
 @binary
-@primitive(casts=promote_numeric, label="SubBackward0", whole="bBhil")
+@primitive(casts=promote_numeric, label="SubBackward0", whole="bBhil", tensors=0)
 def minus(a, b):
     """Elementwise difference a - b."""
     return a - b
@@ -135,7 +135,7 @@ def _times(input: Any, other: Any, alpha: Any) -> Any:
 
 
 @binary
-@primitive(casts=promote, whole="bBhil?")
+@primitive(casts=promote, whole="bBhil?", tensors=0)
 def mul(a, b):
     """Elementwise product a * b."""
     return a * b
@@ -147,7 +147,7 @@ mul.defvjp(
 )
 
 
-@primitive(casts=promote_float, label="MulBackward0")
+@primitive(casts=promote_float, label="MulBackward0", tensors=2)
 @widened
 def scaled(a, b):
     """Elementwise a * 2**b."""
@@ -195,7 +195,7 @@ def _power_label(node: Any) -> str:
 
 
 @binary
-@primitive(casts=_promote_power, label=_power_label)
+@primitive(casts=_promote_power, label=_power_label, tensors=None)
 def pow(a, b):
     """Elementwise power a ** b; whole numbers to a negative power are rounded towards zero.
 
@@ -315,7 +315,7 @@ def positive(input: Any) -> Any:
 
 
 @alike
-@primitive(casts=uniform)
+@primitive(casts=uniform, tensors=2, numbers=3)
 @widened
 def lerp(input, end, weight):
     """Elementwise input + weight * (end - input), exact at both ends.
@@ -344,7 +344,7 @@ def _promote_three(arrays: list[Any], tensors: int) -> list[Any]:
 
 
 @alike
-@primitive(casts=_promote_three)
+@primitive(casts=_promote_three, tensors=3)
 @widened
 def addcmul(input, tensor1, tensor2, value=1):
     """Elementwise input + value * tensor1 * tensor2."""
@@ -371,7 +371,7 @@ def _promote_quotient(arrays: list[Any], tensors: int) -> list[Any]:
 
 
 @alike
-@primitive(casts=_promote_quotient)
+@primitive(casts=_promote_quotient, tensors=3)
 @widened
 def addcdiv(input, tensor1, tensor2, value=1):
     """Elementwise input + value * tensor1 / tensor2.

@@ -113,7 +113,7 @@ rsqrt.defvjp(x=lambda g, out: g * (out**3 / -2))
 
 
 @binary
-@primitive(casts=without(INTEGER, "logaddexp", promote_float))
+@primitive(casts=without(INTEGER, "logaddexp", promote_float), tensors=2)
 @widened
 def logaddexp(a, b):
     """Elementwise log(exp(a) + exp(b)), without overflow."""
@@ -127,7 +127,7 @@ logaddexp.defvjp(
 
 
 @binary
-@primitive(casts=without(INTEGER, "logaddexp2", promote_float))
+@primitive(casts=without(INTEGER, "logaddexp2", promote_float), tensors=2)
 @widened
 def logaddexp2(a, b):
     """Elementwise log2(2**a + 2**b), without overflow."""
@@ -140,7 +140,7 @@ logaddexp2.defvjp(
 )
 
 
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, tensors=None)
 @widened
 def xlogy(a, b):
     """Elementwise a * log(b), zero where a is zero and b is not NaN."""

@@ -33,7 +33,9 @@ def widened(a: Any, b: Any) -> tuple[Any, Any, Any]:
 
 @binary
 @primitive(
-    casts=same_device, label=lambda node: "MmBackward0" if len(node.shape) == 2 else "BmmBackward0"
+    casts=same_device,
+    label=lambda node: "MmBackward0" if len(node.shape) == 2 else "BmmBackward0",
+    tensors=2,
 )
 def matrix_product(a, b):
     """The product over the last two axes, the others broadcast."""
@@ -48,7 +50,7 @@ matrix_product.defvjp(
 
 
 @binary
-@primitive(casts=same_device, name="mv")
+@primitive(casts=same_device, name="mv", tensors=2)
 def matrix_vector(x, v):
     """The product of a matrix and a vector."""
     x, v, want = widened(x, v)
@@ -67,7 +69,7 @@ def _inner(x: Any, y: Any) -> Any:
 
 
 @binary
-@primitive(casts=same_device, name="dot")
+@primitive(casts=same_device, name="dot", tensors=2)
 def inner_product(x, y):
     """The sum of the products of the elements of two vectors."""
     return _inner(x, y)

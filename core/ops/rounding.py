@@ -95,7 +95,7 @@ copysign.defvjp(
 )
 
 
-@primitive(casts=promote)
+@primitive(casts=promote, tensors=2)
 def nextafter(a, b):
     """Elementwise floating-point number next to a in the direction of b."""
     if of(a.dtype).category != FLOAT:

@@ -74,7 +74,7 @@ atan.defvjp(x=lambda g, x: g / (x * x + 1))
 
 
 @binary
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, tensors=2)
 def atan2(a, b):
     """The angle of the point (b, a), elementwise."""
     return xp(a).arctan2(a, b)
@@ -177,7 +177,7 @@ def _second(x: Any, slope: Any) -> Any:
 
 
 @binary
-@primitive(casts=without(INTEGER, "hypot", promote_float))
+@primitive(casts=without(INTEGER, "hypot", promote_float), tensors=2)
 def hypot(a, b):
     """Elementwise sqrt(a**2 + b**2), without overflow."""
     return xp(a).hypot(a, b)
