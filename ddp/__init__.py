@@ -62,6 +62,7 @@ from ddp.hooks import (
     topk_hook,
 )
 from ddp.join import Join, stop_together, uneven
+from ddp.joinable import Joinable, JoinHook
 from ddp.lifecycle import (
     destroy_process_group,
     get_backend,
@@ -112,6 +113,8 @@ __all__ = [
     "GradBucket",
     "GroupMember",
     "Join",
+    "JoinHook",
+    "Joinable",
     "P2POp",
     "PowerSGDState",
     "ProcessGroup",

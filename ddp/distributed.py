@@ -194,9 +194,10 @@ class DistributedDataParallel(nn.Module):
         """What `ddp.check_sync` finds about the module, over the group of this model."""
         return check_sync(self.module, self.process_group, every)
 
-    def broadcast_state(self, root: int = 0) -> None:
-        """Give every rank the root's parameters and buffers."""
-        named = [*self.module.named_parameters(), *self.module.named_buffers()]
+    def broadcast_state(self, root: int = 0, buffers: bool = True) -> None:
+        """Give every rank the root's parameters and, unless told not to, its buffers."""
+        named = [*self.module.named_parameters()]
+        named += self.module.named_buffers() if buffers else ()
         ignored = self._ignored()
         tensors = [x for name, x in named if name not in ignored]
         broadcast_all(tensors, self.process_group, root)
@@ -208,15 +209,13 @@ class DistributedDataParallel(nn.Module):
 
     def join(
         self,
-        divide_by_initial_world_size: bool = True,
+        divide_by_initial_world_size: bool | None = True,
         enable: bool = True,
         throw_on_early_termination: bool = False,
     ) -> Join:
-        """A context in which ranks may run out of batches (see `Join`).
-
-        `divide_by_initial_world_size` is accepted and not needed: samples are what is counted.
-        """
-        return Join([self], enable, throw_on_early_termination)
+        """A context in which ranks may run out of batches (see `Join`)."""
+        by = divide_by_initial_world_size
+        return Join([self], enable, throw_on_early_termination, divide_by_initial_world_size=by)
 
     def register_comm_hook(self, state: Any, hook: Hook) -> None:
         """Let `hook(state, bucket)` reduce the gradients (see `ddp.hooks`).

@@ -17,9 +17,10 @@ from core import random
 from core.autograd.accumulate import Session, queue_callback
 from core.autograd.mode import enable_grad
 from core.autograd.value import Value
-from ddp.absence import absent
+from ddp.absence import absent, is_absent
 from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup, ReduceOp
+from ddp.joinable import Joinable
 from ddp.lifecycle import default_group
 from ddp.shards import batch_size
 from ddp.weight import current_weight
@@ -27,7 +28,8 @@ from ddp.weight import current_weight
 # What ranks with data announce: the end of a backward, or something that one of the models does.
 _BACKWARD_ENDED = 1
 _FORWARD, _SYNCED, _LOCAL = range(2, 5)
-_KINDS = 3
+_WEIGHTED = 2  # added to a backward that says what its loss weighs
+_KINDS = 5
 _NOBODY = numpy.iinfo(numpy.int64).min
 _END = object()
 
@@ -35,9 +37,11 @@ _END = object()
 class Join:
     """A context in which ranks may run out of batches: the others go on as if they were alone.
 
-    Gradients are the mean over the samples of the ranks that still have some. At the end every rank
-    has the parameters and buffers, and of given optimizers the state, of a rank that was last.
-    With `throw_on_early_termination` all ranks raise RuntimeError as soon as one has run out.
+    Gradients are summed over the ranks that still have batches and divided by the number of all
+    ranks; with `divide_by_initial_world_size=False` by that of those ranks; with None they are the
+    mean over their samples. At the end every rank has the parameters, the buffers (where they are
+    broadcast), and of optimizers the state, of a rank that was last. With
+    `throw_on_early_termination` all ranks raise RuntimeError as soon as one has run out.
     Raises: ValueError for a model on several logical shards per rank.
     """
 
@@ -46,32 +50,43 @@ class Join:
         joinables: Iterable[Any],
         enable: bool = True,
         throw_on_early_termination: bool = False,
+        *,
+        divide_by_initial_world_size: bool | None = True,
+        **kwargs: Any,
     ) -> None:
         given = list(joinables)
         self.models = [j for j in given if hasattr(j, "reducer")]
-        self.optimizers = [j for j in given if not hasattr(j, "reducer")]
+        self.guests = [j for j in given if isinstance(j, Joinable)]
+        self.hooks = [guest.join_hook(**kwargs) for guest in self.guests]
+        self.optimizers = [j for j in given if j not in self.models and j not in self.guests]
         self.enable, self.throw = enable, throw_on_early_termination
-        if not self.models:
-            raise ValueError("Join expects at least one DistributedDataParallel")
-        self.group: ProcessGroup = self.models[0].process_group
-        for model in self.models:
-            if model.process_group is not self.group:
-                raise ValueError("Join expects models of one process group")
-            if model.lanes is not None:
-                raise ValueError("Join: logical shards need batches of equal size on all ranks")
+        self.by_initial_size = divide_by_initial_world_size is True
+        self.by_samples = divide_by_initial_world_size is None
+        groups = [model.process_group for model in self.models]
+        groups += [default_group(guest.join_process_group) for guest in self.guests]
+        if not groups:
+            raise ValueError("Join expects at least one DistributedDataParallel or Joinable")
+        self.group: ProcessGroup = groups[0]
+        if any(group is not self.group for group in groups):
+            raise ValueError("Join expects members of one process group")
+        if any(model.lanes is not None for model in self.models):
+            raise ValueError("Join: logical shards need batches of equal size on all ranks")
         self.root = 0
+        self.is_last = True
         self.in_backward = False
 
     def __enter__(self) -> Join:
         if self.enable and self.group.size > 1:
             for i, model in enumerate(self.models):
                 model.company = Company(self, i, model)
+        for guest in self.guests if self.enable else ():
+            guest.joined_by = self
         return self
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         companies = [m.company for m in self.models if m.company is not None]
         try:
-            if kind is None and companies:
+            if kind is None and self.enable and (companies or self.guests):
                 with absent():
                     self._keep_company(companies)
                 self._share_the_last_state()
@@ -79,6 +94,16 @@ class Join:
             for model in self.models:
                 model.company = None
                 model.reducer.weights.share = None
+            for guest in self.guests:
+                guest.joined_by = None
+
+    @staticmethod
+    def notify_join_context(joinable: Joinable) -> None:
+        """Nothing; ranks without data run the main hook of `joinable`, whose step begins."""
+        join = joinable.joined_by
+        if join is not None and not is_absent():
+            number = len(join.models) + join.guests.index(joinable)
+            join.tell(_KINDS * number + _FORWARD)
 
     def tell(self, code: int, needs_input: bool = False) -> tuple[int, bool]:
         """What the ranks with data do now (0: there are none), and whether a rank needs an input.
@@ -100,10 +125,7 @@ class Join:
         if found:
             self.root = -int(word[2])
         if self.throw and found and word[3]:
-            raise RuntimeError(
-                f"rank {rank}: a rank has exhausted its inputs, so all ranks stop (Join with"
-                " throw_on_early_termination=True)"
-            )
+            raise RuntimeError(_ran_out(rank, not code))
         return found, bool(word[4])
 
     def announce_backward(self, code: int) -> None:
@@ -123,6 +145,8 @@ class Join:
         if code == _BACKWARD_ENDED:
             return "the end of a backward"
         i, kind = _decoded(code)
+        if i >= len(self.models):
+            return f"a step of {type(self.guests[i - len(self.models)]).__name__}"
         return f"a {'forward' if kind == _FORWARD else 'backward'} of model {i}"
 
     def _keep_company(self, companies: list[Company]) -> None:
@@ -131,24 +155,29 @@ class Join:
             code, wanted = self.tell(0, any(c.model.last_input is None for c in companies))
             if code in (0, _BACKWARD_ENDED):
                 return
+            self.is_last = False
             i, kind = _decoded(code)
-            if kind == _FORWARD:
+            if i >= len(self.models):
+                self.hooks[i - len(self.models)].main_hook()
+            elif kind == _FORWARD:
                 companies[i].follow_forward(wanted)
             elif self.in_backward:
-                companies[i].follow_backward(kind == _SYNCED)
+                companies[i].follow_backward(kind)
             else:
                 self._follow_backwards(companies, companies[i], kind)
 
     def _follow_backwards(self, companies: list[Company], first: Company, kind: int) -> None:
         self.in_backward = True
         with Session():  # nothing is waited for before the end of the outermost backward
-            first.follow_backward(kind == _SYNCED)
+            first.follow_backward(kind)
             self._keep_company(companies)
         self.in_backward = False
 
     def _share_the_last_state(self) -> None:
         for model in self.models:
-            model.broadcast_state(self.root)
+            model.broadcast_state(self.root, model.broadcast_buffers)
+        for hook in self.hooks:
+            hook.post_hook(self.is_last)
         states = [o.state_dict() if self.group.rank == self.root else None for o in self.optimizers]
         if states:
             self.group.broadcast_object_list(states, self.root)
@@ -168,7 +197,11 @@ class Company:
         self.used = False
         whole = [m for m in model.module.modules() if getattr(m, "needs_whole_batch", False)]
         self.shared = {id(b) for m in whole for b in m.buffers()}
-        model.reducer.weights.share = 0.0
+        self.share(0.0)
+
+    def share(self, weight: float) -> None:
+        """Let what a backward gives weigh this much, where it does not say so itself."""
+        self.model.reducer.weights.share = None if self.join.by_initial_size else weight
 
     # ---- on a rank with data ----
 
@@ -179,14 +212,23 @@ class Company:
         model.last_input = detached((inputs, kwargs))
         if wanted:
             self.pass_input()
+        if not self.join.by_samples:
+            self.share(1.0)
+            out = model.module(*inputs, **kwargs)
+        else:
+            out = self._weighted_by_samples(inputs, kwargs)
+        for x in tracked(out):
+            x.register_hook(self._announce)
+        return out
+
+    def _weighted_by_samples(self, inputs: Any, kwargs: Any) -> Any:
         count = batch_size((inputs, kwargs)) or 0
-        model.reducer.weights.share = float(count)
+        self.share(float(count))
         # The loss is a mean: inside the model gradients are those of the sum, outside they are as
         # they were. Statistics over ranks need that already; a later factor would come too late.
         inputs, kwargs = map_tensors((inputs, kwargs), lambda x: weighted(x, 1 / max(count, 1)))
-        out = model.module(*inputs, **kwargs)
+        out = self.model.module(*inputs, **kwargs)
         for x in tracked(out):
-            x.register_hook(self._announce)
             x.register_hook(lambda g: _times(g, count))
         return out
 
@@ -202,6 +244,7 @@ class Company:
         if not self.announced:
             self.announced = True
             kind = _SYNCED if self.model.reducer.syncing else _LOCAL
+            kind += 0 if current_weight() is None else _WEIGHTED
             self.join.announce_backward(self.codes + kind)
 
     # ---- on a rank without ----
@@ -220,10 +263,13 @@ class Company:
         for b, array in zip(own, before, strict=True):
             b.array[...] = array
 
-    def follow_backward(self, synced: bool) -> None:
+    def follow_backward(self, kind: int) -> None:
         """Do as the others, with gradients that are zero."""
         reducer = self.model.reducer
-        reducer.weights.share = 0.0
+        self.share(0.0)
+        if kind >= _SYNCED + _WEIGHTED:
+            reducer.weights.share = 0.0
+        synced = kind in (_SYNCED, _SYNCED + _WEIGHTED)
         self.used = True
         for p in reducer.parameters:
             p.grad = None
@@ -232,6 +278,12 @@ class Company:
             for x in self.kept[1:]:
                 total = total + x.sum()
             total.backward(retain_graph=True)
+
+
+def _ran_out(rank: int, here: bool) -> str:
+    if here:
+        return f"Rank {rank} exhausted all inputs, so all ranks stop"
+    return f"rank {rank}: Detected at least one rank that exhausted inputs, so all ranks stop"
 
 
 def _decoded(code: int) -> tuple[int, int]:
@@ -299,5 +351,5 @@ def uneven(
 
 
 def _joined(batches: Iterable[Any], joinables: Any) -> Iterator[Any]:
-    with Join(joinables):
+    with Join(joinables, divide_by_initial_world_size=None):
         yield from batches

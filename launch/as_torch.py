@@ -17,6 +17,11 @@ from typing import Any, NoReturn
 from core.data import worker
 from ddp.starting import GroupMember
 
+# The files of PyTorch's layers, from which programs import them.
+_LAYERS = """
+activation adaptive channelshuffle container distance dropout flatten fold instancenorm lazy linear
+loss normalization padding pixelshuffle pooling rnn sparse transformer upsampling
+""".split()
 _PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
 # Each module of PyTorch's and the modules in which its names are looked up, in this order, after a
 # colon the only names that are taken from there. A module that is served from nothing has its
@@ -28,11 +33,13 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.autograd.function": ("core.autograd.function",),
     "torch.autograd.functional": ("core.autograd.functional",),
     "torch.autograd.profiler": ("core.profiler",),
+    "torch.autograd.variable": ("core.autograd:Variable",),
     "torch.accelerator": ("core.accelerator",),
     "torch.backends": ("core.backends",),
     "torch.backends.cuda": ("core.backends.cuda",),
     "torch.backends.cudnn": ("core.backends.cudnn",),
     "torch.backends.mps": ("core.backends.mps",),
+    "torch.compiler": ("core.compiler",),
     "torch.cuda": ("core.cuda",),
     "torch.cuda.amp": ("core.cuda.amp",),
     "torch.distributed": ("ddp",),
@@ -40,7 +47,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributed.algorithms.ddp_comm_hooks": (),
     "torch.distributed.algorithms.ddp_comm_hooks.default_hooks": ("ddp.hooks",),
     "torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook": ("ddp.powersgd",),
-    "torch.distributed.algorithms.join": ("ddp:Join",),
+    "torch.distributed.algorithms.join": ("ddp:Join Joinable JoinHook",),
     "torch.distributed.elastic": (),
     "torch.distributed.elastic.multiprocessing": (),
     "torch.distributed.elastic.multiprocessing.errors": ("ddp.starting:record",),
@@ -54,14 +61,18 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.fft": ("core.fft",),
     "torch.futures": ("ddp.futures",),
     "torch.func": ("core.func", "core.nn.stateless:functional_call", "core.autograd.functional"),
+    "torch.jit": ("core.jit",),
     "torch.linalg": ("core.linalg",),
     "torch.multiprocessing": ("ddp:spawn", "multiprocessing"),
     "torch.nn": ("core.nn", "ddp:DataParallel SyncBatchNorm"),
     "torch.nn.functional": ("core.nn.functional",),
     "torch.nn.init": ("core.nn.init",),
     "torch.nn.modules": ("core.nn.modules", "core.nn"),
+    "torch.nn.modules.batchnorm": ("core.nn", "core.nn.normalization:_BatchNorm"),
+    "torch.nn.modules.conv": ("core.nn", "core.nn.conv:_ConvNd"),
+    **{f"torch.nn.modules.{name}": ("core.nn",) for name in _LAYERS},
     "torch.nn.modules.module": ("core.nn.modules.module", "core.nn:Module"),
-    "torch.nn.parallel": (_PARALLEL,),
+    "torch.nn.parallel": (_PARALLEL, "ddp.device_split:gather scatter"),
     "torch.nn.parallel.distributed": (_PARALLEL,),
     "torch.nn.parameter": ("core.nn.parameter",),
     "torch.nn.utils": ("core.nn.utils",),
@@ -88,6 +99,9 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.version": (),
     "torchvision": ("core.vision",),
     "torchvision.datasets": ("core.vision.datasets",),
+    "torchvision.datasets.cifar": ("core.vision.datasets",),
+    "torchvision.datasets.folder": ("core.vision.datasets",),
+    "torchvision.datasets.mnist": ("core.vision.datasets",),
     "torchvision.io": ("core.vision.images:read_image",),
     "torchvision.models": ("core.vision.models",),
     "torchvision.models.mobilenet": ("core.vision.models.mobilenet",),
@@ -96,6 +110,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torchvision.models.vgg": ("core.vision.models.vgg",),
     "torchvision.models.vision_transformer": ("core.vision.models.vision_transformer",),
     "torchvision.transforms": ("core.vision.transforms",),
+    "torchvision.transforms.transforms": ("core.vision.transforms",),
     "torchvision.transforms.functional": ("core.vision.transforms.functional",),
     "torchvision.utils": ("core.vision.images",),
 }

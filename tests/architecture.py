@@ -18,8 +18,8 @@ PACKAGES = ("core", "ddp", "launch")
 # in the room with the longest name that is a prefix of its own.
 ROWS = [
     ["core.dtype", "core.simulated", "core.philox", "core.size", "core.layout", "core.settings"],
-    ["core.backend"],
-    ["core.autograd", "core.random", "core.pinned"],
+    ["core.backend", "core.compiler"],
+    ["core.autograd", "core.random", "core.pinned", "core.jit"],
     ["core.ops"],
     ["core.printing", "core.exchange", "core.recompute"],
     ["core.tensor"],
@@ -72,6 +72,7 @@ ROWS = [
         "ddp.trace",
         "ddp.simulate",
         "ddp.absence",
+        "ddp.joinable",
         "ddp.abreast",
         "ddp.average",
         "ddp.weight",

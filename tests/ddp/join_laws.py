@@ -57,7 +57,7 @@ def ranks_that_ran_out_keep_the_others_company():
         steps_of_one_process(alone, optim.Adam(alone.parameters(), lr=0.1, eps=1e-3))
         model = ddp.DistributedDataParallel(ddp.convert_sync_batchnorm(network(norm)))
         opt = optim.Adam(model.parameters(), lr=0.1, eps=1e-3)  # a bias before a norm: noise
-        with ddp.Join([model, opt]):
+        with ddp.Join([model, opt], divide_by_initial_world_size=None):
             for x in batches_of(current_group().rank):
                 opt.zero_grad()
                 ((model(x) - 1) ** 2).sum(1).mean().backward()
@@ -102,6 +102,86 @@ def accumulation_and_two_forwards_are_followed():
     ddp.check_sync(first)
 
 
+def gradients_are_divided_as_asked():
+    """By all ranks, by those that still have batches, or by their samples."""
+    size, every = current_group().size, every_rank()
+    mine = batches_of(current_group().rank)
+    for by in (True, False, None):
+        model = ddp.DistributedDataParallel(nn.Linear(5, 1, bias=False).double())
+        with model.join(divide_by_initial_world_size=by):
+            for step, x in enumerate(mine):
+                model.zero_grad()
+                model(x).mean().backward()
+                parts = [batches_of(r)[step] for r in range(size) if step < len(every[r])]
+                weights = [len(part) if by is None else 1 for part in parts]
+                total = sum(weight * part.mean(0) for weight, part in zip(weights, parts))
+                expected = total / (size if by else sum(weights))
+                found = model.module.weight.grad[0].numpy()
+                np.testing.assert_allclose(found, expected.numpy(), rtol=1e-12)
+
+
+class Counter(ddp.Joinable):
+    """Counts the steps of all ranks together, as each of them knows."""
+
+    def __init__(self):
+        self.count, self.last = 0.0, []
+
+    def step(self):
+        ddp.Join.notify_join_context(self)
+        self.add(1.0)
+
+    def add(self, mine):
+        one = np.array([mine])
+        ddp.all_reduce(one)
+        self.count += one[0]
+
+    def join_hook(self, **kwargs):
+        counter = self
+
+        class Hook(ddp.JoinHook):
+            def main_hook(self):
+                counter.add(kwargs["idle"])
+
+            def post_hook(self, is_last_joiner):
+                counter.last.append(is_last_joiner)
+
+        return Hook()
+
+
+def others_may_join():
+    """Anything with collectives of its own, alone or beside models, more often than they."""
+    rank, every = current_group().rank, every_rank()
+    for models in ([], [ddp.DistributedDataParallel(network(False)) for _ in range(2)]):
+        once, twice = Counter(), Counter()
+        with ddp.Join([once, *models, twice], idle=0.0):
+            for x in batches_of(rank):
+                once.step()
+                twice.step()
+                for model in models:
+                    model(x).mean().backward()
+                twice.step()
+        assert once.count == sum(len(b) for b in every) and twice.count == 2 * once.count
+        assert once.last == [len(every[rank]) == max(len(b) for b in every)]
+        for model in models:
+            model.zero_grad()
+            ddp.check_sync(model)
+    outside = Counter()
+    outside.step()
+    assert outside.count == current_group().size
+
+
+def buffers_that_are_not_broadcast_stay_each_ranks_own():
+    """Join gives ranks that ran out no other ones."""
+    group = current_group()
+    module = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, momentum=0.0)).double()
+    model = ddp.DistributedDataParallel(module, forward_sync_buffers=False)
+    module[1].running_mean = core.full((3,), float(group.rank), dtype=core.float64)
+    with model.join():
+        for x in batches_of(group.rank):
+            model(x.repeat(2, 1)).sum().backward()
+    assert (module[1].running_mean == group.rank).all()
+
+
 def stopping_ends_the_epoch_for_all():
     """Every rank gets as many batches as the one with the fewest."""
     found = list(ddp.uneven(batches_of(current_group().rank), "stop"))
@@ -126,14 +206,18 @@ def early_termination_can_be_an_error_on_all_ranks():
     """Also on the rank that has run out."""
     if len({len(b) for b in every_rank()}) == 1:
         return
-    model = ddp.DistributedDataParallel(network(False))
+    model, steps = ddp.DistributedDataParallel(network(False)), 0
     try:
         with model.join(throw_on_early_termination=True):
             for x in batches_of(current_group().rank):
                 model(x).mean().backward()
                 model.zero_grad()
+                steps += 1
     except RuntimeError as error:
-        assert "exhausted" in str(error)
+        few = min(len(b) for b in every_rank())
+        out = len(every_rank()[current_group().rank]) == few
+        text = "exhausted all inputs" if out else "at least one rank that exhausted inputs"
+        assert text in str(error) and steps == few
     else:
         raise AssertionError("no rank raised")
 
@@ -142,6 +226,9 @@ LAWS = [
     ranks_that_ran_out_keep_the_others_company,
     the_loop_form_does_the_same,
     accumulation_and_two_forwards_are_followed,
+    gradients_are_divided_as_asked,
+    others_may_join,
+    buffers_that_are_not_broadcast_stay_each_ranks_own,
     stopping_ends_the_epoch_for_all,
     models_of_two_groups_are_refused,
     early_termination_can_be_an_error_on_all_ranks,
