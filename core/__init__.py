@@ -13,6 +13,7 @@ from core import kernels as kernels
 from core import linalg as linalg
 from core.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from core.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
+from core.autograd.demand import published as _published
 from core.autograd.mode import enable_grad as enable_grad
 from core.autograd.mode import inference_mode as inference_mode
 from core.autograd.mode import is_grad_enabled as is_grad_enabled
@@ -109,6 +110,10 @@ from core.types import *
 
 __version__ = "0.1.0.dev0"
 
+_NUMBERS_FIRST = "add sub subtract div divide true_divide floor_divide float_power matmul"
+_TENSORS = "input A L x1 sorted_sequence"  # what first arguments that are tensors are called
+globals().update(_published(globals(), "core", firsts=_TENSORS, but=_NUMBERS_FIRST))
+
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 
 autograd.gradcheck = gradcheck  # type: ignore[attr-defined]
@@ -127,13 +132,16 @@ _LATE = {
         "accelerator",
         "amp",
         "backends",
+        "compiler",
         "cuda",
         "data",
         "distributions",
+        "jit",
         "nn",
         "onnx",
         "optim",
         "return_types",
+        "serialization",
         "vision",
     )
 }
@@ -163,7 +171,7 @@ _LATE_NAMES |= dict.fromkeys(
     ),
     "core.amp.casting",
 )
-_LATE_NAMES["func"] = "core.nn.torch_paths"
+_LATE_NAMES |= {"compile": "core.compiler", "func": "core.nn.torch_paths"}
 
 
 def __getattr__(name: str) -> _Any:

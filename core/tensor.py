@@ -84,7 +84,8 @@ class Tensor(Exchange):
         return self.device.type == "cpu"
 
     layout = strided
-    is_sparse = is_quantized = is_mps = is_meta = is_nested = False
+    is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = False
+    is_mps = is_meta = is_xpu = is_xla = is_mtia = is_ipu = is_maia = is_vulkan = False
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or one size of it."""

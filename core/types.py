@@ -21,51 +21,65 @@ __all__ = [f"{name}Tensor" for name in _NAMES] + [
 
 
 class _TypeOf(type):
-    """The class of FloatTensor and its kin: an instance is any tensor of that dtype."""
+    """The class of FloatTensor and its kin: an instance is any such tensor on such a device."""
 
     dtype: dtype
+    place: str
 
     def __instancecheck__(cls, x: Any) -> builtins.bool:
-        return isinstance(x, Value) and of(x.array.dtype) is cls.dtype
+        return (
+            isinstance(x, Value)
+            and of(x.array.dtype) is cls.dtype
+            and device_of(x.array).type == cls.place
+        )
 
     def __call__(cls, *size: Any, device: Any = None) -> Any:
         if len(size) == 1 and isinstance(size[0], Value) and not isinstance(size[0], cls):
             raise TypeError(
                 f"expected a tensor of {cls.dtype} (got one of {of(size[0].array.dtype)})"
             )
-        return blank(Tensor, legacy(size, device, cls.dtype))
+        return blank(Tensor, legacy(size, device or cls.place, cls.dtype))
 
     def __repr__(cls) -> str:
-        return f"<class 'core.{cls.__name__}'>"
+        return f"<class '{cls.__module__}.{cls.__name__}'>"
 
 
-def _named(d: dtype) -> Any:
+def _named(d: dtype, place: str, module: str) -> Any:
     name = f"{type_name(d)}Tensor"
     doc = f"Makes tensors of {d!r}, by sizes or from data; those are its instances."
-    return _TypeOf(name, (), {"dtype": d, "__doc__": doc, "__module__": "core"})
+    own = {"dtype": d, "place": place, "__doc__": doc, "__module__": module}
+    return _TypeOf(name, (), own)
 
 
-BY_TYPE_NAME = {f"{type_name(d)}Tensor": _named(d) for d in dtypes.ALL}
+BY_TYPE_NAME = {f"{type_name(d)}Tensor": _named(d, "cpu", "core") for d in dtypes.ALL}
+ON_CUDA = {f"{type_name(d)}Tensor": _named(d, "cuda", "core.cuda") for d in dtypes.ALL}
 globals().update(BY_TYPE_NAME)
 
 
 def type_of(x: Any, dtype: Any = None, non_blocking: bool = False, **ignored: Any) -> Any:
     """The name of a tensor's type, such as core.FloatTensor; or the tensor in another type.
 
+    A type's name may say torch where it says core.
+
     Raises: ValueError for a name of no type.
     """
+    place = device_of(x.array).type
     if dtype is None:
-        where = "" if device_of(x.array).type == "cpu" else "cuda."
+        where = "" if place == "cpu" else "cuda."
         return f"core.{where}{type_name(of(x.array.dtype))}Tensor"
-    if isinstance(dtype, _TypeOf):
-        return x.to(dtype.dtype)
-    if not isinstance(dtype, str):
-        return x.to(dtype)
-    kind = BY_TYPE_NAME.get(dtype.split(".")[-1])
-    if kind is None or dtype.split(".")[0] != "core":
-        raise ValueError(f"invalid type: '{dtype}'")
-    device = "cuda" if ".cuda." in dtype else "cpu"
-    return x.to(device=device, dtype=kind.dtype)
+    kind = _of_name(dtype) if isinstance(dtype, str) else dtype
+    if not isinstance(kind, _TypeOf):
+        return x.to(kind)
+    return x.to(kind.dtype) if kind.place == place else x.to(kind.place, kind.dtype)
+
+
+def _of_name(text: str) -> Any:
+    root, _, name = text.partition(".")
+    kinds = ON_CUDA if name.startswith("cuda.") else BY_TYPE_NAME
+    found = kinds.get(name.removeprefix("cuda."))
+    if found is None or root not in ("core", "torch"):
+        raise ValueError(f"invalid type: '{text}'")
+    return found
 
 
 def type_as(x: Any, other: Any) -> Any:

@@ -19,7 +19,7 @@ from ddp.starting import GroupMember
 
 # The files of PyTorch's layers, from which programs import them.
 _LAYERS = """
-activation adaptive channelshuffle container distance dropout flatten fold instancenorm lazy linear
+activation adaptive channelshuffle container distance dropout flatten fold instancenorm lazy
 loss normalization padding pixelshuffle pooling rnn sparse transformer upsampling
 """.split()
 _PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
@@ -51,6 +51,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributed.elastic": (),
     "torch.distributed.elastic.multiprocessing": (),
     "torch.distributed.elastic.multiprocessing.errors": ("ddp.starting:record",),
+    "torch.distributed.optim": ("ddp:ZeroRedundancyOptimizer",),
     "torch.distributions": ("core.distributions",),
     "torch.distributions.bernoulli": ("core.distributions",),
     "torch.distributions.categorical": ("core.distributions",),
@@ -70,6 +71,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.nn.modules": ("core.nn.modules", "core.nn"),
     "torch.nn.modules.batchnorm": ("core.nn", "core.nn.normalization:_BatchNorm"),
     "torch.nn.modules.conv": ("core.nn", "core.nn.conv:_ConvNd"),
+    "torch.nn.modules.linear": ("core.nn", "core.nn.attention:NonDynamicallyQuantizableLinear"),
     **{f"torch.nn.modules.{name}": ("core.nn",) for name in _LAYERS},
     "torch.nn.modules.module": ("core.nn.modules.module", "core.nn:Module"),
     "torch.nn.parallel": (_PARALLEL, "ddp.device_split:gather scatter"),
@@ -86,6 +88,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.optim.swa_utils": ("core.optim.swa_utils",),
     "torch.profiler": ("core.profiler",),
     "torch.random": ("core.random",),
+    "torch.serialization": ("core.serialization",),
     "torch.special": ("core.special", "core.ops.special"),
     "torch.testing": ("core.testing",),
     "torch.utils": (),

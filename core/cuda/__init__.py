@@ -40,4 +40,8 @@ def __getattr__(name: str) -> Any:
         return _importlib.import_module("core.cuda.amp")
     if name == "OutOfMemoryError":
         return out_of_memory_error()
+    if name.endswith("Tensor") and name in (
+        kinds := _importlib.import_module("core.types").ON_CUDA
+    ):
+        return kinds[name]
     raise AttributeError(f"module 'core.cuda' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy
@@ -114,6 +115,13 @@ def clip_grad_norm_(
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     clip_grads_with_norm_(listed, float(max_norm), total)
     return total
+
+
+def clip_grad_norm(*args: Any, **kwargs: Any) -> Any:
+    """What `clip_grad_norm_` gives, by its old name, with a FutureWarning."""
+    text = "`clip_grad_norm` is now deprecated in favor of `clip_grad_norm_`."
+    warnings.warn(text, FutureWarning, stacklevel=2)
+    return clip_grad_norm_(*args, **kwargs)
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +151,9 @@ def fans(tensor: Any) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
+_calculate_fan_in_and_fan_out = fans  # programs call it by PyTorch's private name
+
+
 def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     """`tensor` filled uniformly, scaled to the mean of inputs and outputs.
 
@@ -233,3 +238,24 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
         chosen = random.permutation(key, tensor.shape[0])[:zeros]
         tensor.array[xp(tensor.array).asarray(chosen), column] = 0
     return tensor
+
+
+# ---- the names before the underscore meant in place --------------------------------------------
+
+
+def _old(new: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(new)
+    def old(*args: Any, **kwargs: Any) -> Any:
+        name = new.__name__.rstrip("_")
+        text = f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`."
+        warnings.warn(text, FutureWarning, stacklevel=2)
+        return new(*args, **kwargs)
+
+    return old
+
+
+uniform, normal, constant = _old(uniform_), _old(normal_), _old(constant_)
+eye, dirac = _old(eye_), _old(dirac_)
+xavier_uniform, xavier_normal = _old(xavier_uniform_), _old(xavier_normal_)
+kaiming_uniform, kaiming_normal = _old(kaiming_uniform_), _old(kaiming_normal_)
+orthogonal, sparse = _old(orthogonal_), _old(sparse_)

@@ -16,7 +16,10 @@ from core.serialization.errors import CheckpointError as CheckpointError
 from core.serialization.layout import VERSION, File, pieces
 from core.serialization.structure import Packer, Unpacker
 
-__all__ = ["CheckpointError", "load", "save"]
+__all__ = [
+    "CheckpointError", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "load",
+    "safe_globals", "save",
+]  # fmt: skip
 
 
 def save(
@@ -119,3 +122,34 @@ def _moved(x: Any, device: Any) -> Any:
             " use map_location='cpu'"
         )
     return x.to(resolve(device))
+
+
+# ---- permissions that PyTorch's unpickler asks for ---------------------------------------------
+
+_permitted: list[Any] = []
+
+
+def add_safe_globals(safe_globals: list[Any]) -> None:
+    """Nothing but a note of what was permitted: loading makes no objects of classes."""
+    _permitted.extend(x for x in safe_globals if x not in _permitted)
+
+
+def get_safe_globals() -> list[Any]:
+    """What was permitted."""
+    return list(_permitted)
+
+
+def clear_safe_globals() -> None:
+    """Nothing is permitted any more."""
+    _permitted.clear()
+
+
+@contextlib.contextmanager
+def safe_globals(safe_globals: list[Any]) -> Iterator[None]:
+    """A block in which more is permitted."""
+    before = get_safe_globals()
+    add_safe_globals(safe_globals)
+    try:
+        yield
+    finally:
+        _permitted[:] = before

@@ -101,8 +101,8 @@ class TestSpawn:
 
 
 MISSING = {
-    "import torch.jit": "ModuleNotFoundError: Unison (--as-torch) has no module torch.jit",
-    "import torch; torch.jit": "AttributeError: Unison (--as-torch) has no torch.jit",
+    "import torch.fx": "ModuleNotFoundError: Unison (--as-torch) has no module torch.fx",
+    "import torch; torch.fx": "AttributeError: Unison (--as-torch) has no torch.fx",
     "import torch; torch.data": "AttributeError: Unison (--as-torch) has no torch.data",
     "from torch import fft9": "ImportError: cannot import name 'fft9' from 'torch'",
     "from torch.nn import Nope": "ImportError: cannot import name 'Nope' from 'torch.nn'",
