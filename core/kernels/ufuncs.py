@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from typing import Any
@@ -93,19 +94,32 @@ def _sign(x: Any) -> Any:
 FEW = 256
 
 
-def _one_by_one(op: Any, function: Any) -> Any:
+def _one_by_one(op: Any, function: Any, few: int = FEW) -> Any:
     """The C library's function of each of a few elements, which a formula needs 40 calls for."""
 
-    def each(x: Any) -> Any:
-        if x.size > FEW or x.dtype.char not in "fd":
-            return op.op.forward(x)
+    def each(x: Any, *rest: Any) -> Any:
+        d = x.dtype
+        if x.size > few or d.char not in "fd":
+            return op.op.forward(x, *rest)
         try:
             found = [function(a) for a in x.ravel().tolist()]
-        except (ValueError, OverflowError):  # Python raises where the result is infinite
-            return op.op.forward(x)
-        return numpy.array(found, x.dtype).reshape(x.shape)
+        except (ValueError, ArithmeticError):  # Python raises where the result is infinite
+            return op.op.forward(x, *rest)
+        return numpy.array(found, d).reshape(x.shape)
 
     return each
+
+
+def _few(op: Any, function: Any) -> Any:
+    """Python's arithmetic on each of a few elements, with as many terms as the type needs."""
+    short, long = (_one_by_one(op, functools.partial(function, short=s), 32) for s in (True, False))
+    return lambda x, *rest: (short if x.dtype.char == "f" else long)(x, *rest)
+
+
+def _polygamma() -> Any:
+    op = gamma.derivative_of_digamma
+    few = _few(op, gamma.trigamma_of_number)
+    return lambda x, n: few(x, n) if n == 1 else op.op.forward(x, n)
 
 
 def _new_axis(x: Any, axis: int) -> Any:
@@ -122,6 +136,9 @@ DIRECT = (
     (elementwise.sign, _sign),
     (special.erf, _one_by_one(special.erf, math.erf)),
     (special.erfc, _one_by_one(special.erfc, math.erfc)),
+    (special.erfinv, _few(special.erfinv, special.erfinv_of_number)),
+    (gamma.digamma, _few(gamma.digamma, gamma.digamma_of_number)),
+    (gamma.derivative_of_digamma, _polygamma()),
     (gamma.lgamma, _one_by_one(gamma.lgamma, gamma.lgamma_of_number)),
     (bitwise.logical_and, numpy.logical_and),
     (bitwise.logical_or, numpy.logical_or),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -27,7 +27,7 @@ def fit(function: Callable[[float], float], low: float, high: float, degree: int
     return [float(c) for c in chebyshev.cheb2poly(numpy.array(parts))[::-1]]
 
 
-def polynomial(coefficients: list[float], t: Any) -> Any:
+def polynomial(coefficients: Sequence[float], t: Any) -> Any:
     """The polynomial with these coefficients, highest power first, at each element of `t`."""
     kind = t.dtype.type
     y = t * kind(coefficients[0])

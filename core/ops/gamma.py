@@ -10,11 +10,19 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
-from core.autograd.quick import unary
+from core.autograd.quick import alike, unary
 from core.backend import xp
 from core.ops.elementwise import plus
 from core.ops.promotion import promote_float
-from core.ops.special import in_float64
+from core.ops.quotients import (
+    DIGAMMA,
+    DIGAMMA_SHORT,
+    TRIGAMMA,
+    TRIGAMMA_SHORT,
+    quotient,
+    quotient_at,
+)
+from core.ops.special import in_float64, rounded
 
 __all__ = "lgamma digamma polygamma mvlgamma".split()
 
@@ -89,34 +97,61 @@ def _log_gamma(module: Any, a: Any) -> Any:
 
 @unary
 @primitive(casts=promote_float)
-@in_float64
 def digamma(x):
     """Elementwise derivative of lgamma; NaN at the poles but zero."""
+    return rounded(_digamma, x)
+
+
+def _digamma(x: Any, short: bool) -> Any:
     module = xp(x)
-    mirror = x < 0.5
-    z = module.where(mirror, 1 - x, x)
-    steps = 0.0
-    for _ in range(ENOUGH):
-        low = z < ENOUGH
-        steps = steps + module.where(low, 1 / z, 0)
-        z = module.where(low, z + 1, z)
-    out = module.log(z) - 0.5 / z - steps
-    power = 1 / (z * z)
-    for k, b in enumerate(BERNOULLI, 1):
-        out = out - b / (2 * k) * power
-        power = power / (z * z)
+    a = module.abs(x)
+    above = quotient(DIGAMMA_SHORT if short else DIGAMMA, 1 / (a + 2))
+    above += module.log(a + 1.5) - 1 / (a + 1)  # digamma(a + 1)
     fraction = x - module.rint(x)
-    out = module.where(mirror, out - math.pi / module.tan(math.pi * fraction), out)
-    out = module.where((x < 0) & (fraction == 0), math.nan, out)
-    return module.where(x == 0, -module.copysign(math.inf, x), out)
+    mirrored = above - math.pi / module.tan(math.pi * fraction)
+    mirrored = module.where(fraction == 0, math.nan, mirrored)
+    return module.where(x >= 0, above - 1 / x, mirrored)
 
 
+def digamma_of_number(x: float, short: bool) -> float:
+    """The same of one number that is no pole."""
+    a = abs(x)
+    above = quotient_at(DIGAMMA_SHORT if short else DIGAMMA, 1 / (a + 2))
+    above += math.log(a + 1.5) - 1 / (a + 1)
+    return above - (1 / x if x > 0 else math.pi / math.tan(math.pi * (x - round(x))))
+
+
+@alike
 @primitive(casts=promote_float, name="polygamma")
-@in_float64
 def derivative_of_digamma(x, n):
     """Elementwise derivative of digamma of order `n`."""
+    return rounded(_trigamma, x) if n == 1 else _polygamma(x, int(n))
+
+
+def _trigamma(x: Any, short: bool) -> Any:
+    module = xp(x)
+    a = module.abs(x)
+    u = 1 / (a + 2)
+    above = quotient(TRIGAMMA_SHORT if short else TRIGAMMA, u) * u
+    above += (a + 1) ** -2.0
+    mirrored = (math.pi / module.sin(math.pi * (x - module.rint(x)))) ** 2 - above
+    return module.where(x >= 0, above + x**-2.0, mirrored)
+
+
+def trigamma_of_number(x: float, short: bool) -> float:
+    """The derivative of digamma at one number that is no pole."""
+    a = abs(x)
+    u = 1 / (a + 2)
+    above = quotient_at(TRIGAMMA_SHORT if short else TRIGAMMA, u) * u + (a + 1) ** -2
+    if x >= 0:
+        return above + x**-2
+    return (math.pi / math.sin(math.pi * (x - round(x)))) ** 2 - above
+
+
+@in_float64
+def _polygamma(x: Any, n: int) -> Any:
     sign = 1 if n % 2 else -1
-    return sign * math.factorial(int(n)) * _zeta(xp(x), int(n) + 1, x)
+    return sign * math.factorial(n) * _zeta(xp(x), n + 1, x)
 
 
 def _zeta(module: Any, s: int, q: Any) -> Any:

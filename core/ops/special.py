@@ -16,6 +16,7 @@ from core.backend import xp
 from core.ops.exponential import exp
 from core.ops.fitted import fit, polynomial
 from core.ops.promotion import float_first, promote_float, widened
+from core.ops.quotients import ERFINV, ERFINV_SHORT, quotient, quotient_at
 
 __all__ = "erf erfc erfinv i0".split()
 
@@ -30,6 +31,12 @@ def in_float64(forward: Callable[..., Any]) -> Callable[..., Any]:
         return forward(x.astype(numpy.float64, copy=False), *rest).astype(x.dtype, copy=False)
 
     return wide
+
+
+def rounded(formula: Callable[[Any, bool], Any], x: Any) -> Any:
+    """`formula` of `x` in float64, rounded once; it is told whether few digits will be left."""
+    wide = x.astype(numpy.float64, copy=False)
+    return formula(wide, x.dtype.itemsize < 8).astype(x.dtype, copy=False)
 
 
 # ---- the error function -----------------------------------------------------------------------
@@ -110,26 +117,21 @@ erfc.defvjp(x=lambda g, x: g * (exp(-x * x) * (-2 / ROOT_PI)))
 
 @unary
 @primitive(casts=promote_float)
-@in_float64
 def erfinv(x):
     """Elementwise inverse of the error function; infinite at -1 and 1, NaN beyond."""
-    module, a = xp(x), xp(x).abs(x)
-    inside = module.where(a < 1, a, 0)
-    y = _first_guess(module, inside)
-    for _ in range(3):  # Halley's steps, each of which triples the number of right digits
-        error = module.where(a < 0.5, erf.op.forward(y) - inside, (1 - inside) - erfc.op.forward(y))
-        step = error * module.exp(y * y) * (ROOT_PI / 2)
-        y = y - step / (1 + y * step)
-    y = module.where(a < 1, y, module.where(a == 1, math.inf, math.nan))
-    return module.copysign(y, x)
+    return rounded(_erfinv, x)
 
 
-def _first_guess(module: Any, a: Any) -> Any:
-    """The inverse of sqrt(1 - exp(-y**2 (4/pi + c y**2) / (1 + c y**2))), near erf to 0.2 %."""
-    c = 0.147
-    log = module.log1p(-a * a)
-    half = 2 / (math.pi * c) + log / 2
-    return module.sqrt((-log / c) / (module.sqrt(half * half - log / c) + half))
+def _erfinv(x: Any, short: bool) -> Any:
+    module = xp(x)
+    w = -module.log((1 - x) * (1 + x))
+    y = quotient(ERFINV_SHORT if short else ERFINV, w) * x
+    return module.where(module.abs(x) == 1, x * math.inf, y)
+
+
+def erfinv_of_number(x: float, short: bool) -> float:
+    """The same of one number between -1 and 1."""
+    return x * quotient_at(ERFINV_SHORT if short else ERFINV, -math.log((1 - x) * (1 + x)))
 
 
 erfinv.defvjp(x=lambda g, out: g * (exp(out * out) * (ROOT_PI / 2)))

@@ -265,6 +265,22 @@ TABLE = {
     special.erf: EACH,
     special.erfc: EACH,
     gamma.lgamma: {name: EACH[name] for name in ("few", "many", "turned", "a number", "none")},
+    special.erfinv: {
+        "few": (numpy.array([-0.9, -0.3, 0.0, 0.5, 0.999]),),
+        "edges": (numpy.array([-1.0, 1.0, 1.5]),),
+        "many": (numpy.linspace(-0.99, 0.99, 40),),
+    },
+    gamma.digamma: {
+        "few": (numpy.array([-1.3, -0.6, 0.25, 1.5, 30.0]),),
+        "poles": (numpy.array([-2.0, 0.0, 3.0]),),
+        "many": (numpy.linspace(0.1, 9, 40),),
+    },
+    gamma.derivative_of_digamma: {
+        "first": (numpy.array([-1.3, -0.6, 0.25, 1.5, 30.0]), 1),
+        "poles": (numpy.array([-2.0, 0.0, 3.0]), 1),
+        "second": (numpy.array([0.25, 1.5, 30.0]), 2),
+        "many": (numpy.linspace(0.1, 9, 40), 1),
+    },
     elementwise.sign: EACH,
     exponential.sigmoid: EACH,
     exponential.rsqrt: {"few": (numpy.abs(normal(3, 4)),), "a number": (numpy.array(2.0),)},
