@@ -96,6 +96,7 @@ from ddp.stop import should_stop
 from ddp.sync import check_sync, sync_buffers
 from ddp.sync_norm import SyncBatchNorm, convert_sync_batchnorm
 from ddp.weight import backward
+from ddp.zero import ZeroRedundancyOptimizer
 
 __all__ = [
     "CollectiveError",
@@ -126,6 +127,7 @@ __all__ = [
     "Then",
     "TopKState",
     "Work",
+    "ZeroRedundancyOptimizer",
     "agree",
     "all_gather",
     "all_gather_coalesced",

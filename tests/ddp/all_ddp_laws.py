@@ -14,6 +14,7 @@ from tests.ddp import (
     sync_norm_laws,
     use_laws,
     wrap_laws,
+    zero_laws,
 )
 
 FILES = [
@@ -25,6 +26,7 @@ FILES = [
     layer_laws,
     use_laws,
     wrap_laws,
+    zero_laws,
     beside_laws,
     shard_laws,
     shard_norm_laws,
