@@ -1,5 +1,7 @@
 """A model whose two parts sit on two devices: alone, and on ranks with two devices each."""
 
+import collections
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,49 @@ def test_ranks_with_two_devices_each_train_together(size):
     for found in ddp.simulate(run, size):
         for p, q in zip(found, expected, strict=True):
             np.testing.assert_allclose(p, q, rtol=1e-12)
+
+
+class Sums(nn.Module):
+    """The first layer's output for all tensors of a nested input."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, batch, scale):
+        tensors = list(batch.values()) if isinstance(batch, dict) else batch
+        return self.layer(sum(tensors)) * scale["by"]
+
+
+Pair = collections.namedtuple("Pair", "a b")
+
+
+def test_inputs_are_moved_to_the_gpu_of_device_ids():
+    def run():
+        rank = ddp.get_rank()
+        model = ddp.DistributedDataParallel(Sums().to(rank), device_ids=[rank])
+        a, b, scale = core.ones(2, 4), core.ones(2, 4).to(3 - rank), {"by": core.full((1,), 2.0)}
+        for inputs in ((a, b), [a, b], {"a": a, "b": b}, Pair(a, b)):
+            model.zero_grad()
+            out = model(inputs, scale=scale)
+            assert out.device == core.device("cuda", rank)
+            out.sum().backward()
+            assert model.module.layer.bias.grad.tolist() == [4.0] * 3
+        packed = nn.utils.rnn.pack_sequence([core.ones(3, 4), core.ones(1, 4)])
+        recurrent = ddp.DistributedDataParallel(nn.GRU(4, 2).to(rank), device_ids=[rank])
+        out, _ = recurrent(packed)
+        assert out.data.device == core.device("cuda", rank)
+        return True
+
+    assert ddp.simulate(run, 2) == [True, True]
+
+
+def test_a_model_may_move_after_it_was_wrapped():
+    def run():
+        model = ddp.DistributedDataParallel(Sums())
+        model.to(ddp.get_rank())
+        scale = {"by": core.full((1,), 1.0 + ddp.get_rank()).to(ddp.get_rank())}
+        model((core.ones(2, 4).to(ddp.get_rank()),), scale).sum().backward()
+        return model.module.layer.bias.grad.tolist()
+
+    assert ddp.simulate(run, 2) == [[3.0] * 3] * 2
