@@ -116,6 +116,18 @@ globals().update(_published(globals(), "core", firsts=_TENSORS, but=_NUMBERS_FIR
 
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 
+# Functions that write into their first argument: the methods of these names.
+globals().update(
+    (name, getattr(Tensor, name))
+    for name in """
+    abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_
+    asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_
+    erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ gcd_ i0_ index_put_ lcm_ ldexp_ log10_ log1p_
+    log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ resize_as_ round_
+    rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_
+    """.split()
+)
+
 autograd.gradcheck = gradcheck  # type: ignore[attr-defined]
 autograd.gradgradcheck = gradgradcheck  # type: ignore[attr-defined]
 
@@ -170,6 +182,22 @@ _LATE_NAMES |= dict.fromkeys(
         "set_autocast_dtype",
     ),
     "core.amp.casting",
+)
+_LATE_NAMES |= dict.fromkeys(
+    """
+    adaptive_avg_pool1d avg_pool1d bilinear celu celu_ channel_shuffle conv1d conv2d conv3d
+    conv_transpose1d conv_transpose2d conv_transpose3d group_norm hardshrink layer_norm max_pool1d
+    max_pool2d max_pool3d pixel_shuffle pixel_unshuffle prelu rms_norm rrelu rrelu_ selu selu_
+    threshold threshold_
+    """.split(),
+    "core.nn.functional",
+)
+_LATE_NAMES |= dict.fromkeys(
+    """
+    alpha_dropout alpha_dropout_ batch_norm dropout dropout_ embedding feature_alpha_dropout
+    feature_alpha_dropout_ feature_dropout feature_dropout_ instance_norm
+    """.split(),
+    "core.nn.torch_functions",
 )
 _LATE_NAMES |= {"compile": "core.compiler", "func": "core.nn.torch_paths"}
 

@@ -1,5 +1,6 @@
 """Linear algebra by the names of torch.linalg."""
 
+from core.autograd.demand import published as _published
 from core.ops import decompose, linalg, matrices, matrix_norm, parts, product
 from core.ops import solve as systems
 
@@ -14,3 +15,5 @@ svd, svdvals = matrices.svd_full, matrices.svdvals
 cond, norm, vector_norm = matrix_norm.cond, matrix_norm.norm, matrix_norm.vector_norm
 matrix_norm = matrix_norm.matrix_norm  # type: ignore[assignment]
 diagonal, cross, matmul = parts.diagonal, product.cross_along, linalg.matmul
+
+globals().update(_published(globals(), "core.linalg", firsts="input A x", but="matmul"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,20 +11,23 @@ from core.autograd.value import Value
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FACES = {"x": "input", "a": "input", "y": "other", "b": "other", "self": "input"}
+# PyTorch's names of arguments and functions, where ours differ.
+_ARGUMENTS = {"x": "input", "a": "input", "y": "other", "b": "other"}
+_FUNCTIONS = {"plus": "add", "minus": "sub", "quotient": "div", "choose": "where",
+              "matrix_product": "matmul"}  # fmt: skip
 
 
 def refusal(name: str, param: str, i: int, given: Any) -> TypeError:
     """The error for `given` as argument `param`, at position `i`, of the function called `name`."""
     return TypeError(
-        f"{name}(): argument '{_FACES.get(param, param)}' (position {i + 1}) must be Tensor, not"
-        f" {type(given).__name__}"
+        f"{_FUNCTIONS.get(name, name)}(): argument '{_ARGUMENTS.get(param, param)}' (position"
+        f" {i + 1}) must be Tensor, not {type(given).__name__}"
     )
 
 
 def of_tensors(*names: str) -> Callable[[F], F]:
-    """A decorator for a function of tensors: where it fails and one of the arguments called `names`
-    is no tensor, that is what the error says.
+    """A decorator for a function that fails: where one of the arguments called `names` is then no
+    tensor, that is what the error says.
 
     None is one where it is the default. Asked after the failure: a check before costs every call.
     """
@@ -39,25 +43,42 @@ def of_tensors(*names: str) -> Callable[[F], F]:
                 _refuse(function.__name__, places, args, kwargs)
                 raise
 
-        if len(names) == 1 and places[0][0] == 0:
-            call.method = function  # type: ignore[attr-defined] # its tensor is the one called on
+        call.demands = names  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return demanding
 
 
-def method_of(function: Any) -> Any:
-    """The function as a method: without a check of the tensor whose method it is."""
-    return getattr(function, "method", function)
+def published(namespace: dict[str, Any], module: str, *, firsts: str, but: str) -> dict[str, Any]:
+    """The functions of a public namespace, `module`, that say of a first argument of one of the
+    names `firsts` that it must be a tensor; none whose name is in `but`, or that say so already.
+
+    As methods they are left bare: there the first argument is a tensor.
+    """
+    out = {}
+    for name, function in namespace.items():
+        known = hasattr(function, "op") or hasattr(function, "demands") or name in but.split()
+        if known or not isinstance(function, types.FunctionType):
+            continue
+        first = plain(function).__code__.co_varnames[:1]
+        if first and first[0] in firsts.split():
+            out[name] = of_tensors(first[0])(function)
+            out[name].__module__, out[name].__qualname__ = module, name  # where pickle finds it
+    return out
+
+
+def plain(function: Any) -> Any:
+    """The function as it was written, without its decorators."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function
 
 
 def _places(function: Any, names: tuple[str, ...]) -> list[tuple[int, str, bool]]:
     """For each name the position of the argument, and whether it may be None."""
-    plain = function
-    while hasattr(plain, "__wrapped__"):
-        plain = plain.__wrapped__
-    code = plain.__code__
-    defaults = len(plain.__defaults__ or ())
+    written = plain(function)
+    code = written.__code__
+    defaults = len(written.__defaults__ or ())
     params = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     free = set(params[code.co_argcount - defaults :])
     return [(params.index(n), n, n in free) for n in names]

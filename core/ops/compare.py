@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
 from core.autograd.quick import binary, unary
@@ -129,6 +130,7 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return close | (near & (difference < math.inf))
 
 
+@of_tensors("input", "other")
 @where_it_lies
 def allclose(
     input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
@@ -143,6 +145,7 @@ def same_elements(a, b):
     return (a == b).all()
 
 
+@of_tensors("input", "other")
 def equal(input: Any, other: Any) -> bool:
     """Whether both have the same shape and the same elements.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.inplace import write_out
 from core.ops.compare import ne
 from core.ops.dims import axis_of
@@ -63,17 +64,20 @@ def _pieces(y: Any, x: Any, dx: Any, axis: int) -> Any:
     return (before + after) * widths / 2
 
 
+@of_tensors("y", "x")
 def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The integral of `y` along a dim by trapezoids, at the places `x` or `dx` apart."""
     axis = axis_of(dim, y.array.ndim)
     return sum(_pieces(y, x, dx, axis), axis)
 
 
+@of_tensors("y", "x")
 def trapz(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The integral of `y` by trapezoids: `trapezoid`."""
     return trapezoid(y, x, dx=dx, dim=dim)
 
 
+@of_tensors("y", "x")
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The running integral of `y` along a dim by trapezoids."""
     axis = axis_of(dim, y.array.ndim)

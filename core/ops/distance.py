@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.adapt import adaptable
+from core.autograd.demand import of_tensors
 from core.autograd.value import called
 from core.dtype import result_type
 from core.ops.arrange import broadcast_shapes
@@ -19,6 +20,7 @@ from core.ops.vector_norm import vector_norm
 __all__ = "cdist cosine_similarity pairwise_distance pdist".split()
 
 
+@of_tensors("x1", "x2")
 @adaptable
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Any:
     """The p-norm distance between each row of x1 and each row of x2.
@@ -63,6 +65,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     return vector_norm(apart, p, -1) if input.shape[1] else sum(apart, -1)
 
 
+@of_tensors("x1", "x2")
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Any:
@@ -70,6 +73,7 @@ def pairwise_distance(
     return called(vector_norm(minus(x1, x2) + eps, p, -1, keepdim), "NormBackward1")
 
 
+@of_tensors("x1", "x2")
 @adaptable
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between x1 and x2 along a dim; lengths are at least `eps`."""

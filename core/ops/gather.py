@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
@@ -50,6 +51,7 @@ add_along.defvjp(
 )
 
 
+@of_tensors("input", "index")
 def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None) -> Any:
     """The elements of `input` at `index` along a dim: out[i, j] = input[index[i, j], j] for dim 0.
 
@@ -58,7 +60,10 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
     """
     axis = axis_of(dim, input.array.ndim)
     check_along("gather", input, axis, index)
-    result = gather_array(input, index, axis)
+    if index.array.ndim == max(input.array.ndim, 1):
+        result = gather_array(input, index, axis)
+    else:  # no elements, or a zero-dim tensor on either side
+        result = take_flat(input, index.array)
     return result if out is None else write_out(result, out)
 
 
@@ -67,12 +72,12 @@ def check_along(name: str, x: Any, axis: int, index: Any, exact: bool = False) -
     place, have = index.array, x.array.shape
     if place.size and place.dtype.char not in INDICES:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
-    if max(place.ndim, 1) != max(len(have), 1):
+    if max(place.ndim, 1) != max(len(have), 1) and (place.size or name != "gather"):
         raise RuntimeError(
             "Index tensor must have the same number of dimensions as input tensor:"
             f" {place.ndim} and {len(have)}"
         )
-    for d, n in enumerate(place.shape if have else ()):
+    for d, n in enumerate(place.shape if have and place.size else ()):
         if d != axis and n > have[d]:
             raise RuntimeError(
                 f"Size does not match at dimension {d} expected index {list(place.shape)} to be no"
@@ -83,6 +88,7 @@ def check_along(name: str, x: Any, axis: int, index: Any, exact: bool = False) -
     check_range(place, 0, n, RuntimeError, said)
 
 
+@of_tensors("input", "indices")
 @where_it_lies
 def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """The elements of `input` at `indices` along a dim, both broadcast; in the flat order without.
@@ -140,6 +146,7 @@ add_rows.defvjp(
 )
 
 
+@of_tensors("input", "index")
 def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     """The parts of `input` at indices along a dim.
 
@@ -172,6 +179,7 @@ def check_vector(name: str, index: Any) -> None:
 # ---- in the flat order ------------------------------------------------------------------------
 
 
+@of_tensors("input", "index")
 def take(input: Any, index: Any, *, out: Any = None) -> Any:
     """The elements of `input` at indices of its flat order, in the shape of `index`.
 
@@ -225,6 +233,7 @@ into_mask.defvjp(
 )  # fmt: skip
 
 
+@of_tensors("input", "mask")
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """The elements of `input` where `mask` is True, both broadcast, as one dim.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import forbid_leaf, watch, write_recorded
 from core.autograd.mode import mode
@@ -317,6 +318,7 @@ def fitted(value: Any, part: Any) -> Any:
     return value if have == shape else broadcast_array(value, shape)
 
 
+@of_tensors("input", "values")
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
     """`input` with `values` written, or added, at a tuple of tensors of indices or masks.
 

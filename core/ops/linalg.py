@@ -7,6 +7,7 @@ from typing import Any
 from numpy import ndarray
 
 from core.autograd.adapt import adaptable, adapted
+from core.autograd.demand import of_tensors, refusal
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.mode import mode
@@ -134,15 +135,16 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
 
     Raises: RuntimeError where the inner sizes or the dtypes differ.
     """
-    x, y, recording = input.array, getattr(other, "array", None), mode.fast
+    try:
+        x, y, recording = input.array, getattr(other, "array", None), mode.fast
+    except AttributeError:
+        raise refusal("matmul", "input", 0, input) from None
     if out is None and recording is not None and type(x) is type(y) is ndarray:
         if x.ndim == 2 == y.ndim and x.dtype is y.dtype and x.dtype.kind == "f":
             if x.shape[1] == y.shape[0]:
                 return two_of(matrix_product.op, input, other, x, y, recording)
     if y is None:
-        raise TypeError(
-            f"matmul(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}"
-        )
+        raise refusal("matmul", "other", 1, other)
     if mode.fast is None and mode.watchers:
         input, other = adapted("matmul", (input, other))
     a, b = input.array.shape, other.array.shape
@@ -189,6 +191,7 @@ def check_matmul(x: Any, other: Any, a: tuple[int, ...], b: tuple[int, ...]) -> 
         check_inner(a, b)
 
 
+@of_tensors("input", "mat2")
 @adaptable
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The product of two matrices.
@@ -203,6 +206,7 @@ def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("input", "mat2")
 @adaptable
 def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The products of two batches of matrices, one by one.
@@ -222,6 +226,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("input", "vec")
 @adaptable
 def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     """The product of a matrix and a vector.
@@ -238,6 +243,7 @@ def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("input", "tensor")
 def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
     """The sum of the products of the elements of two vectors.
 
@@ -248,6 +254,7 @@ def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("input", "other")
 def vdot(input: Any, other: Any, *, out: Any = None) -> Any:
     """The sum of the products of the elements of two vectors, as `dot`: all numbers are real."""
     _check_vectors(input, other)
@@ -274,6 +281,7 @@ def _check_vectors(x: Any, y: Any) -> None:
         )
 
 
+@of_tensors("input", "other")
 def inner(input: Any, other: Any, *, out: Any = None) -> Any:
     """The sums of products over the last dims of both.
 

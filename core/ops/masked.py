@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import watch
 from core.autograd.place import where_it_lies
@@ -36,6 +37,7 @@ fill_mask.defvjp(
 )
 
 
+@of_tensors("input", "mask")
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """`input` with `value`, a number or a zero-dim tensor, where `mask` is True.
 
@@ -76,6 +78,7 @@ def _first(g: Any, shape: Any) -> Any:
     return reshape_array(in_zeros(g, (slice(g.shape[0]),), (count,)), tuple(shape))
 
 
+@of_tensors("input", "mask", "source")
 @where_it_lies
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """`input` with the elements of `source`, in their order, written where `mask` is True.
@@ -123,6 +126,7 @@ put_flat.defvjp(
 )
 
 
+@of_tensors("input", "index", "source")
 @where_it_lies
 def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """`input` with `source` written (or added) at indices of its flat order.

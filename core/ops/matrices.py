@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
@@ -100,6 +101,7 @@ def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     return called(whole, "CholeskyInverseBackward0")
 
 
+@of_tensors("B", "L")
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
     """The X with A @ X = B, where the Cholesky factor of A is given."""
     factor = lower(mT(L) if upper else L, 0)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.autograd.adapt import adaptable
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.backend import xp
@@ -31,6 +32,8 @@ def _added(name: str) -> Any:
     @primitive(casts=same_device, name=name)
     def sum_of_products(c, a, b, beta, alpha):
         """The matrix product of a and b, alpha times, added to beta times c."""
+        if of(a.dtype).category != FLOAT:  # as PyTorch, which rounds towards zero
+            beta, alpha = int(beta), int(alpha)
         a, b, want = widened(a, b)
         out = xp(a).matmul(a, b)
         out = out if alpha == 1 else out * alpha
@@ -58,10 +61,6 @@ def _check_sum(x: Any, shape: tuple[int, ...], y: Any, beta: Any, alpha: Any) ->
             f"self and mat2 must have the same dtype, but got {of(x.array.dtype).name} and"
             f" {of(y.array.dtype).name}"
         )
-    if of(x.array.dtype).category != FLOAT and not all(isinstance(n, int) for n in (beta, alpha)):
-        raise RuntimeError(
-            "For integral input tensors, argument beta must not be a floating point number."
-        )
     have = x.array.shape
     lead = len(shape) - len(have)
     if lead < 0 or any(n not in (1, m) for n, m in zip(have, shape[lead:])):
@@ -71,6 +70,7 @@ def _check_sum(x: Any, shape: tuple[int, ...], y: Any, beta: Any, alpha: Any) ->
         )
 
 
+@of_tensors("input", "mat1", "mat2")
 @adaptable
 def addmm(
     input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
@@ -100,6 +100,7 @@ def _check_batches(name: str, x: Any, y: Any) -> None:
         )
 
 
+@of_tensors("input", "batch1", "batch2")
 @adaptable
 def baddbmm(
     input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
@@ -115,6 +116,7 @@ def baddbmm(
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("input", "batch1", "batch2")
 @adaptable
 def addbmm(
     input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
@@ -133,6 +135,7 @@ def addbmm(
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("input", "mat", "vec")
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """Beta * input + alpha * (mat @ vec).
 
@@ -153,6 +156,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("input", "vec1", "vec2")
 def addr(
     input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Any:
@@ -181,6 +185,7 @@ def addr(
 # ---- outer products ---------------------------------------------------------------------------
 
 
+@of_tensors("input", "vec2")
 def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:
     """The matrix of all products of elements of two vectors.
 
@@ -197,6 +202,7 @@ def ger(input: Any, vec2: Any, *, out: Any = None) -> Any:
     return outer(input, vec2, out=out)
 
 
+@of_tensors("input", "other")
 def kron(input: Any, other: Any, *, out: Any = None) -> Any:
     """The Kronecker product: each element of `input` times all of `other`.
 
@@ -232,6 +238,7 @@ cross_product.defvjp(
 )
 
 
+@of_tensors("input", "other")
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """The cross products of vectors of three elements along a dim, the first such one without.
 
@@ -246,6 +253,7 @@ def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) ->
     return cross_along(input, other, dim, out=out)
 
 
+@of_tensors("input", "other")
 def cross_along(input: Any, other: Any, dim: int = -1, *, out: Any = None) -> Any:
     """The cross products of vectors of three elements along a dim.
 
@@ -284,7 +292,12 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
     """
     left, right = _summed_dims(a, b, dims)
     for i, j in zip(left, right, strict=True):
-        if a.array.shape[i] != b.array.shape[j]:
+        m, n = a.array.shape[i], b.array.shape[j]
+        if m == 1 < n:  # stretched along the other, so that is summed first
+            b = b.sum(j, True, dtype=b.dtype)
+        elif n == 1 < m:
+            a = a.sum(i, True, dtype=a.dtype)
+        elif m != n:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {a.array.shape[i]} in dim"
                 f" {i} and second has size {b.array.shape[j]} in dim {j}"

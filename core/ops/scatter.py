@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import type_name, write_out
 from core.autograd.place import where_it_lies
@@ -62,6 +63,7 @@ def padded_to(g: Any, shape: tuple[int, ...]) -> Any:
     return in_zeros(g, tuple(slice(n) for n in g.shape), tuple(shape))
 
 
+@of_tensors("input", "index")
 def scatter(
     input: Any,
     dim: int,
@@ -83,9 +85,10 @@ def scatter(
         check_source("scatter", input, index, src)
     else:
         src = number(src, of(input.array.dtype))
-    if reduce is not None:
-        return _scatter_with(input, index, src, axis, reduce)
-    result = put_along(input, index, src, axis)
+    if reduce is None:
+        result = put_along(input, index, src, axis)
+    else:
+        result = _scatter_with(input, index, src, axis, reduce)
     return result if out is None else write_out(result, out)
 
 
@@ -140,6 +143,7 @@ sum_along.defvjp(
 )
 
 
+@of_tensors("input", "index", "src")
 def scatter_add(input: Any, dim: int, index: Any, src: Any, *, out: Any = None) -> Any:
     """`input` with `src` added at `index` along a dim.
 
@@ -178,6 +182,7 @@ def _rows_of(g: Any, axis: int, index: Any, shape: Any) -> Any:
     return reshape_array(select_rows(g, axis, index), tuple(shape))
 
 
+@of_tensors("input", "index", "source")
 def index_add(
     input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1, out: Any = None
 ) -> Any:
@@ -230,6 +235,7 @@ put_rows.defvjp(
 )
 
 
+@of_tensors("input", "index", "source")
 def index_copy(input: Any, dim: int, index: Any, source: Any, *, out: Any = None) -> Any:
     """`input` with the parts of `source` written at indices along a dim.
 
@@ -255,12 +261,22 @@ fill_rows.defvjp(
     x=lambda g, axis, index: put_rows(g, axis, index, 0),
     axis=None,
     index=None,
-    value=lambda g, axis, index, x_shape: _rows_of(
-        g, axis, index, (*x_shape[:axis], len(index), *x_shape[axis + 1 :])
-    ),
+    value=lambda g, axis, index: _rows_once(g, axis, index),
 )
 
 
+def _rows_once(g: Any, axis: int, index: Any) -> Any:
+    """The parts of `g` at indices along an axis, each once."""
+    return select_rows(g, axis, _distinct(index)) if len(g.shape) else g
+
+
+@where_it_lies
+def _distinct(index: Any) -> Any:
+    index = index.array if hasattr(index, "array") else index
+    return xp(index).unique(index)
+
+
+@of_tensors("input", "index")
 @where_it_lies
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """`input` with `value`, a number or a zero-dim tensor, written at indices along a dim."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
@@ -76,8 +77,8 @@ def _untouched(g: Any, index: Any, axis: int, include_self: bool) -> Any:
 
 @where_it_lies
 def _like(g: Any, array: Any) -> Any:
-    """A constant array in the dtype of `g`."""
-    return array.astype(_array(g).dtype)
+    """A constant array, or number of NumPy's, in the dtype of `g`."""
+    return xp(_array(g)).asarray(array, _array(g).dtype)
 
 
 @where_it_lies
@@ -118,7 +119,7 @@ def _product_of_others(x: Any, index: Any, part: Any, axis: int, include_self: b
 
 
 def _constant(like: Any, array: Any) -> Any:
-    return wrap(array) if hasattr(like, "array") else array
+    return wrap(xp(like.array).asarray(array)) if hasattr(like, "array") else array
 
 
 def _to_src(g, x, index, src, axis, reduce, include_self, out, src_shape):
@@ -149,6 +150,7 @@ reduce_along.defvjp(
 )
 
 
+@of_tensors("input", "index", "src")
 def scatter_reduce(
     input: Any,
     dim: int,
@@ -175,8 +177,16 @@ def scatter_reduce(
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("input", "index", "source")
 def index_reduce(
-    input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
+    input: Any,
+    dim: int,
+    index: Any,
+    source: Any,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    out: Any = None,
 ) -> Any:
     """`input` with the parts of `source` combined into indices along a dim.
 
@@ -191,4 +201,4 @@ def index_reduce(
     line = [1] * max(input.array.ndim, 1)
     line[axis] = index.array.size
     wide = broadcast_array(reshape_array(index, tuple(line)), tuple(source.array.shape))
-    return scatter_reduce(input, axis, wide, source, reduce, include_self=include_self)
+    return scatter_reduce(input, axis, wide, source, reduce, include_self=include_self, out=out)

@@ -10,6 +10,7 @@ from typing import Any
 from numpy import ndarray
 
 from core import backend
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.mode import mode
 from core.autograd.place import where_it_lies
@@ -138,11 +139,13 @@ def view(input: Any, *shape: Any) -> Any:
     return reshape_array(input, want)
 
 
+@of_tensors("other")
 def view_as(input: Any, other: Any) -> Any:
     """A view of `input` in the shape of `other`."""
     return view(input, *other.array.shape)
 
 
+@of_tensors("other")
 def reshape_as(input: Any, other: Any) -> Any:
     """`input` in the shape of `other`."""
     return reshape(input, *other.array.shape)
@@ -346,6 +349,7 @@ def broadcast_to(input: Any, *size: Any, **named: Any) -> Any:
     return expand(input, *size, **named)
 
 
+@of_tensors("other")
 def expand_as(input: Any, other: Any) -> Any:
     """A view of `input` stretched to the shape of `other`."""
-    return expand(input, *other.array.shape)
+    return expand(input, other.array.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
@@ -28,6 +29,7 @@ from core.ops.triangle import upper as upper_part
 __all__ = ["pinverse"]
 
 
+@of_tensors("A", "B")
 def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     """The X with A @ X = B (X @ A = B without `left`); B may be a vector per matrix.
 
@@ -72,6 +74,7 @@ def _check_rows(name: str, a: tuple[int, ...], b: tuple[int, ...], left: bool) -
     broadcast_shapes(a[:-2], b[:-2])
 
 
+@of_tensors("A", "B")
 def solve_triangular(
     A: Any,
     B: Any,
@@ -103,6 +106,7 @@ def _triangle(x: Any, above: bool, offset: int) -> Any:
 LstsqResult = result("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 
 
+@of_tensors("A", "B")
 @where_it_lies
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """The X of least |A @ X - B|, the squared residuals, the ranks and (none) singular values.

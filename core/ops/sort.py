@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
@@ -170,6 +171,7 @@ def _row_places(module: Any, sequence: Any, values: Any, right: bool) -> Any:
     return module.take_along_axis(before, where, -1)
 
 
+@of_tensors("sorted_sequence", "sorter")
 @where_it_lies
 def searchsorted(
     sorted_sequence: Any,
@@ -204,6 +206,7 @@ def searchsorted(
     return result if out is None else write_out(result, out)
 
 
+@of_tensors("boundaries")
 def bucketize(
     input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False, out: Any = None
 ) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import leading
@@ -239,6 +240,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
 # ---- covariance -------------------------------------------------------------------------------
 
 
+@of_tensors("input", "aweights", "fweights")
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     """The covariance of variables in rows, with observations in columns, weighted where asked.
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core import backend
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
 from core.autograd.value import share, version_of, wrap
@@ -199,6 +200,7 @@ def resize_(x: Any, *sizes: Any, memory_format: Any = None) -> Any:
     return x
 
 
+@of_tensors("other")
 def resize_as_(x: Any, other: Any, memory_format: Any = None) -> Any:
     """`x` with the sizes of `other`, over the same memory where that is large enough."""
     return resize_(x, other.array.shape, memory_format=memory_format)

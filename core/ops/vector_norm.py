@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.value import called
@@ -116,6 +117,7 @@ def _nuclear(x: Any, dims: Any, keepdim: bool, out: Any) -> Any:
     return found if out is None else write_out(found, out)
 
 
+@of_tensors("input", "other")
 def dist(input: Any, other: Any, p: float = 2, *, out: Any = None) -> Any:
     """The p-norm of input - other."""
     result = called(norm(minus(input, other), p), "DistBackward0")
