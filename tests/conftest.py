@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """The thousands of tests stay: garbage collectors, also of tests that call one, pass them by."""
+    """The thousands of tests stay: collections of garbage, also those in tests, pass them by."""
     gc.collect()
     gc.freeze()
 
