@@ -267,3 +267,12 @@ def output_of(source: Any) -> int:
     if isinstance(source, Node) and source.plan.op is None:
         return source.saved
     return 0
+
+
+def underived(name: str) -> Callable[..., Any]:
+    """A gradient rule that, when it is asked for, says that there is none, as PyTorch's does."""
+
+    def rule(g: Any) -> Any:
+        raise NotImplementedError(f"derivative for aten::{name} is not implemented")
+
+    return rule

@@ -63,9 +63,9 @@ def flip_axes(x, axes):
 flip_axes.defvjp(x=lambda g, axes: flip_axes(g, axes), axes=None)
 
 
-def flip(input: Any, *dims: Any) -> Any:
+def flip(input: Any, *dims: Any, **named: Any) -> Any:
     """The elements in the opposite order along `dims`."""
-    axes = distinct(flat(dims), input.array.ndim)
+    axes = distinct(flat(dims or (named["dims"],)), input.array.ndim)
     return flip_axes(input, axes) if input.array.ndim else input.clone()
 
 

@@ -76,7 +76,7 @@ def _quantile(x: Any, q: Any, dim: Any, keepdim: bool, how: str, skip_nan: bool)
     several = len(q.shape)
     kept = list(lead)
     if keepdim:
-        kept = [1] * ndim if axis is None else [*lead[:axis], 1, *lead[axis:]]
+        kept = [1] * ndim if axis is None or not ndim else [*lead[:axis], 1, *lead[axis:]]
     order = (found.ndim - 1, *range(found.ndim - 1))
     return reshape_array(permute_axes(found, order), (*([q.numel()] * several), *kept))
 
@@ -132,8 +132,7 @@ def _at(ordered: Any, ranks: Any, how: str) -> Any:
     high = gather_array(ordered, ceil(ranks).long(), axis)
     if how == "higher":
         return high
-    weight = ranks - floor(ranks) if how == "linear" else ranks * 0 + 0.5
-    return lerp(low, high, weight)
+    return lerp(low, high, ranks - floor(ranks) if how == "linear" else 0.5)
 
 
 # ---- counts -----------------------------------------------------------------------------------

@@ -103,4 +103,4 @@ def nextafter(a, b):
     return xp(a).nextafter(a, b)
 
 
-nextafter.defvjp(a=None, b=None)
+nextafter.defvjp(a=lambda g: g, b=lambda g: g * 0)

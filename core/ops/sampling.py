@@ -8,9 +8,10 @@ from typing import Any
 import numpy
 
 from core import random
+from core.autograd.dispatch import primitive
 from core.autograd.inplace import forbid_leaf, write_out
 from core.autograd.place import where_it_lies
-from core.autograd.value import Value, version_of, wrap
+from core.autograd.value import Value, called, version_of, wrap
 from core.backend import device_of, module_of, on, resolve, write, xp
 from core.dtype import FLOAT, get_default_dtype, of, to_numpy
 from core.ops.cast import detach
@@ -116,6 +117,15 @@ def randperm(n: int, **options: Any) -> Any:
 rand_like, randn_like = like(rand), like(randn)
 
 
+@primitive
+def _drawn_from(found, *xs):
+    """The random numbers `found`, in the graph of what they were drawn from: no gradient flows."""
+    return found
+
+
+_drawn_from.defvjp(found=None, xs=lambda g: g * 0)
+
+
 @where_it_lies
 def normal(
     mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any
@@ -138,6 +148,8 @@ def normal(
     noise = randn(shape, dtype=d, device=where, generator=generator)
     values = [detach(x) if isinstance(x, Value) else x for x in (mean, std)]
     found = noise * values[1] + values[0]
+    which = 3 if len(given_) == 2 else 1 if given_[0] is mean else 2
+    found = called(_drawn_from(found, *given_), f"NormalBackward{which}")
     out = options.get("out")
     return found if out is None else write_out(found, out)
 
@@ -149,16 +161,13 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = No
     Raises: RuntimeError for a probability outside of 0 to 1, or integers.
     """
     array = input.array
-    if p is None:
-        if of(array.dtype).category != FLOAT:
-            raise NotImplementedError(
-                f'"bernoulli" not implemented for {of(array.dtype).name!r}: it reads probabilities'
-            )
-        _check_probability(array)
-        found = wrap(_flips(array, array.shape, generator).astype(array.dtype))
-    else:
-        _check_probability(numpy.asarray(p))
-        found = wrap(_flips(array, array.shape, generator, float(p)).astype(array.dtype))
+    if p is None and of(array.dtype).category != FLOAT:
+        raise NotImplementedError(
+            f'"bernoulli" not implemented for {of(array.dtype).name!r}: it reads probabilities'
+        )
+    _check_probability(array if p is None else numpy.asarray(p))
+    flips = _flips(array, array.shape, generator, None if p is None else float(p))
+    found = called(_drawn_from(wrap(flips.astype(array.dtype)), input), "BernoulliBackward0")
     return found if out is None else write_out(found, out)
 
 
@@ -174,7 +183,8 @@ def _flips(like_: Any, shape: Any, generator: Any, p: float | None = None) -> An
         if p is not None:
             return random.bernoulli(key, shape, p, xp(like_))
         wide = numpy.dtype("float64")
-        return random.uniform(key, shape, dtype=wide, xp=xp(like_)) < like_.astype(wide)
+        drawn = random.uniform(key, shape, dtype=wide, xp=xp(like_))
+        return xp(like_).asarray(drawn < like_.astype(wide))
 
 
 @where_it_lies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -102,7 +103,12 @@ def products_before(x: Any, dim: int) -> Any:
 
 def products_step(x: Any, dim: int) -> Any:
     """The element after each, along a dim; the factor of the recurrence."""
-    return backwards(shifted(backwards(x, dim), dim, 1), dim)
+    return following(x, dim, 1)
+
+
+def following(x: Any, dim: int, last: float) -> Any:
+    """The element after each, along a dim; `last` after the last."""
+    return backwards(shifted(backwards(x, dim), dim, last), dim)
 
 
 @primitive
@@ -218,8 +224,11 @@ def logcumsumexp(x, dim):
 
 
 # g[j] * exp(x[i] - out[j]), summed over j >= i: as the sum of g * exp(-out) would overflow, the
-# recurrence s[i] = g[i] + exp(out[i] - out[i + 1]) * s[i + 1] carries it.
+# recurrence s[i] = g[i] + exp(out[i] - out[i + 1]) * s[i + 1] carries it. Nothing follows the
+# last, hence a factor of zero there: one that overflows would be a NaN in the second derivative.
 logcumsumexp.defvjp(
-    x=lambda g, x, out, dim: exp(x - out) * recurrence(g, exp(out - products_step(out, dim)), dim),
+    x=lambda g, x, out, dim: (
+        exp(x - out) * recurrence(g, exp(out - following(out, dim, math.inf)), dim)
+    ),
     dim=None,
 )

@@ -63,7 +63,7 @@ def padded_to(g: Any, shape: tuple[int, ...]) -> Any:
     return in_zeros(g, tuple(slice(n) for n in g.shape), tuple(shape))
 
 
-@of_tensors("input", "index")
+@of_tensors("input", "index", numbers="src value")
 def scatter(
     input: Any,
     dim: int,
@@ -276,7 +276,7 @@ def _distinct(index: Any) -> Any:
     return xp(index).unique(index)
 
 
-@of_tensors("input", "index")
+@of_tensors("input", "index", numbers="value")
 @where_it_lies
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """`input` with `value`, a number or a zero-dim tensor, written at indices along a dim."""

@@ -80,8 +80,8 @@ def _alpha(input: Any, p: float, training: bool, inplace: bool, shape: Any) -> A
     x = input.array
     with on(device_of(x)):
         kept = random.bernoulli(random.default_generator().reserve(), shape, 1 - p, xp(x))
-        factor = wrap((kept * scale).astype(x.dtype))
-        shift = wrap((~kept * (scale * _FLOOR) - scale * p * _FLOOR).astype(x.dtype))
+        factor = wrap(xp(x).asarray(kept * scale, x.dtype))
+        shift = wrap(xp(x).asarray(~kept * (scale * _FLOOR) - scale * p * _FLOOR, x.dtype))
     out = input * factor + shift
     return input.copy_(out) if inplace else out
 

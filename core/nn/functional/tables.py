@@ -56,6 +56,15 @@ def _rows(flat: Any, weight: Any, padding_idx: int | None, by_frequency: bool) -
     return out if factor is None else weigh_gradient(out, factor.reshape(-1, 1))
 
 
+def _row_of(padding_idx: int | None, weight: Any, error: Any, said: str) -> int | None:
+    """The row that a `padding_idx` means, from the end if it is negative."""
+    if padding_idx is None:
+        return None
+    if not -weight.shape[0] <= padding_idx < weight.shape[0]:
+        raise error(said)
+    return padding_idx % weight.shape[0]
+
+
 @where_it_lies
 def embedding(
     input: Any,
@@ -71,10 +80,9 @@ def embedding(
     Shape: (*), (V, D) -> (*, D).
     """
     check_indices(input, weight.array.shape[0])
-    if padding_idx is not None:
-        if not -weight.array.shape[0] <= padding_idx < weight.array.shape[0]:
-            raise AssertionError("Padding_idx must be within num_embeddings")
-        padding_idx %= weight.array.shape[0]
+    padding_idx = _row_of(
+        padding_idx, weight, AssertionError, "Padding_idx must be within num_embeddings"
+    )
     with on(device_of(weight.array)):
         flat = input.array.reshape(-1)
         if max_norm is not None:
@@ -98,6 +106,8 @@ def embedding_bag(
     """
     _check_bags(input, mode, per_sample_weights)
     check_indices(input, weight.shape[0])
+    said = "padding_idx must be within the number of embeddings"
+    padding_idx = _row_of(padding_idx, weight, RuntimeError, said)
     flat = input.array.reshape(-1)
     if max_norm is not None:
         _bounded(weight, flat, max_norm, norm_type)
