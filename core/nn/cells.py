@@ -62,6 +62,12 @@ class RNNCellBase(Module):
                 f" {len(input.shape)}D instead"
             )
         batched = len(input.shape) == 2
+        for h in states or ():
+            if len(h.shape) not in (1, 2):
+                raise ValueError(
+                    f"{type(self).__name__}: Expected hidden to be 1D or 2D, got"
+                    f" {len(h.shape)}D instead"
+                )
         x = input if batched else input.unsqueeze(0)
         if states is None:
             shape = (x.shape[0], self.hidden_size)

@@ -62,6 +62,13 @@ class _ReplicationPad(_Pad):
 class _CircularPad(_Pad):
     mode = "circular"
 
+    def forward(self, input: Any) -> Any:
+        """The padded input."""
+        few, have = self.dims + 1, len(input.shape)
+        if have not in (few, few + 1):
+            raise ValueError(f"expected {few}D or {few + 1}D input (got {have}D input)")
+        return F.pad(input, self.padding, self.mode)
+
 
 class ConstantPad1d(_ConstantPad):
     """One value added around a sequence."""

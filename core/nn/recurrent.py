@@ -40,6 +40,7 @@ class RNNBase(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        _check_kinds(input_size, bias, batch_first)
         _check(hidden_size, num_layers, dropout, proj_size, mode)
         self.mode = mode
         self.input_size = input_size
@@ -127,10 +128,12 @@ class RNNBase(Module):
         states = _each(hx, lambda h: h if batched else h.unsqueeze(1))
         x = transpose(x, 0, 1) if axis == 0 else x
         steps, count = x.shape[0], x.shape[1]
+        if not steps:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         self._check_input(x, states, count)
         flat = x.reshape(steps * count, x.shape[2])
         out, final = self._run(flat, [count] * steps, states)
-        out = out.reshape(steps, count, -1)
+        out = out.reshape(steps, count, out.shape[1])
         out = transpose(out, 0, 1) if axis == 0 else out
         if batched:
             return out, self._state(final)
@@ -231,6 +234,20 @@ def _each(states: Any, function: Any) -> Any:
     if states is None:
         return None
     return [function(h) for h in (states if isinstance(states, (tuple, list)) else (states,))]
+
+
+def _check_kinds(input_size: Any, bias: Any, batch_first: Any) -> None:
+    for name, value, kind in (
+        ("bias", bias, bool),
+        ("batch_first", batch_first, bool),
+        ("input_size", input_size, int),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"{name} should be of type {kind.__name__}, got: {type(value).__name__}"
+            )
+    if input_size <= 0:
+        raise ValueError("input_size must be greater than zero")
 
 
 def _check(hidden_size: Any, num_layers: Any, dropout: Any, proj_size: int, mode: str) -> None:

@@ -46,6 +46,8 @@ class HuberLoss(Loss):
     """Squared differences below `delta`, `delta` times the absolute ones above."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        if not isinstance(delta, (int, float)):
+            raise TypeError(f"delta must be a float or int, got: {type(delta)}")
         super().__init__(reduction=reduction)
         self.delta = delta
 

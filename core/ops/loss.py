@@ -14,6 +14,8 @@ from core.ops.shape import reshape_array
 def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
     """`x` minus its maximum, the exponentials, and their sum; half types widened."""
     x = x.astype(accumulates_in(x.dtype), copy=False)
+    if not x.shape[axis]:
+        return x.copy(), x.copy(), x.sum(axis, keepdims=True)
     peak = x.max(axis, keepdims=True)
     shifted = x - xp(x).where(xp(x).isinf(peak), peak.dtype.type(0), peak)
     powers = xp(x).exp(shifted)

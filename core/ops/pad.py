@@ -56,6 +56,11 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now, got"
             f" {ndim}D input with {len(widths)} widths"
         )
+    if mode in PADDINGS and 0 in input.array.shape[-len(pairs) - 1 :]:
+        raise RuntimeError(
+            "Expected input whose dims, but for the batch's, have elements, got"
+            f" {list(input.array.shape)}"
+        )
     out = input
     for i, (before, after) in enumerate(pairs):
         axis = ndim - 1 - i

@@ -119,7 +119,7 @@ def _merged_mask(attn: Any, padding: Any, batch: int, heads: int) -> Any:
             attn = reshape_array(attn, (1, 1, *shape))
     if padding is None:
         return attn
-    padding = reshape_array(padding, (batch, 1, 1, -1))
+    padding = reshape_array(padding, (batch, 1, 1, padding.shape[-1]))
     return padding if attn is None else attn + padding
 
 
@@ -167,8 +167,9 @@ def multi_head_attention_forward(
     mask = _merged_mask(mask, _padding(key_padding_mask, batched, q.dtype, more), batch, num_heads)
     p = dropout_p * training
     out, weights = _attend(q, k, v, mask, p, need_weights, average_attn_weights)
-    rows = reshape_array(out.permute(2, 0, 1, 3), (length * batch, -1))
-    out = reshape_array(linear(rows, out_proj_weight, out_proj_bias), (length, batch, -1))
+    rows = reshape_array(out.permute(2, 0, 1, 3), (length * batch, num_heads * v.shape[-1]))
+    out = linear(rows, out_proj_weight, out_proj_bias)
+    out = reshape_array(out, (length, batch, out.shape[-1]))
     if batched:
         return out, weights
     return out.squeeze(1), None if weights is None else weights.squeeze(0)
@@ -200,12 +201,16 @@ def _check_shapes(query: Any, key: Any, value: Any, padding: Any, mask: Any) -> 
 
 
 def _check_mask(query: Any, key: Any, mask: Any, heads: int) -> None:
-    """Raise RuntimeError unless there is one mark for each query and key, also of each head."""
+    """Raise unless there is one mark for each query and key, also of each head.
+
+    AssertionError where there is no batch and a mask for each head, RuntimeError elsewhere.
+    """
     pair = (query.shape[0], key.shape[0])
     if mask is not None:
         wanted = pair if len(mask.shape) == 2 else (query.shape[1:-1].numel() * heads, *pair)
         if tuple(mask.shape) != wanted:
-            raise RuntimeError(
+            apart = len(query.shape) == 2 and len(mask.shape) == 3
+            raise (AssertionError if apart else RuntimeError)(
                 f"The shape of the {len(mask.shape)}D attn_mask is {mask.shape}, but should be"
                 f" {wanted}."
             )

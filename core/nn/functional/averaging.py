@@ -12,7 +12,7 @@ from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
 from core.backend import device_of, module_of, to_host
 from core.nn.functional.convolution import each_dim, placed
-from core.nn.functional.pooling import frame, per_dim, windows, with_indices
+from core.nn.functional.pooling import check_filled, frame, per_dim, windows, with_indices
 from core.ops.choice import relu
 from core.ops.decompose import mT
 from core.ops.elementwise import abs, sign
@@ -52,6 +52,7 @@ def _avg_pool(
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     size = tuple(x.shape[2:])
+    check_filled(x)
     if n == 3 and any(have < k for have, k in zip(size, kernel, strict=True)):
         raise RuntimeError(f"input image {size} smaller than kernel size {kernel}")
     both = frame(size, kernel, stride, pads, (1,) * n, ceil_mode)
@@ -215,7 +216,10 @@ def _fractional_max_pool(
         ]
         for b in range(x.shape[0])
     ]
-    found = tuple(_grid([[pair[i] for pair in row] for row in outs]) for i in range(2))
+    if 0 in x.shape[:2]:
+        found = _largest_in(x, [_regions(0.0, *row) for row in zip(size, sizes, kernel)])
+    else:
+        found = tuple(_grid([[pair[i] for pair in row] for row in outs]) for i in range(2))
     called(found[0], _label(n, "FractionalMaxPool"))
     return found if return_indices else found[0]
 

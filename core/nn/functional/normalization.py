@@ -10,7 +10,8 @@ from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, version_of
 from core.backend import device_of, on
-from core.ops.cast import clone
+from core.layout import channels_last, channels_last_3d, follows
+from core.ops.cast import clone, contiguous
 from core.ops.choice import clamp_min
 from core.ops.dims import axis_of
 from core.ops.norm import affine, rms_scaled, standardised
@@ -35,6 +36,13 @@ def scaled(x: Any, weight: Any, bias: Any) -> Any:
     return x if bias is None else x + bias
 
 
+def _laid(x: Any) -> Any:
+    """`x` as PyTorch's normalisations lay their results: by rows, or channels last as it was."""
+    formats = {4: channels_last, 5: channels_last_3d}
+    ndim = x.array.ndim
+    return x if ndim in formats and follows(x.array, formats[ndim]) else contiguous(x)
+
+
 def batch_norm(
     input: Any,
     running_mean: Any,
@@ -53,6 +61,9 @@ def batch_norm(
     ndim = len(shape)
     axes = (0, *range(2, ndim))
     _check_channels(shape, training, running_mean, running_var, weight, bias)
+    if eps < 0 or (training and not eps):
+        raise ValueError(f"batch_norm eps must be positive, in evaluation mode or zero, got {eps}")
+    input = _laid(input)
     if not math.prod(shape):
         return _of_nothing(input, weight, bias)
     w, b = _per_channel(weight, ndim), _per_channel(bias, ndim)
@@ -133,14 +144,14 @@ def instance_norm(
     if not use_input_stats:
         out = batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
         return called(out, "ViewBackward0")
-    axes = tuple(range(2, ndim))
+    input, axes = contiguous(input), tuple(range(2, ndim))
     count = math.prod(shape[2:])
     if count == 1:
         raise ValueError(
             f"Expected more than 1 spatial element when training, got input size {list(shape)}"
         )
     out, mean, variance = standardised(input, axes, eps)
-    if running_mean is not None:
+    if running_mean is not None and shape[0]:
         _follow(running_mean, mean.mean(0), momentum)
         _follow(running_var, (variance * (count / (count - 1))).mean(0), momentum)
     out = scaled(out, _per_channel(weight, ndim), _per_channel(bias, ndim))
@@ -156,7 +167,7 @@ def layer_norm(
     Source: Ba, Kiros & Hinton (2016).
     """
     axes = _last_axes(input, normalized_shape, weight)
-    out, _, _ = standardised(input, axes, eps, weight, bias)
+    out, _, _ = standardised(contiguous(input), axes, eps, weight, bias)
     return called(out, "NativeLayerNormBackward0")
 
 
@@ -172,7 +183,9 @@ def rms_norm(
         eps = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(
             input.dtype.name, 2.0**-23
         )
-    return called(scaled(rms_scaled(input, axes, eps), weight, None), "MulBackward0")
+    x = contiguous(input)
+    out = scaled(rms_scaled(x, axes, eps), weight, None)
+    return called(out, "MulBackward0" if x is input else "CloneBackward0")
 
 
 def _last_axes(input: Any, normalized_shape: Any, weight: Any) -> tuple[int, ...]:
@@ -214,7 +227,8 @@ def group_norm(
             "Expected number of channels in input to be divisible by num_groups, but got input of"
             f" shape {list(shape)} and num_groups={num_groups}"
         )
-    grouped = reshape_array(input, (shape[0], num_groups, -1))
+    input = _laid(input)
+    grouped = reshape_array(input, (shape[0], num_groups, math.prod(shape[1:]) // num_groups))
     out, _, _ = standardised(grouped, (2,), eps)
     ndim = len(shape)
     out = scaled(reshape_array(out, shape), _per_channel(weight, ndim), _per_channel(bias, ndim))

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.autograd.value import called
 from core.nn.functional.convolution import each_dim, named
+from core.ops.cast import contiguous
 from core.ops.pool import flat_places, max_windows, winners
 
 __all__ = (
@@ -138,6 +139,15 @@ def check_padding(kernel: Any, padding: Any) -> None:
         )
 
 
+def check_filled(x: Any) -> None:
+    """Raise RuntimeError where a dim that is not the batch's has no elements."""
+    if 0 in x.shape[1:]:
+        raise RuntimeError(
+            "Expected input with optional 0 dim batch size and other non-zero dims, but got"
+            f" {list(x.shape)}"
+        )
+
+
 def _max_pool(
     n: int,
     x: Any,
@@ -150,6 +160,9 @@ def _max_pool(
 ) -> Any:
     kernel, stride, pads, dilation = windows(n, kernel_size, stride, padding, dilation)
     size = tuple(x.shape[2:])
+    if n > 1:
+        check_filled(x)
+    x = contiguous(x) if n != 2 else x
     both = frame(size, kernel, stride, pads, dilation, ceil_mode)
     out = max_windows(x, kernel, stride, both, dilation)
     if n == 1:
