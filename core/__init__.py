@@ -111,7 +111,7 @@ from core.types import *
 __version__ = "0.1.0.dev0"
 
 _NUMBERS_FIRST = "add sub subtract div divide true_divide floor_divide float_power matmul"
-_TENSORS = "input A L x1 sorted_sequence"  # what first arguments that are tensors are called
+_TENSORS = "input A L x1 sorted_sequence tensors"  # what first arguments that are tensors are called
 globals().update(_published(globals(), "core", firsts=_TENSORS, but=_NUMBERS_FIRST))
 
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None

@@ -40,6 +40,21 @@ AGREE = {
         m.jit.is_scripting(),
         m.jit.is_tracing(),
     ),
+    "functions that write": lambda m, x: (
+        m.square_(x) is x,
+        m.fill_(x, 3) is x,
+        m.neg_(x).tolist(),
+    ),
+    "layers as functions": lambda m, x: [
+        m.dropout(x, 0.5, False).tolist(),
+        m.dropout_(x.clone(), 1.0, train=True).tolist(),
+        m.feature_dropout(x, 1.0, True).tolist(),
+        m.embedding(x, m.tensor([1, 0])).tolist(),
+        m.selu(x).tolist(),
+        m.layer_norm(x, (2,)).tolist(),
+        m.batch_norm(x, None, None, None, None, True, 0.1, 1.0, False).tolist(),
+        m.instance_norm(x[None], None, None, None, None, True, 0.1, 1.0, False).sum().item() < 1e-6,
+    ],
     "permissions to unpickle": lambda m, x: permitted(m.serialization),
     "marks for compilers": lambda m, x: [
         mark(lambda y: y + 1)(2)
@@ -56,7 +71,8 @@ def channels(x, leading):
 
 
 def permitted(m):
-    """What is permitted before, in and after a block, and when all is forgotten."""
+    """What is permitted before, in and after a block, and when all of it is forgotten."""
+    m.clear_safe_globals()
     m.add_safe_globals([dict])
     said = [m.get_safe_globals()]
     with m.safe_globals([set]):
