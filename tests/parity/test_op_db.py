@@ -20,65 +20,44 @@ KNOWN = {
         linalg.lu_factor_ex/missing linalg.lu_solve/missing linalg.solve_ex/missing
         linalg.tensorinv/missing linalg.tensorsolve/missing linalg.vander/missing
         linalg.vecdot/missing lu/missing lu_solve/missing lu_unpack/missing narrow_copy/missing
-        nn.functional.linear_cross_entropy.chunked/missing
-        nn.functional.linear_cross_entropy.chunked_none/missing
-        nn.functional.linear_cross_entropy/missing nonzero_static/missing ormqr/missing
-        permute_copy/missing renorm/missing resolve_conj/missing resolve_neg/missing
-        select_scatter/missing special.entr/missing special.erfcx/missing special.i0e/missing
-        special.i1/missing special.i1e/missing special.log_ndtr/missing special.ndtr/missing
-        special.ndtri/missing special.xlog1py/missing special.zeta/missing
-        split_with_sizes_copy/missing squeeze_copy/missing t_copy/missing transpose_copy/missing
-        triangular_solve/missing unbind_copy/missing unfold_copy/missing unravel_index/missing
-        unsafe_chunk/missing unsafe_split/missing unsqueeze_copy/missing view_copy/missing
+        nonzero_static/missing ormqr/missing permute_copy/missing renorm/missing
+        resolve_conj/missing resolve_neg/missing select_scatter/missing special.entr/missing
+        special.erfcx/missing special.i0e/missing special.i1/missing special.i1e/missing
+        special.log_ndtr/missing special.ndtr/missing special.ndtri/missing
+        special.xlog1py/missing special.zeta/missing split_with_sizes_copy/missing
+        squeeze_copy/missing t_copy/missing transpose_copy/missing triangular_solve/missing
+        unbind_copy/missing unfold_copy/missing unravel_index/missing unsafe_chunk/missing
+        unsafe_split/missing unsqueeze_copy/missing view_copy/missing
     """,
     "to be mended": """
-        __rpow__/out:raises addmv/inplace:raises addmv/method:raises addmv/out:raises
-        bernoulli/out:requires_grad bernoulli/out=:raises cauchy/inplace:raises
-        cauchy/out:raises cholesky_inverse/out=:raises cholesky_solve/out=:raises
-        expand_as/method:raises expand_as/out:raises flip/method:raises flip/out:raises
-        float_power/inplace:accepts gather/method:raises gather/out:raises
-        geometric/inplace:raises geometric/out:raises index_fill/grad:value
-        index_reduce.amax/out=:raises index_reduce.amin/out=:raises
-        index_reduce.mean/out=:raises index_reduce.prod/grad:raises
-        index_reduce.prod/out=:raises isin/out=:raises
-        linalg.lstsq.grad_oriented/out:requires_grad linalg.lstsq.grad_oriented/out:strides
-        linalg.lstsq/out:requires_grad linalg.lstsq/out:strides linalg.lstsq/out=:raises
+        cauchy/inplace:raises cauchy/out:raises cholesky_inverse/out=:raises
+        cholesky_solve/out=:raises float_power/inplace:accepts geometric/inplace:raises
+        geometric/out:raises isin/out=:raises linalg.lstsq.grad_oriented/out:requires_grad
+        linalg.lstsq.grad_oriented/out:strides linalg.lstsq/out:requires_grad
+        linalg.lstsq/out:strides linalg.lstsq/out=:raises
         linalg.norm.subgradients_at_zero/grad:none
         linalg.norm.subgradients_at_zero/gradgrad:value linalg.norm/grad:none
         linalg.pinv.hermitian/out:value linalg.pinv.hermitian/out=:value
         linalg.vector_norm/grad:none log_normal/inplace:raises log_normal/out:raises
-        log_softmax.with_dtype/method:raises log_softmax.with_dtype/out:raises
-        log_softmax.with_dtype/out=:raises log_softmax/method:raises log_softmax/out:raises
-        log_softmax/out=:raises logcumsumexp/grad:value logcumsumexp/gradgrad:value
-        matrix_exp/method:raises matrix_exp/out:raises msort/grad:value nanquantile/method:shape
-        nanquantile/out:shape nanquantile/out=:shape nextafter/out:requires_grad
-        nn.functional.avg_pool1d/out:dtype nn.functional.avg_pool2d/out:dtype
-        nn.functional.avg_pool2d/out=:raises nn.functional.avg_pool3d/out:dtype
-        nn.functional.avg_pool3d/out=:raises nn.functional.batch_norm/out:raises
-        nn.functional.ctc_loss/grad:raises nn.functional.ctc_loss/grad:value
-        nn.functional.embedding_bag/out:value nn.functional.gelu/out=:raises
+        log_softmax.with_dtype/out=:raises log_softmax/out=:raises logcumsumexp/grad:value
+        matrix_exp/method:raises matrix_exp/out:raises nn.functional.avg_pool1d/out:dtype
+        nn.functional.avg_pool2d/out:dtype nn.functional.avg_pool2d/out=:raises
+        nn.functional.avg_pool3d/out:dtype nn.functional.avg_pool3d/out=:raises
+        nn.functional.batch_norm/out:raises nn.functional.gelu/out=:raises
         nn.functional.hardshrink/out=:raises nn.functional.hardtanh/out:dtype
         nn.functional.leaky_relu/out:dtype nn.functional.linear/out=:raises
-        nn.functional.logsigmoid/out=:raises
-        nn.functional.multi_head_attention_forward/out:value
-        nn.functional.multi_margin_loss/out:raises
+        nn.functional.linear_cross_entropy.chunked/out:raises
+        nn.functional.linear_cross_entropy.chunked_none/out:raises
+        nn.functional.logsigmoid/out=:raises nn.functional.multi_margin_loss/out:raises
         nn.functional.multilabel_margin_loss/out:raises nn.functional.relu6/out:dtype
-        nn.functional.scaled_dot_product_attention/out:value
-        nn.functional.softmin.with_dtype/out:raises nn.functional.softmin/out:raises
         nn.functional.softplus/out=:raises nn.functional.softshrink/out:dtype
-        nn.functional.softshrink/out=:raises
-        nn.functional.triplet_margin_with_distance_loss/out:raises
-        nn.functional.unfold/out:raises norm/grad:none normal.number_mean/out:requires_grad
-        normal.number_mean/out=:raises normal/out:requires_grad pca_lowrank/out:raises
-        pinverse/method:raises polygamma.polygamma_n_0/inplace:raises
-        polygamma.polygamma_n_1/inplace:raises polygamma.polygamma_n_2/inplace:raises
-        polygamma.polygamma_n_3/inplace:raises polygamma.polygamma_n_4/inplace:raises
-        quantile/method:shape quantile/out:shape quantile/out=:shape resize_as_/out:raises
-        scatter/out=:raises softmax.with_dtype/method:raises softmax.with_dtype/out:raises
-        softmax.with_dtype/out=:raises softmax/method:raises softmax/out:raises
-        softmax/out=:raises sort/grad:value special.polygamma.special_polygamma_n_0/out:raises
+        nn.functional.softshrink/out=:raises nn.functional.unfold/out:raises norm/grad:none
+        normal.number_mean/out=:raises pca_lowrank/out:raises pinverse/method:raises
+        polygamma.polygamma_n_0/inplace:raises polygamma.polygamma_n_1/inplace:raises
+        polygamma.polygamma_n_2/inplace:raises polygamma.polygamma_n_3/inplace:raises
+        polygamma.polygamma_n_4/inplace:raises softmax.with_dtype/out=:raises
+        softmax/out=:raises special.polygamma.special_polygamma_n_0/out:raises
         sum_to_size/method:raises sum_to_size/out:raises svd/out=:raises svd_lowrank/out:raises
-        tensordot/out:raises topk/grad:value zero_/out:raises
     """,
 }
 
