@@ -44,6 +44,13 @@ def count(model):
     return sum(p.numel() for p in model.parameters())
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """First weights are zero: half a billion random numbers that nobody would read."""
+    for name in ("normal", "uniform"):
+        monkeypatch.setattr(core.random, name, lambda *how, **where: numpy.float32(0))
+
+
 def test_every_model_is_listed():
     assert models.list_models() == sorted(COUNTS)
     assert models.list_models(include="vgg*", exclude=["*_bn", "vgg19"]) == [
@@ -61,13 +68,13 @@ def test_every_model_is_listed():
         if name not in LAYERS
     ],
 )
-def test_the_number_of_parameters_is_torchvisions(name):
+def test_the_number_of_parameters_is_torchvisions(name, undrawn):
     assert count(models.get_model(name)) == COUNTS[name]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_number_of_parameters_of_a_transformer_is_torchvisions(name):
+def test_the_number_of_parameters_of_a_transformer_is_torchvisions(name, undrawn):
     # Each layer adds as many: two small models say what the whole one has.
     one, two = (count(models.get_model(name, num_layers=layers)) for layers in (1, 2))
     assert one + (LAYERS[name] - 1) * (two - one) == COUNTS[name]
@@ -130,7 +137,7 @@ LAYOUTS = {
     "name",
     [pytest.param(name, marks=() if name in LIGHT else pytest.mark.slow) for name in LAYOUTS],
 )
-def test_keys_and_shapes_are_torchvisions(name):
+def test_keys_and_shapes_are_torchvisions(name, undrawn):
     entries, lines = LAYOUTS[name]
     state = {key: tuple(x.shape) for key, x in models.get_model(name).state_dict().items()}
     assert len(state) == entries
@@ -250,3 +257,14 @@ def test_weights_none_is_accepted_and_positional_arguments_are_not():
     assert isinstance(models.mobilenet_v2(weights=None, progress=False), models.MobileNetV2)
     with pytest.raises(TypeError):
         models.mobilenet_v2(None)
+
+
+def test_the_argument_that_weights_replaced():
+    for call in (lambda: models.resnet18(pretrained=False), lambda: models.resnet18(False)):
+        with pytest.warns(UserWarning, match="use 'weights' instead"):
+            assert len(list(call().parameters())) == 62
+    with (
+        pytest.warns(UserWarning, match="use 'weights' instead"),
+        pytest.raises(ValueError, match="trained weights are not shipped"),
+    ):
+        models.vgg11(pretrained=True)
