@@ -44,8 +44,7 @@ def adam(
     square *= beta2
     square += scratch
     if largest is not None:
-        module.maximum(largest, square, out=largest)
-        square = largest
+        square = module.maximum(largest, square, out=largest)
     module.sqrt(square, out=scratch)
     scratch += eps * root  # both sides of the quotient times the root: one pass less
     module.divide(mean, scratch, out=scratch)
