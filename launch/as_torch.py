@@ -60,6 +60,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributions.multivariate_normal": ("core.distributions",),
     "torch.distributions.normal": ("core.distributions",),
     "torch.fft": ("core.fft",),
+    "torch.functional": ("core",),
     "torch.futures": ("ddp.futures",),
     "torch.func": ("core.func", "core.nn.stateless:functional_call", "core.autograd.functional"),
     "torch.jit": ("core.jit",),
@@ -135,6 +136,8 @@ class Served(types.ModuleType):
         super().__init__(name, f"{name}, served by Unison.")
         own = _OWN.get(name, {})
         names = [name for source in sources for name in source.names()]
+        for source in reversed(sources):
+            self.__dict__.update(source.ready())
         self.__dict__.update(own, _sources=tuple(sources))
         # For `from torch.nn import *`.
         self.__dict__["__all__"] = list(dict.fromkeys([*own, *names]))
@@ -162,6 +165,11 @@ class Source:
         """The names, those of modules left out: where those stand is PyTorch's affair."""
         listed = self._only or getattr(self._module, "__all__", None) or vars(self._module)
         return [name for name in listed if not name.startswith("_") and self.has(name)]
+
+    def ready(self) -> dict[str, Any]:
+        """The functions and classes that need no import: what `models.__dict__` is read for."""
+        made = vars(self._module)
+        return {name: made[name] for name in self.names() if callable(made.get(name))}
 
     def has(self, name: str) -> bool:
         """Whether the name is one of them."""

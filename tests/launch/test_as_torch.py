@@ -174,6 +174,9 @@ from torch.optim.lr_scheduler import _LRScheduler, LRScheduler
 assert _LRScheduler is LRScheduler and torch.distributed.group.WORLD is None
 from torch.func import functional_call
 torch.cuda.manual_seed_all(0)
+import torchvision
+found = torchvision.models.__dict__
+assert {"resnet18", "vgg16"} <= {name for name in found if name.islower() and callable(found[name])}
 assert "torch" not in vars(core) and not [n for n in sys.modules if n.startswith("core.torch")]
 assert core.nn.__name__ == "core.nn" and core.nn.__spec__.name == "core.nn"
 """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from core.nn.module import Module
 
@@ -14,9 +16,18 @@ _MAKERS: dict[str, Callable[..., Module]] = {}
 
 
 def maker(function: F) -> F:
-    """The function, from now on found by its name."""
-    _MAKERS[function.__name__] = function
-    return function
+    """The function, from now on found by its name; it takes the older argument `pretrained` too."""
+
+    @functools.wraps(function)
+    def make(*pretrained: Any, **config: Any) -> Module:
+        if pretrained or "pretrained" in config:
+            warnings.warn("'pretrained' is deprecated, use 'weights' instead.", stacklevel=2)
+            wanted = pretrained[0] if pretrained else config.pop("pretrained")
+            config.setdefault("weights", wanted or None)
+        return function(**config)
+
+    _MAKERS[function.__name__] = make
+    return cast(F, make)
 
 
 def no_weights(weights: Any) -> None:
