@@ -147,23 +147,27 @@ def test_drawing_a_batch_leaves_the_default_generator_alone():
 
 
 MADE = {
-    "shuffled": lambda workers: DataLoader(data.OwnNoise(10), 3, shuffle=True, num_workers=workers),
-    "weighted": lambda workers: DataLoader(
+    "shuffled": lambda **how: DataLoader(data.OwnNoise(10), 3, shuffle=True, **how),
+    "weighted": lambda **how: DataLoader(
         data.OwnNoise(4),
         2,
         sampler=RandomSampler(range(4), replacement=True, num_samples=9),
-        num_workers=workers,
+        **how,
     ),
-    "stream": lambda workers: DataLoader(data.NoisyStream(), 2, num_workers=workers),
+    "stream": lambda **how: DataLoader(data.NoisyStream(), 2, **how),
 }
+# Batches that came before the stop; a new worker costs half a second, so most of them stay.
+RESUMED = [(0, {}), (1, {}), (3, {})] + [
+    pytest.param(done, {"num_workers": 2, "persistent_workers": done != 1}, marks=pytest.mark.slow)
+    for done in (0, 1, 3)
+]
 
 
 @pytest.mark.parametrize("name", MADE)
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("done", [0, 1, 3])
-def test_a_resumed_epoch_goes_on_where_it_was(name, workers, done):
+@pytest.mark.parametrize(("done", "how"), RESUMED)
+def test_a_resumed_epoch_goes_on_where_it_was(name, done, how):
     with using(seeded()) as generator:
-        loader = MADE[name](workers)
+        loader = MADE[name](**how)
         batches(loader)
         running = iter(loader)
         for _ in range(done):
@@ -173,7 +177,7 @@ def test_a_resumed_epoch_goes_on_where_it_was(name, workers, done):
         following = batches(loader)
     assert state["batches"] == done
     with using(Generator().set_state(random_state)):
-        resumed = MADE[name](workers)
+        resumed = MADE[name](**how)
         resumed.load_state_dict(state)
         assert resumed.state_dict() == state
         assert batches(resumed) == rest
