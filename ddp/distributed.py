@@ -170,6 +170,8 @@ class DistributedDataParallel(nn.Module):
         self._make_reducer(self.bucket_cap, self.shards)
         self.reducer.steps, self.reducer.syncing = old.steps, old.syncing
         self.reducer.weights = old.weights
+        if isinstance(old, ShardedReducer) and isinstance(self.reducer, ShardedReducer):
+            self.reducer.take_over(old)
         if waiting:
             self.reducer.accumulated()
         if self.comm_hook is not None:

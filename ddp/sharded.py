@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -12,6 +13,9 @@ from ddp.bucket import Bucket, make_buckets
 from ddp.group import ProcessGroup
 from ddp.reducer import Reducer
 from ddp.reduction import is_narrow_float, tree_sum
+from ddp.sync import checksum
+
+_OUTSIDE = 2  # in the flags of a parameter: it has a gradient that no shard gave it
 
 
 class _Shown(NamedTuple):
@@ -26,6 +30,8 @@ class ShardedReducer(Reducer):
 
     Summands r, r + W, r + 2W, ... are added on rank r, their sums over ranks, so the order of all S
     summands is that of `tree_sum` whatever W is. `mean` outside has divided by the local shards.
+    What parameters get past the shards, as by a penalty on weights, must be equal on all ranks:
+    then it is its own mean.
     """
 
     def __init__(
@@ -41,6 +47,8 @@ class ShardedReducer(Reducer):
         self.wide: dict[int, Any] = {}
         self.shown: dict[int, _Shown] = {}
         self.watches: list[RemovableHandle] = []
+        self.outside: dict[int, Any] = {}
+        self.aside: dict[int, Any] = {}
         super().__init__(names, parameters, group, cap, *args)
         self.spares = make_buckets(self.parameters, cap, group.allocate)
 
@@ -49,20 +57,61 @@ class ShardedReducer(Reducer):
         return self.aliases
 
     def attach(self) -> None:
-        """Nothing; the stand-ins are heard, the parameters themselves refuse gradients."""
+        """Nothing; the stand-ins are heard, and what the parameters themselves are given."""
         super().attach()
-        for slot, name in zip(self.slots, self.names, strict=True):
-            self.handles.append(RemovableHandle(slot.after, self._outside(name)))
+        for i, slot in enumerate(self.slots):
+            before, after = functools.partial(self._put_aside, i), functools.partial(self._take, i)
+            self.handles.append(RemovableHandle(slot.before, before))
+            self.handles.append(RemovableHandle(slot.after, after))
 
-    def _outside(self, name: str) -> Callable[[Any], None]:
-        def refuse(leaf: Any) -> None:
-            raise RuntimeError(
-                f"rank {self.group.rank}: {name} was used outside the sharded forward (directly, by"
-                " another method, or in eval mode), so its gradient belongs to no shard: let the"
-                " wrapper's forward use it, in training mode"
-            )
+    # ---- gradients that no shard gave ----
 
-        return refuse
+    def _put_aside(self, i: int, _: Any) -> None:
+        """Let the gradient that comes stand alone."""
+        self.look_again()
+        self.aside[i], self.slots[i].gradient = self.slots[i].gradient, None
+
+    def _take(self, i: int, _: Any) -> None:
+        if not self.entered:
+            self.enter()
+        if self.weights.total is not None:
+            raise RuntimeError(self._belongs_nowhere(i, "has no weight"))
+        slot = self.slots[i]
+        g, slot.gradient = slot.gradient.array, self.aside.pop(i, None)
+        self.outside[i] = self.outside[i] + g if i in self.outside else g
+        if self.syncing and not self.running:
+            self.begin()
+
+    def take_over(self, old: ShardedReducer) -> None:
+        """Go on with what another reducer of the module has of such gradients."""
+        place = {name: i for i, name in enumerate(self.names)}
+        self.outside = {place[old.names[i]]: g for i, g in old.outside.items()}
+
+    def used_here(self) -> list[int]:
+        """As flags: whether a shard gave a parameter a gradient, and whether it got one besides."""
+        return [
+            bool(used) + _OUTSIDE * (i in self.outside)
+            for i, used in enumerate(super().used_here())
+        ]
+
+    def _check_outside(self, used: Sequence[int]) -> None:
+        wanted = [i for i, flags in enumerate(used) if flags & _OUTSIDE]
+        if not wanted or self.group.size == 1:
+            return
+        sums = [checksum(wrap(self.outside[i])) if i in self.outside else 0 for i in wanted]
+        every = numpy.empty((self.group.size, len(wanted)), numpy.uint64)
+        self.group.all_gather_into_tensor(every, numpy.array(sums, numpy.uint64))
+        odd = (every != every[0]).any(0)
+        if odd.any():
+            self.outside.clear()
+            raise RuntimeError(self._belongs_nowhere(wanted[int(odd.argmax())], "differs by rank"))
+
+    def _belongs_nowhere(self, i: int, why: str) -> str:
+        return (
+            f"rank {self.group.rank}: {self.names[i]} was used outside the sharded forward"
+            f" (directly, by another method, or in eval mode), and its gradient there {why}, so it"
+            " belongs to no shard: let the wrapper's forward use it, in training mode"
+        )
 
     # ---- gradients that wait for the others of an accumulation ----
 
@@ -70,6 +119,7 @@ class ShardedReducer(Reducer):
         """Show the sums of this rank's shards in the parameters, as gradients not yet reduced."""
         for i, slot in enumerate(self.slots):
             parts = [lane[i].gradient.array for lane in self.lanes if lane[i].gradient is not None]
+            parts += [self.outside[i]] if i in self.outside else []
             if parts:
                 before = slot.gradient
                 total = sum(
@@ -106,6 +156,7 @@ class ShardedReducer(Reducer):
                     f"rank {self.group.rank}: the gradient of {self.names[i]} was changed between"
                     " backwards under no_sync on logical shards: change it once it is reduced"
                 )
+            self.outside.pop(i, None)
             for lane in self.lanes:
                 lane[i].gradient, lane[i].local = None, False
         return bool(shown)
@@ -113,6 +164,9 @@ class ShardedReducer(Reducer):
     def abandon(self) -> None:
         """Forget a backward that ended by an exception; its gradients are shown as local."""
         super().abandon()
+        for i, before in self.aside.items():
+            self.slots[i].gradient = before
+        self.aside = {}
         self.look_again()
         self.accumulated()
 
@@ -129,8 +183,10 @@ class ShardedReducer(Reducer):
             bucket.array[...] = tree_sum(flats)
         return self.average(bucket.array)
 
-    def settle(self, used: Sequence[bool], scale: float) -> None:
+    def settle(self, used: Sequence[int], scale: float) -> None:
         """Add the reduced gradients to the parameters' own; then the stand-ins are empty again."""
+        self._check_outside(used)
+        used = [flags & 1 for flags in used]
         for slots in self.lanes:
             for slot in slots:
                 slot.local, slot.gradient = False, None
@@ -141,8 +197,15 @@ class ShardedReducer(Reducer):
             if scale != 1:
                 bucket.array *= bucket.array.dtype.type(scale)
             self._store(bucket, used)
+        for i, g in self.outside.items():
+            before = self.slots[i].gradient
+            if before is None:
+                self.slots[i].gradient = wrap(g)
+            else:
+                before.array += g
+        self.outside = {}
 
-    def _store(self, bucket: Bucket, used: Sequence[bool]) -> None:
+    def _store(self, bucket: Bucket, used: Sequence[int]) -> None:
         slots = [self.slots[i] for i in bucket.positions]
         if all(slot.gradient is None for slot in slots) and all(used[i] for i in bucket.positions):
             for i, slot in zip(bucket.positions, slots, strict=True):

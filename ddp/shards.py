@@ -169,7 +169,7 @@ class Lanes:
         """A context in which the module's parameters are the stand-ins of one lane."""
         aliases = self.aliases[lane]
         for alias, p in zip(aliases, self.parameters, strict=True):
-            alias.array, alias.version = p.array, version_of(p)
+            alias.array, alias.version, alias.needs_grad = p.array, version_of(p), p.needs_grad
         for owner, name, i in self.places:
             owner._parameters[name] = aliases[i]
         try:
