@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.value import Value
 from core.backend import xp
 from core.optim.check import check_fused
 from core.optim.moments import Moments, check_moments
@@ -52,6 +53,20 @@ def adam(
     p -= scratch
 
 
+def _check_tensors(lr: Any, betas: Any, foreach: Any) -> None:
+    """Nothing; a mixture of numbers and tensors, or tensors with foreach, raises ValueError."""
+    kinds = [isinstance(beta, Value) for beta in betas]
+    if any(kinds) != all(kinds) or not all(isinstance(b, (float, Value)) for b in betas):
+        raise ValueError("betas must be either both floats or both Tensors")
+    for name, value in (("lr", lr), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
+        if foreach and isinstance(value, Value):
+            raise ValueError(
+                f"{name} as a Tensor is not supported for capturable=False and foreach=True"
+            )
+        if isinstance(value, Value) and value.array.size != 1:
+            raise ValueError(f"Tensor {name} must be 1-element")
+
+
 class Adam(Moments):
     """Adam: steps of the gradient's running mean over the root of its running square.
 
@@ -77,6 +92,7 @@ class Adam(Moments):
         decoupled_weight_decay: bool = False,
     ) -> None:
         check_moments(lr, betas, eps, weight_decay)
+        _check_tensors(lr, betas, foreach and not capturable)
         defaults = {
             "lr": lr,
             "betas": tuple(map(number, betas)),

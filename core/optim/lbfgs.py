@@ -24,14 +24,16 @@ class Memory:
             _plain(state.get(name)) for name in self.names
         )
         self.changes, self.steps, self.ro = changes or [], steps or [], ro or []
+        self.alphas = _plain(state.get("al"))
 
-    def store(self, state: dict[str, Any], history: int) -> None:
+    def store(self, state: dict[str, Any]) -> None:
         """Nothing; `state` holds it all, in PyTorch's layout."""
+        if self.alphas is not None:
+            state["al"] = _kept(self.alphas)
         lists = (self.changes, self.steps, self.ro)
         values = (self.d, self.t, *lists, self.scale, self.gradient, self.loss)
         for name, value in zip(self.names, values):
             state[name] = _kept(value)
-        state.setdefault("al", [None] * history)
 
     def remember(self, gradient: Any, history: int) -> None:
         """Nothing; the last step and what it changed in the gradient are added."""
@@ -45,19 +47,20 @@ class Memory:
             self.ro.append(xp(y).asarray(1 / curvature))
             self.scale = xp(y).asarray(curvature / inner(y, y))
 
-    def direction(self, gradient: Any) -> Any:
+    def direction(self, gradient: Any, history: int) -> Any:
         """Minus the gradient times the estimated inverse Hessian.
 
         Source: Nocedal & Wright (2006), algorithm 7.4.
         """
-        q = -gradient
-        weights = []
-        for y, s, ro in zip(self.changes[::-1], self.steps[::-1], self.ro[::-1]):
-            weights.append(inner(s, q) * ro)
-            q -= weights[-1] * y
+        q, pairs = -gradient, tuple(zip(self.changes, self.steps, self.ro))
+        alphas = self.alphas = self.alphas or [None] * history
+        for i in range(len(pairs) - 1, -1, -1):
+            y, s, ro = pairs[i]
+            alphas[i] = xp(q).asarray(inner(s, q) * ro)
+            q -= alphas[i] * y
         q = q * self.scale
-        for y, s, ro, weight in zip(self.changes, self.steps, self.ro, weights[::-1]):
-            q += (weight - inner(y, q) * ro) * s
+        for (y, s, ro), alpha in zip(pairs, alphas):
+            q += (alpha - inner(y, q) * ro) * s
         return q
 
 
@@ -127,7 +130,7 @@ class LBFGS(Optimizer):
             return first
         memory = Memory(state)
         self._iterate(closure, group, state, memory, float(first), gradient)
-        memory.store(state, group["history_size"])
+        memory.store(state)
         return first
 
     def _iterate(
@@ -142,7 +145,7 @@ class LBFGS(Optimizer):
                 memory.t = min(1.0, xp(gradient).asarray(1 / abs(gradient).sum())) * lr
             else:
                 memory.remember(gradient, group["history_size"])
-                memory.d, memory.t = memory.direction(gradient), lr
+                memory.d, memory.t = memory.direction(gradient, group["history_size"]), lr
             memory.gradient, memory.loss = gradient.copy(), loss
             slope = inner(gradient, memory.d)
             if slope > -smallest:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from core.backend import xp
+from core.autograd.value import Value
+from core.backend import to_host, xp
 from core.dtype import bfloat16, float32
 from core.optim.check import check_single
 from core.optim.method import Method
 from core.optim.norm import inner, norm
-from core.optim.optimizer import number
 
 # The quintic iteration of Jordan et al. (2024), steep at zero rather than exact at one.
 COEFFICIENTS = (3.4445, -4.775, 2.0315)
@@ -130,15 +130,17 @@ class Muon(Method):
             factor = 0.2 * math.sqrt(max(rows, columns))
         else:
             factor = math.sqrt(max(1, rows / columns))
-        return numbers | {"step_size": factor * numbers["step_size"]}
+        return numbers | {"step_size": float(factor * numbers["step_size"])}
 
     def numbers(self, group: dict[str, Any], scalars: dict[str, float]) -> dict[str, Any]:
         """The options; the step size still waits for the shape."""
-        lr = number(group["lr"])
+        lr = group["lr"]
+        if isinstance(lr, Value):  # steps are reckoned in its dtype
+            lr = to_host(lr.array).reshape(())[()]
         return {
             "step_size": lr,
             "match_rms": group["adjust_lr_fn"] == "match_rms_adamw",
-            "shrink": 1 - lr * group["weight_decay"],
+            "shrink": float(1 - lr * group["weight_decay"]),
             "momentum": group["momentum"],
             "nesterov": group["nesterov"],
             "coefficients": group["ns_coefficients"],
