@@ -224,8 +224,10 @@ def all_gather_coalesced(
     return pg.all_gather_coalesced(outs, [array_of(t) for t in input_tensor_list], async_op)
 
 
-def barrier(group: Group = None, async_op: bool = False, timeout: Timeout = None) -> Work | None:
-    """Nothing, once every rank of the group has come here."""
+def barrier(
+    group: Group = None, async_op: bool = False, device_ids: Any = None, timeout: Timeout = None
+) -> Work | None:
+    """Nothing, once every rank of the group has come here; `device_ids` is not needed."""
     if (pg := member_of(group)) is None:
         return None
     return pg.barrier(async_op, timeout)

@@ -46,14 +46,16 @@ def init_process_group(
     *,
     comm: Any = None,
     shards: int | None = None,
+    **not_needed: Any,
 ) -> ProcessGroup:
     """The new default group: over `comm`, else over all MPI ranks, else this process alone.
 
-    `backend` is None, "mpi", "nccl" or "single"; `init_method` is accepted and not needed. None is
-    "nccl" where the launcher gave every rank a GPU of its own. `shards` is the
-    number of logical shards (default UNISON_SHARDS, else the run has none).
+    `backend` is None, "mpi", "nccl" or "single"; None is "nccl" where the launcher gave every rank
+    a GPU of its own. `shards` is the number of logical shards (default UNISON_SHARDS, else the run
+    has none). `init_method`, `store`, `group_name`, `pg_options`, `device_id` are not needed.
     Raises: RuntimeError if there is one; ValueError if rank, size or shards contradict the job.
     """
+    _known("init_process_group", not_needed, "store group_name pg_options device_id")
     group = current_group()
     if group is None:
         group = _new_group(backend, comm, timeout)
@@ -68,9 +70,19 @@ def init_process_group(
     return group
 
 
-def _new_group(backend: str | None, comm: Any, timeout: Timeout) -> ProcessGroup:
+def _known(function: str, given: dict[str, Any], names: str) -> None:
+    for name in given:
+        if name not in names.split():
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
+
+
+def _check_backend(backend: str | None) -> None:
     if backend not in (None, "mpi", "single", *_CPU_NAMES, *_GPU_NAMES):
         raise ValueError(f"unknown backend {backend!r}: expected 'mpi', 'nccl', 'single' or None")
+
+
+def _new_group(backend: str | None, comm: Any, timeout: Timeout) -> ProcessGroup:
+    _check_backend(backend)
     if comm is not None and backend == "single":
         raise ValueError("the single backend takes no communicator")
     if backend in _GPU_NAMES:
@@ -216,10 +228,20 @@ def get_process_group_ranks(group: Any = None) -> list[int]:
     return list(default_group(group).ranks)
 
 
-def new_group(ranks: Sequence[int] | None = None, timeout: Timeout = None) -> Any:
+def new_group(
+    ranks: Sequence[int] | None = None,
+    timeout: Timeout = None,
+    backend: str | None = None,
+    pg_options: Any = None,
+    **not_needed: Any,
+) -> Any:
     """The group of these ranks of the default group; NON_GROUP_MEMBER on other ranks.
 
-    Called by all ranks of the default group.
+    Called by all ranks of the default group, whose backends it has. `backend`, `pg_options`,
+    `group_desc` and `device_id` are not needed.
+    Raises: ValueError for a backend that is not known.
     """
+    _known("new_group", not_needed, "group_desc device_id")
+    _check_backend(backend)
     group = default_group().new_group(ranks, timeout)
     return NON_GROUP_MEMBER if group is None else group

@@ -182,6 +182,21 @@ def test_a_second_default_group_is_refused(alone):
         lifecycle.init_process_group()
 
 
+def test_what_pytorchs_groups_need_is_taken():
+    not_needed = {"pg_options": None, "device_id": core.device("cpu")}
+    lifecycle.init_process_group("gloo", store=None, group_name="", **not_needed)
+    try:
+        group = lifecycle.new_group([0], None, "gloo", group_desc="one", **not_needed)
+        collectives.barrier(group, device_ids=[0])
+        for wrong in ({"backend": "pigeon"}, {"device": 0}):
+            with pytest.raises((TypeError, ValueError)):
+                lifecycle.new_group([0], **wrong)
+    finally:
+        lifecycle.destroy_process_group()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'device'"):
+        lifecycle.init_process_group("gloo", device=0)
+
+
 def test_the_group_is_gone_after_destroy():
     lifecycle.init_process_group("single")
     lifecycle.destroy_process_group()
