@@ -13,7 +13,7 @@ from typing import Any
 from core import nn
 from core.autograd.mode import is_grad_enabled
 from core.backend import CPU, device_of
-from core.nn.stateless import others_stand_in
+from core.nn.stateless import stand_ins
 from ddp.current_group import current_group
 from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup
@@ -154,11 +154,12 @@ class DistributedDataParallel(nn.Module):
             return module(*inputs, **kwargs)
         if self.tuner is not None:
             self._try_bucket_size(self.tuner)
-        if not module.training or others_stand_in():
+        if not module.training or stand_ins.depth:
             return module(*inputs, **kwargs)
         if self.company is not None:
             return self.company.forward(inputs, kwargs)
         if self.lanes is not None:
+            self.reducer.follow_hooks()
             return self.lanes.run(inputs, kwargs)
         return module(*inputs, **kwargs)
 

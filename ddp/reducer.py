@@ -125,6 +125,9 @@ class Reducer:
             for i, slot in enumerate(slots):
                 slot.home = flats[self.home_of[i].index].views[i]
 
+    def follow_hooks(self) -> None:
+        """Nothing; hooks of the parameters run on all that their gradients are made of."""
+
     def detach(self) -> None:
         """Nothing; the parameters' gradients are no longer reduced."""
         for handle in self.handles:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from core.autograd.accumulate import run_hooks
 from core.autograd.value import RemovableHandle, leaf_of, wrap
 from ddp.bucket import Bucket, make_buckets
 from ddp.group import ProcessGroup
@@ -49,6 +50,8 @@ class ShardedReducer(Reducer):
         self.watches: list[RemovableHandle] = []
         self.outside: dict[int, Any] = {}
         self.aside: dict[int, Any] = {}
+        self.followed: frozenset[int] = frozenset()
+        self.ours: list[int] = []
         super().__init__(names, parameters, group, cap, *args)
         self.spares = make_buckets(self.parameters, cap, group.allocate)
 
@@ -59,10 +62,33 @@ class ShardedReducer(Reducer):
     def attach(self) -> None:
         """Nothing; the stand-ins are heard, and what the parameters themselves are given."""
         super().attach()
+        self.ours = []
         for i, slot in enumerate(self.slots):
-            before, after = functools.partial(self._put_aside, i), functools.partial(self._take, i)
-            self.handles.append(RemovableHandle(slot.before, before))
-            self.handles.append(RemovableHandle(slot.after, after))
+            before = RemovableHandle(slot.before, functools.partial(self._put_aside, i))
+            after = RemovableHandle(slot.after, functools.partial(self._take, i))
+            self.handles += [before, after]
+            self.ours.append(before.id)
+        self.followed = frozenset()
+
+    def follow_hooks(self) -> None:
+        """Nothing; hooks of the parameters run on each shard's gradient, as on that of a rank."""
+        # One hook is ours. Most parameters have no other, so stand-ins are spared one in vain.
+        hooked = frozenset(i for i, slot in enumerate(self.slots) if len(slot.before) > 1)
+        for i in sorted(hooked - self.followed):
+            for slots in self.lanes:
+                told = functools.partial(self._as_of_a_rank, i)
+                self.handles.append(RemovableHandle(slots[i].before, told))
+        self.followed |= hooked
+
+    def _as_of_a_rank(self, i: int, g: Any) -> Any:
+        """A shard's gradient after the hooks of its parameter.
+
+        They see what a rank would that has this shard alone: not divided by the number of local
+        ones, which is a power of two.
+        """
+        hooks = {n: hook for n, hook in self.slots[i].before.items() if n != self.ours[i]}
+        count = len(self.lanes)
+        return wrap(run_hooks(hooks, g.array * count, False) / count)
 
     # ---- gradients that no shard gave ----
 

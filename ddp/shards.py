@@ -15,6 +15,7 @@ from typing import Any
 
 from core import random
 from core.autograd.value import Value, version_of
+from core.nn.stateless import stand_ins
 from core.ops.join import stack
 from core.recompute import again_in
 from ddp.abreast import Meeting, NoMeeting, abreast, at
@@ -172,9 +173,11 @@ class Lanes:
             alias.array, alias.version, alias.needs_grad = p.array, version_of(p), p.needs_grad
         for owner, name, i in self.places:
             owner._parameters[name] = aliases[i]
+        stand_ins.depth += 1
         try:
             yield
         finally:
+            stand_ins.depth -= 1
             for owner, name, i in self.places:
                 owner._parameters[name] = self.parameters[i]
 
@@ -257,9 +260,10 @@ class Lanes:
 
 
 def alias_of(p: Any) -> Any:
-    """A leaf with the memory of `p`, and a gradient of its own."""
+    """A leaf with the memory and the attributes of `p`, and a gradient of its own."""
     alias = object.__new__(type(p))
     alias.array, alias.version = p.array, version_of(p)
     alias.node = alias.base = alias.leaf = None
     alias.needs_grad = True
+    alias.__dict__ = p.__dict__
     return alias

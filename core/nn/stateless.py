@@ -10,16 +10,13 @@ from typing import Any
 from core.nn.module import Module
 
 
-class _Calls(threading.local):
+class StandIns(threading.local):
+    """How many times over modules of this thread hold tensors that are not their own."""
+
     depth = 0
 
 
-_calls = _Calls()
-
-
-def others_stand_in() -> bool:
-    """Whether this thread is inside `functional_call`: modules hold tensors not their own."""
-    return _calls.depth > 0
+stand_ins = StandIns()
 
 
 def functional_call(
@@ -96,14 +93,14 @@ def _tied(given: dict[str, Any], places: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _swapped(given: dict[str, Any], places: dict[str, Any]) -> Iterator[None]:
     before = {key: places[key][0][places[key][1]] for key in given}
-    _calls.depth += 1
+    stand_ins.depth += 1
     try:
         for key, value in given.items():
             kept, name = places[key]
             kept[name] = value
         yield
     finally:
-        _calls.depth -= 1
+        stand_ins.depth -= 1
         for key, value in before.items():
             kept, name = places[key]
             kept[name] = value

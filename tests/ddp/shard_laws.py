@@ -203,6 +203,36 @@ def backwards_that_are_added_without_zero_grad():
     on_one_rank(run)
 
 
+def hooks_of_parameters():
+    """They run on the gradient of each shard as on that of a rank; attributes are there, too."""
+
+    class Tagged(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = mlp()
+            self.part[0].weight.scale = 3.0
+
+        def forward(self, x):
+            return self.part(x) * self.part[0].weight.scale
+
+    def run(make=wrapped):
+        module = Tagged()
+        weight, bias = module.part[0].weight, module.part[2].bias
+        weight.register_hook(lambda g: g.clamp(-0.1, 0.1))
+        model = make(module)
+        handle = bias.register_hook(lambda g: g * core.arange(3))
+        loss_of(model, *data(0)).backward()
+        handle.remove()
+        loss_of(model, *data(1)).backward()
+        return bits(module)
+
+    on_one_rank(run)
+    if current_group().size == SHARDS:
+        ranks = [np.frombuffer(x) for x in run(ddp.DistributedDataParallel)]
+        for found, expected in zip(run(), ranks, strict=True):
+            np.testing.assert_allclose(np.frombuffer(found), expected, rtol=1e-11)
+
+
 def frozen_for_a_while():
     """Frozen when wrapped, unfrozen, and frozen again."""
 
@@ -406,6 +436,7 @@ LAWS = [
     accumulation_that_is_dropped,
     a_gradient_changed_in_an_accumulation_is_refused,
     backwards_that_are_added_without_zero_grad,
+    hooks_of_parameters,
     frozen_for_a_while,
     buckets_made_anew_between_forwards,
     sizes_of_buckets_tried_in_an_accumulation,
