@@ -49,10 +49,13 @@ from core.dtype import uint8 as uint8
 from core.exchange import from_dlpack as from_dlpack
 from core.layout import *
 from core.ops.arrange import *
+from core.ops.assign import *
 from core.ops.bitwise import *
 from core.ops.cast import *
 from core.ops.choice import *
 from core.ops.compare import *
+from core.ops.conjugate import *
+from core.ops.copies import *
 from core.ops.creation import *
 from core.ops.differences import *
 from core.ops.distance import *
@@ -111,7 +114,7 @@ from core.types import *
 __version__ = "0.1.0.dev0"
 
 _NUMBERS_FIRST = "add sub subtract div divide true_divide floor_divide float_power matmul"
-_TENSORS = "input A L x1 sorted_sequence tensors"  # what first arguments that are tensors are called
+_TENSORS = "input A L x x1 sorted_sequence tensors"  # names of first arguments that are
 globals().update(_published(globals(), "core", firsts=_TENSORS, but=_NUMBERS_FIRST))
 
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None

@@ -16,4 +16,4 @@ cond, norm, vector_norm = matrix_norm.cond, matrix_norm.norm, matrix_norm.vector
 matrix_norm = matrix_norm.matrix_norm  # type: ignore[assignment]
 diagonal, cross, matmul = parts.diagonal, product.cross_along, linalg.matmul
 
-globals().update(_published(globals(), "core.linalg", firsts="input A x", but="matmul"))
+globals().update(_published(globals(), "core.linalg", firsts="input A x tensors", but="matmul"))

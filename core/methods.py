@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from core import conversion
@@ -14,6 +15,8 @@ from core.ops import (
     cast,
     choice,
     compare,
+    conjugate,
+    copies,
     creation,
     differences,
     division,
@@ -48,6 +51,23 @@ from core.ops import (
     vector_norm,
 )
 from core.tensor import Tensor
+
+
+def _operator(op: Any) -> Any:
+    """The op as an operator: an operand of a type unknown to it is asked for its own."""
+    general = getattr(op, "__wrapped__", op)
+
+    @functools.wraps(general)
+    def modest(input: Any, other: Any, **kwargs: Any) -> Any:
+        try:
+            return general(input, other, **kwargs)
+        except TypeError:
+            if all(isinstance(x, (Tensor, int, float, complex)) for x in (input, other)):
+                raise
+            return NotImplemented
+
+    form = getattr(op, "form", None)
+    return modest if form is None else form(modest)
 
 
 def _reversed(op: Any) -> Any:
@@ -87,7 +107,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     ),
     (
         rounding,
-        "floor ceil trunc fix round frac copysign nextafter",
+        "floor ceil trunc fix round frac frexp copysign nextafter",
         "floor ceil trunc fix round frac copysign nextafter",
     ),
     (
@@ -110,14 +130,14 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
         " isposinf isneginf isreal isclose allclose equal isin",
         "eq ne lt le gt ge not_equal less less_equal greater greater_equal",
     ),
-    (reduce, "sum nansum mean nanmean prod logsumexp all any count_nonzero", ""),
+    (reduce, "sum nansum mean nanmean prod logsumexp all any count_nonzero sum_to_size", ""),
     (extreme, "max min amax amin aminmax argmax argmin", ""),
     (scan, "cumsum cumprod cummax cummin logcumsumexp", "cumsum cumprod"),
     (statistics, "var std median nanmedian mode cov corrcoef", ""),
     (quantile, "quantile nanquantile histc bincount", ""),
     (sort, "sort argsort msort topk kthvalue", ""),
     (unique, "unique unique_consecutive", ""),
-    (vector_norm, "norm dist", ""),
+    (vector_norm, "norm dist renorm", "renorm"),
     (special, "erf erfc erfinv i0", "erf erfc erfinv i0"),
     (gamma, "lgamma digamma mvlgamma", "lgamma digamma mvlgamma"),
     (
@@ -139,7 +159,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     (index, "index_put", "index_put"),
     (
         gather,
-        "gather index_select take take_along_dim masked_select nonzero argwhere",
+        "gather index_select take take_along_dim masked_select nonzero argwhere nonzero_static",
         "",
     ),
     (
@@ -168,28 +188,47 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
         "",
     ),
     (cast, "clone contiguous", ""),
+    (
+        conjugate,
+        "angle conj conj_physical is_conj is_neg resolve_conj resolve_neg",
+        "conj_physical",
+    ),
+    (
+        copies,
+        "as_strided_scatter narrow_copy select_scatter slice_scatter unsafe_chunk unsafe_split"
+        " unsafe_split_with_sizes",
+        "",
+    ),
 )
+_plus, _minus, _mul = map(_operator, (elementwise.plus, elementwise.minus, elementwise.mul))
+_quotient, _pow = _operator(division.quotient), _operator(elementwise.pow)
+_floor_divide, _remainder = _operator(division.floor_divide), _operator(division.remainder)
+_and, _or, _xor, _left, _right = map(_operator, (
+    bitwise.bitwise_and, bitwise.bitwise_or, bitwise.bitwise_xor,
+    bitwise.bitwise_left_shift, bitwise.bitwise_right_shift,
+))  # fmt: skip
 OPERATORS: dict[str, Any] = {
-    "__add__": elementwise.plus, "__radd__": elementwise.plus, "__sub__": elementwise.minus,
-    "__rsub__": _reversed(elementwise.minus), "__mul__": elementwise.mul,
-    "__rmul__": elementwise.mul, "__truediv__": division.quotient,
-    "__rtruediv__": _reversed(division.quotient), "__pow__": elementwise.pow,
-    "__rpow__": _reversed(elementwise.pow), "__neg__": elementwise.neg, "__abs__": elementwise.abs,
+    "__add__": _plus, "__radd__": _plus, "__sub__": _minus,
+    "__rsub__": _reversed(_minus), "__mul__": _mul,
+    "__rmul__": _mul, "__truediv__": _quotient,
+    "__rtruediv__": _reversed(_quotient), "__rdiv__": _reversed(_quotient), "__pow__": _pow,
+    "__rpow__": _reversed(_pow), "__neg__": elementwise.neg, "__abs__": elementwise.abs,
     "__matmul__": linalg.matmul, "__rmatmul__": _reversed(linalg.matmul),
-    "__eq__": compare.eq, "__ne__": compare.ne, "__lt__": compare.lt, "__le__": compare.le,
-    "__gt__": compare.gt, "__ge__": compare.ge,
-    "__floordiv__": division.floor_divide, "__rfloordiv__": _reversed(division.floor_divide),
-    "__mod__": division.remainder, "__rmod__": _reversed(division.remainder),
+    "__floordiv__": _floor_divide, "__rfloordiv__": _reversed(_floor_divide),
+    "__mod__": _remainder, "__rmod__": _reversed(_remainder),
     "__pos__": elementwise.positive, "__invert__": bitwise.inverted,
-    "__and__": bitwise.bitwise_and, "__rand__": bitwise.bitwise_and,
-    "__or__": bitwise.bitwise_or, "__ror__": bitwise.bitwise_or,
-    "__xor__": bitwise.bitwise_xor, "__rxor__": bitwise.bitwise_xor,
-    "__lshift__": bitwise.bitwise_left_shift, "__rshift__": bitwise.bitwise_right_shift,
-    "__rlshift__": _reversed(bitwise.bitwise_left_shift),
-    "__rrshift__": _reversed(bitwise.bitwise_right_shift),
+    "__and__": _and, "__rand__": _and,
+    "__or__": _or, "__ror__": _or,
+    "__xor__": _xor, "__rxor__": _xor,
+    "__lshift__": _left, "__rshift__": _right,
+    "__rlshift__": _reversed(_left),
+    "__rrshift__": _reversed(_right),
     "where": choice.where_method, "polygamma": gamma.polygamma_method,
     "__getitem__": index.getitem, "__setitem__": index.setitem,
 }  # fmt: skip
+OPERATORS |= {
+    f"__{name}__": _operator(getattr(compare, name)) for name in "eq ne lt le gt ge".split()
+}
 IN_PLACE_OPERATORS: dict[str, Any] = {
     "__iadd__": elementwise.plus, "__isub__": elementwise.minus, "__imul__": elementwise.mul,
     "__itruediv__": division.quotient, "__ipow__": elementwise.pow,
@@ -210,6 +249,7 @@ PROPERTIES: dict[str, Any] = {
     "mH": arrange.matrix_transposed,
     "H": arrange.hermitian,
     "real": arrange.real,
+    "imag": conjugate.imag,
 }
 
 

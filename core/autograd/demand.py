@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable
+from inspect import CO_VARARGS
 from typing import Any, TypeVar
 
 from core.autograd.value import Value
@@ -25,24 +26,30 @@ def refusal(name: str, param: str, i: int, given: Any) -> TypeError:
     )
 
 
-def of_tensors(*names: str) -> Callable[[F], F]:
+def of_tensors(*names: str, numbers: str = "", first: bool = False) -> Callable[[F], F]:
     """A decorator for a function that fails: where one of the arguments called `names` is then no
-    tensor, that is what the error says.
+    tensor, that is what the error says; where one of `numbers` is neither, nor a number, likewise.
 
-    None is one where it is the default. Asked after the failure: a check before costs every call.
+    None is one where it is the default. Asked after the failure, as a check before costs every
+    call; before it if `first`, for functions that would go on.
     """
 
     def demanding(function: F) -> F:
-        places = _places(function, names)
+        places = _places(function, names + tuple(numbers.split()), len(names))
+        name = function.__name__
 
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def after(*args: Any, **kwargs: Any) -> Any:
             try:
                 return function(*args, **kwargs)
             except Exception:
-                _refuse(function.__name__, places, args, kwargs)
+                _refuse(name, places, args, kwargs)
                 raise
 
+        def before(*args: Any, **kwargs: Any) -> Any:
+            _refuse(name, places, args, kwargs)
+            return function(*args, **kwargs)
+
+        call = functools.update_wrapper(before if first else after, function)
         call.demands = names  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
@@ -60,11 +67,23 @@ def published(namespace: dict[str, Any], module: str, *, firsts: str, but: str) 
         known = hasattr(function, "op") or hasattr(function, "demands") or name in but.split()
         if known or not isinstance(function, types.FunctionType):
             continue
-        first = plain(function).__code__.co_varnames[:1]
-        if first and first[0] in firsts.split():
-            out[name] = of_tensors(first[0])(function)
-            out[name].__module__, out[name].__qualname__ = module, name  # where pickle finds it
+        if _first(function) in firsts.split():
+            out[name] = found_in(module, of_tensors(_first(function))(function), name)
     return out
+
+
+def found_in(module: str, function: Any, name: str) -> Any:
+    """The function, made known as the one of this name in this module: where pickle finds it."""
+    function.__module__, function.__qualname__ = module, name
+    return function
+
+
+def _first(function: Any) -> str:
+    """The name of the first argument, or of the one that takes all."""
+    code = plain(function).__code__
+    if code.co_argcount:
+        return code.co_varnames[0]
+    return code.co_varnames[code.co_kwonlyargcount] if code.co_flags & CO_VARARGS else ""
 
 
 def plain(function: Any) -> Any:
@@ -74,20 +93,41 @@ def plain(function: Any) -> Any:
     return function
 
 
-def _places(function: Any, names: tuple[str, ...]) -> list[tuple[int, str, bool]]:
-    """For each name the position of the argument, and whether it may be None."""
+def _places(function: Any, names: tuple[str, ...], only: int) -> list[tuple[int, str, Any]]:
+    """For each name the position of the argument, and the types that it may have.
+
+    Those of the first `only` may be no numbers; a position below zero is that of all arguments.
+    """
     written = plain(function)
     code = written.__code__
     defaults = len(written.__defaults__ or ())
     params = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     free = set(params[code.co_argcount - defaults :])
-    return [(params.index(n), n, n in free) for n in names]
+    out: list[tuple[int, str, Any]] = []
+    for i, name in enumerate(names):
+        types_ = (
+            Value,
+            *(() if i < only else (int, float)),
+            *((type(None),) if name in free else ()),
+        )
+        out.append((params.index(name) if name in params else -1, name, types_))
+    return out
 
 
 def _refuse(name: str, places: Any, args: Any, kwargs: Any) -> None:
-    for i, param, optional in places:
-        given = args[i] if i < len(args) else kwargs.get(param)
-        if isinstance(given, Value) or (given is None and (optional or i >= len(args))):
-            continue
-        if not hasattr(given, "dtype"):  # an array is what a gradient rule works on
-            raise refusal(name, param, i, given) from None
+    for i, param, kinds in places:
+        if i < 0 or param == "tensors":
+            _refuse_elements(args[0] if i == 0 or isinstance(args[0], (list, tuple)) else args)
+        elif i < len(args) or param in kwargs:
+            given = args[i] if i < len(args) else kwargs[param]
+            # An array is what a gradient rule works on.
+            if not isinstance(given, kinds) and not hasattr(given, "dtype"):
+                raise refusal(name, param, i, given) from None
+
+
+def _refuse_elements(tensors: Any) -> None:
+    for i, given in enumerate(tensors if isinstance(tensors, (list, tuple)) else ()):
+        if not isinstance(given, Value) and not hasattr(given, "dtype"):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(given).__name__}"
+            ) from None

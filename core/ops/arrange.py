@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.errors import broadcast_complaint
 from core.ops.dims import axis_of, flat, pair_of
 from core.ops.shape import (
@@ -111,6 +112,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 moveaxis = movedim
 
 
+@of_tensors("input", first=True)
 def real(input: Any) -> Any:
     """The tensor itself, as all numbers are real."""
     return input

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy
 
+from core.autograd.demand import refusal
 from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
-from core.autograd.quick import alike, binary, unary
+from core.autograd.quick import binary, unary
+from core.autograd.several import alike, with_mask
 from core.autograd.value import Value, called, wrap
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, finfo, of
-from core.ops.promotion import promote, promote_choices, uniform, without
+from core.ops.promotion import is_array, promote, promote_choices, uniform, without
 
 __all__ = (
     "where maximum minimum fmax fmin clamp clamp_min clamp_max clip relu nan_to_num heaviside"
@@ -21,6 +23,7 @@ __all__ = (
 # ---- where ------------------------------------------------------------------------------------
 
 
+@with_mask(0)
 @primitive(casts=promote_choices, label="WhereBackward0", numbers=3)
 def choose(condition, input, other):
     """Elementwise `input` where the condition holds, else `other`."""
@@ -124,7 +127,13 @@ fmin.defvjp(
 
 
 def _promote_bounds(arrays: list[Any], tensors: int) -> list[Any]:
-    """Like `promote`; bools are refused unless one tensor is the only bound."""
+    """Like `promote`; bools are refused unless one tensor is the only bound.
+
+    Raises: TypeError for a bound that is no number or tensor.
+    """
+    for i, bound in enumerate(arrays[1:]):
+        if not (bound is None or isinstance(bound, (int, float)) or hasattr(bound, "dtype")):
+            raise refusal("clamp", ("min", "max")[i], i + 1, bound)
     return promote(arrays, tensors) if tensors in (3, 5) else _no_bools(arrays, tensors)
 
 
@@ -136,8 +145,10 @@ _no_bools = without(BOOL, "clamp", promote)
 def clamp(x, min=None, max=None):
     """Elementwise `x`, raised to `min` and then lowered to `max`; either may be left out.
 
-    Raises: RuntimeError without both.
+    Raises: RuntimeError without both, TypeError for a number beside a tensor.
     """
+    if min is not None and max is not None and is_array(min) is not is_array(max):
+        raise TypeError("clamp() takes two numbers or two tensors, but got one of each")
     if min is None and max is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     module = xp(x)
@@ -169,6 +180,8 @@ def _above(x: Any, low: Any, high: Any) -> Any:
 
 def clamp_min(input: Any, min: Any, *, out: Any = None) -> Any:
     """Elementwise larger of `input` and `min`."""
+    if min is None:
+        raise refusal("clamp_min", "min", 1, min)
     return (
         called(clamp(input, min), "ClampMinBackward0")
         if out is None
@@ -178,6 +191,8 @@ def clamp_min(input: Any, min: Any, *, out: Any = None) -> Any:
 
 def clamp_max(input: Any, max: Any, *, out: Any = None) -> Any:
     """Elementwise smaller of `input` and `max`."""
+    if max is None:
+        raise refusal("clamp_max", "max", 1, max)
     if out is not None:
         return clamp(input, None, max, out=out)
     return called(clamp(input, None, max), "ClampMaxBackward0")

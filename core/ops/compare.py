@@ -168,6 +168,7 @@ def among(x, values, invert):
     return xp(x).isin(x, values, invert=invert)
 
 
+@of_tensors(numbers="elements test_elements", first=True)
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False):
     """Elementwise whether an element is one of the test elements.
 

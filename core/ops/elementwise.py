@@ -9,7 +9,8 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import type_name
-from core.autograd.quick import alike, binary, unary
+from core.autograd.quick import binary, unary
+from core.autograd.several import alike
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, INTEGER, of, result_type
 from core.ops.cast import cast
@@ -96,7 +97,7 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     Raises: RuntimeError where either is of bools.
     """
     _refuse_bools(input, other)
-    return sub(other, input, alpha=alpha)
+    return sub(other, positive(input), alpha=alpha)
 
 
 def _refuse_bools(input: Any, other: Any) -> None:

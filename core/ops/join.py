@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.backend import packed, xp
@@ -192,6 +193,7 @@ def column_stack(tensors: Any, *, out: Any = None) -> Any:
     return cat(columns, 1, out=out)
 
 
+@of_tensors("xs")
 @primitive(casts=lambda arrays, tensors: cast_all(arrays, tensors, common_dtype(arrays, tensors)))
 def block_diag(*xs):
     """The matrices, or vectors as rows, along the diagonal of a matrix of zeros."""

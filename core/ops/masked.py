@@ -8,6 +8,7 @@ from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import watch
 from core.autograd.place import where_it_lies
+from core.autograd.several import with_mask
 from core.autograd.value import Value, wrap
 from core.backend import packed, xp
 from core.dtype import of
@@ -23,6 +24,7 @@ __all__ = "masked_fill masked_scatter put".split()
 # ---- at masks ---------------------------------------------------------------------------------
 
 
+@with_mask(1)
 @primitive(casts=same_device, name="masked_fill")
 def fill_mask(x, mask, value):
     """`x` with `value` where the mask is True."""
@@ -37,7 +39,7 @@ fill_mask.defvjp(
 )
 
 
-@of_tensors("input", "mask")
+@of_tensors("input", "mask", numbers="value")
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """`input` with `value`, a number or a zero-dim tensor, where `mask` is True.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from operator import index
 from typing import Any
 
 from core import backend
@@ -70,6 +71,12 @@ def in_zeros(g, key, shape):
 in_zeros.defvjp(g=lambda h, key: slice_at(h, key), key=None, shape=None)
 
 
+def _whole(start: Any) -> int:
+    if hasattr(start, "array") and (start.array.ndim or start.array.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
+    return index(start)
+
+
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """A view of `length` elements from `start` along one dim.
 
@@ -78,7 +85,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     if not input.array.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     axis = axis_of(dim, input.array.ndim)
-    n, start = input.array.shape[axis], int(start)
+    n, start = input.array.shape[axis], _whole(start)
     if not -n <= start <= n:
         raise IndexError(
             f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"
@@ -241,7 +248,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
         size, more = divmod(n, where)
         cuts = [i * size + min(i, more) for i in range(where + 1)]
     else:
-        cuts = [0, *(min(max(int(i) + (n if i < 0 else 0), 0), n) for i in where), n]
+        cuts = [0, *(min(max(index(i) + (n if i < 0 else 0), 0), n) for i in where), n]
     return tuple(slice_axis(input, axis, a, max(b - a, 0)) for a, b in itertools.pairwise(cuts))
 
 

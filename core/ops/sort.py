@@ -171,7 +171,7 @@ def _row_places(module: Any, sequence: Any, values: Any, right: bool) -> Any:
     return module.take_along_axis(before, where, -1)
 
 
-@of_tensors("sorted_sequence", "sorter")
+@of_tensors("sorted_sequence", "sorter", numbers="values", first=True)
 @where_it_lies
 def searchsorted(
     sorted_sequence: Any,
@@ -206,7 +206,7 @@ def searchsorted(
     return result if out is None else write_out(result, out)
 
 
-@of_tensors("boundaries")
+@of_tensors("boundaries", numbers="input", first=True)
 def bucketize(
     input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False, out: Any = None
 ) -> Any:

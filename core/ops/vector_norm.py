@@ -14,13 +14,13 @@ from core.dtype import FLOAT, of, to_numpy
 from core.ops.cast import cast
 from core.ops.choice import choose
 from core.ops.decompose import singular_values
-from core.ops.dims import axes_of, distinct, kept, size_of
+from core.ops.dims import axes_of, axis_of, distinct, kept, size_of
 from core.ops.elementwise import abs, minus, sign
 from core.ops.promotion import accumulates_in
 from core.ops.reduce import spread, sum
 from core.ops.shape import permute_axes, reshape_array
 
-__all__ = "norm dist".split()
+__all__ = "norm dist renorm".split()
 
 
 @primitive(name="linalg_vector_norm")
@@ -117,8 +117,29 @@ def _nuclear(x: Any, dims: Any, keepdim: bool, out: Any) -> Any:
     return found if out is None else write_out(found, out)
 
 
-@of_tensors("input", "other")
+@of_tensors("input", "other", first=True)
 def dist(input: Any, other: Any, p: float = 2, *, out: Any = None) -> Any:
     """The p-norm of input - other."""
     result = called(norm(minus(input, other), p), "DistBackward0")
+    return result if out is None else write_out(result, out)
+
+
+@of_tensors("input")
+def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -> Any:
+    """The parts of `input` along a dim, shrunk where their p-norm is larger than `maxnorm`.
+
+    Raises: RuntimeError for one dim, or a norm or limit that is negative.
+    """
+    ndim = input.array.ndim
+    axis = axis_of(dim, ndim)
+    if ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {ndim} dimensions")
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    size = vector_norm(input, float(p), tuple(i for i in range(ndim) if i != axis), True)
+    # PyTorch's addend: what is shrunk ends just below the limit.
+    factor = choose(size > maxnorm, maxnorm / (size + 1e-7), 1)
+    result = called(input * factor, "RenormBackward0")
     return result if out is None else write_out(result, out)

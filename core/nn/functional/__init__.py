@@ -1,5 +1,7 @@
 """The layers as functions: everything they need is an argument."""
 
+from core.autograd.demand import found_in as _found_in
+from core.autograd.demand import of_tensors as _of_tensors
 from core.nn.functional.activation import celu as celu
 from core.nn.functional.activation import celu_ as celu_
 from core.nn.functional.activation import elu as elu
@@ -146,3 +148,37 @@ from core.nn.functional.tables import one_hot as one_hot
 from core.ops.distance import cosine_similarity as cosine_similarity
 from core.ops.distance import pairwise_distance as pairwise_distance
 from core.ops.distance import pdist as pdist
+
+# What must be a tensor, where no op below says so.
+_TENSORS = {
+    "input": """adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d avg_pool2d
+        avg_pool3d channel_shuffle dropout feature_alpha_dropout max_pool1d max_pool2d
+        pad pdist pixel_shuffle pixel_unshuffle rrelu unfold""",
+    "input weight bias": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d
+        conv_transpose3d""",
+    "weight bias": """batch_norm instance_norm group_norm""",
+    "input weight": """embedding prelu rms_norm""",
+    "input target": """multi_margin_loss multilabel_margin_loss""",
+    "input target weight": """cross_entropy nll_loss""",
+    "input1 input2 target": """cosine_embedding_loss""",
+    "input grid": """grid_sample""",
+    "indices": """max_unpool2d max_unpool3d""",
+    "query key value": """scaled_dot_product_attention""",
+    "anchor positive negative": """triplet_margin_loss""",
+    "log_probs targets": """ctc_loss""",
+    "tensor": """one_hot""",
+}
+# The same, where the operators below would go on with a number.
+_AT_ONCE = {
+    "input": "softsign tanhshrink",
+    "input target": """huber_loss kl_div l1_loss mse_loss poisson_nll_loss smooth_l1_loss
+        soft_margin_loss""",
+    "x1 x2": "pairwise_distance",
+    "input weight bias": "layer_norm",
+}
+for _table in (_TENSORS, _AT_ONCE):
+    for _arguments, _names in _table.items():
+        for _name in _names.split():
+            _demand = _of_tensors(*_arguments.split(), first=_table is _AT_ONCE)
+            _function = _demand(globals()[_name])
+            globals()[_name] = _found_in("core.nn.functional", _function, _name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.autograd.value import Value, called
+from core.autograd.demand import of_tensors
+from core.autograd.value import called
 from core.ops.linalg import linear as affine
 from core.ops.pad import pad as pad
 from core.ops.shape import reshape_array
@@ -12,16 +13,13 @@ from core.ops.shape import reshape_array
 __all__ = "bilinear linear pad".split()
 
 
+@of_tensors("input", "weight", "bias")
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """Input @ weight.T + bias over the last dim.
 
     Shape: (..., in), (out, in), (out,) -> (..., out).
     Raises: TypeError for what is no tensor; RuntimeError where sizes or dtypes differ.
     """
-    is_tensor = isinstance(input, Value)
-    if not is_tensor:
-        kind = type(input).__name__
-        raise TypeError(f"linear(): argument 'input' (position 1) must be Tensor, not {kind}")
     if input.array.shape[-1:] != weight.array.shape[-1:]:
         rows = input.numel() // input.shape[-1] if input.shape[-1] else 0
         raise RuntimeError(
@@ -31,6 +29,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return affine(input, weight, bias)
 
 
+@of_tensors("input1", "input2", "weight", "bias")
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """input1 @ weight[k] @ input2 + bias[k] for each k.
 
