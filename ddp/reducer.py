@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from core.autograd.accumulate import queue_callback
+from core.autograd.accumulate import WhenFinal, added_first, queue_callback, run_final
 from core.autograd.value import Leaf, RemovableHandle, leaf_of, wrap
 from ddp.absence import is_absent
 from ddp.bucket import Bucket, make_buckets
@@ -117,7 +117,7 @@ class Reducer:
         for slots in self.lanes:
             for i, slot in enumerate(slots):
                 told = self._noted(i, slot) if alone else self._counted(i, slot, self.home_of[i])
-                self.handles.append(RemovableHandle(slot.after, told))
+                self.handles.append(added_first(slot.after, told))
 
     def _settle_in(self) -> None:
         """Let new gradients be put in the buckets."""
@@ -317,6 +317,14 @@ class Reducer:
         self.steps += 1
         if self.at_end is not None:
             self.at_end()
+        if WhenFinal.made:
+            self.run_final(used)
+
+    def run_final(self, used: Sequence[int]) -> None:
+        """Nothing; hooks of the parameters that were used have run, on all ranks."""
+        for p, flag in zip(self.parameters, used, strict=True):
+            if flag:
+                run_final(p)
 
     def accumulated(self) -> None:
         """Nothing; gradients of a backward that was not synced stay where they are."""
@@ -339,6 +347,7 @@ class Reducer:
         weights = self.weights
         weights.plain = False
         scale = 1.0 if weights.total is None else weights.scale(self.group)
+        used = [slot.local for slot in self.slots] if WhenFinal.made else []
         for slot in self.slots:
             if slot.local:
                 slot.local = False
@@ -347,6 +356,8 @@ class Reducer:
                 slot.reduced = slot.gradient
         self.recorder.kept()
         self.steps += 1
+        if used:
+            self.run_final(used)
 
     def used_here(self) -> list[int]:
         """Which parameters have a gradient that this rank has to reduce."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from core.autograd.accumulate import run_hooks
+from core.autograd.accumulate import added_first, run_hooks
 from core.autograd.value import RemovableHandle, leaf_of, wrap
 from ddp.bucket import Bucket, make_buckets
 from ddp.group import ProcessGroup
@@ -65,7 +65,7 @@ class ShardedReducer(Reducer):
         self.ours = []
         for i, slot in enumerate(self.slots):
             before = RemovableHandle(slot.before, functools.partial(self._put_aside, i))
-            after = RemovableHandle(slot.after, functools.partial(self._take, i))
+            after = added_first(slot.after, functools.partial(self._take, i))
             self.handles += [before, after]
             self.ours.append(before.id)
         self.followed = frozenset()
@@ -105,6 +105,7 @@ class ShardedReducer(Reducer):
         slot = self.slots[i]
         g, slot.gradient = slot.gradient.array, self.aside.pop(i, None)
         self.outside[i] = self.outside[i] + g if i in self.outside else g
+        slot.local = True
         if self.syncing and not self.running:
             self.begin()
 
@@ -224,6 +225,7 @@ class ShardedReducer(Reducer):
                 bucket.array *= bucket.array.dtype.type(scale)
             self._store(bucket, used)
         for i, g in self.outside.items():
+            self.slots[i].local = False
             before = self.slots[i].gradient
             if before is None:
                 self.slots[i].gradient = wrap(g)

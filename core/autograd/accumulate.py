@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from core.autograd.place import where_it_lies
-from core.autograd.value import Value, leaf_of, wrap
+from core.autograd.value import RemovableHandle, Value, leaf_of, wrap
 from core.backend import elsewhere, on, xp
 
 
@@ -40,6 +40,36 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
         hook(leaf)
 
 
+class WhenFinal:
+    """A hook that is run on a leaf once its gradient is final: reduced, where ranks share it."""
+
+    made = False  # whether anybody has one, so that others need not look for them
+
+    def __init__(self, hook: Callable[[Any], Any]) -> None:
+        self.hook = hook
+        WhenFinal.made = True
+
+    def __call__(self, leaf: Any) -> None:
+        if not leaf.leaf.local:  # else who reduces it will call again
+            self.hook(leaf)
+
+
+def run_final(leaf: Any) -> None:
+    """Nothing; the hooks that wait for the leaf's gradient to be final have run."""
+    for hook in tuple(leaf.leaf.after.values()):
+        if type(hook) is WhenFinal:
+            hook(leaf)
+
+
+def added_first(hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHandle:
+    """A handle of `hook`, run before those that are there."""
+    later = dict(hooks)
+    hooks.clear()
+    handle = RemovableHandle(hooks, hook)
+    hooks.update(later)
+    return handle
+
+
 @where_it_lies
 def _like(x: Any, g: Any) -> Any:
     """`g` in memory of its own, in the order of `x`'s: rules may return a view."""
@@ -51,7 +81,8 @@ def _like(x: Any, g: Any) -> Any:
 
 
 def _put(home: Any, g: Any) -> Any:
-    home[...] = g
+    if g is not home:
+        home[...] = g
     return home
 
 

@@ -7,6 +7,7 @@ import weakref
 from typing import Any
 
 from core.autograd import gradients, sweep
+from core.autograd.accumulate import WhenFinal
 from core.autograd.value import (
     Before,
     Inference,
@@ -176,7 +177,7 @@ class Differentiable(Value):
         return handle
 
     def register_post_accumulate_grad_hook(self, hook: Any) -> RemovableHandle:
-        """A handle of `hook(self)`, run after this leaf's `.grad` has grown.
+        """A handle of `hook(self)`, run after this leaf's `.grad` has grown, and was reduced.
 
         Raises: RuntimeError if this is no leaf, or does not require grad.
         """
@@ -186,7 +187,7 @@ class Differentiable(Value):
             raise RuntimeError(
                 "post accumulate grad hooks cannot be registered on non-leaf tensors"
             )
-        return RemovableHandle(leaf_of(self).after, hook)
+        return RemovableHandle(leaf_of(self).after, WhenFinal(hook))
 
     def retain_grad(self) -> None:
         """Keep this non-leaf's gradient in `.grad` during backward.

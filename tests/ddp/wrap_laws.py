@@ -6,7 +6,7 @@ import numpy as np
 
 import core
 import ddp
-from core import nn
+from core import nn, optim
 from core.func import functional_call
 from ddp.current_group import current_group
 from tests.ddp.ddp_laws import batch, gradients, mine, mlp, mse, same
@@ -244,6 +244,38 @@ def gradients_of_gradients_under_create_graph():
         np.testing.assert_allclose(found[name], g, rtol=1e-12, atol=1e-12)
 
 
+def hooks_after_a_gradient_see_the_reduced_one():
+    """A step of the optimizer may be taken in them, parameter by parameter."""
+    shards = current_group().size if current_group().size in (1, 2, 4, 8) else None
+    for before in (True, False):
+        for count in (None, shards):
+            module, alone = mlp(), mlp()
+            model = None if before else ddp.DistributedDataParallel(module, shards=count)
+            steps = {p: optim.SGD([p], lr=0.1, momentum=0.9) for p in module.parameters()}
+
+            def hook(p, steps=steps):
+                steps[p].step()
+                steps[p].zero_grad()
+
+            handles = [p.register_post_accumulate_grad_hook(hook) for p in module.parameters()]
+            model = model or ddp.DistributedDataParallel(module, shards=count)
+            opt = optim.SGD(alone.parameters(), lr=0.1, momentum=0.9)
+            for step in range(3):
+                x, y = batch(step)
+                mse(model(mine(x)), mine(y)).backward()
+                assert all(p.grad is None for p in module.parameters())
+                opt.zero_grad()
+                mse(alone(x), y).backward()
+                opt.step()
+            for p, q in zip(module.parameters(), alone.parameters(), strict=True):
+                np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-11)
+            for handle in handles:
+                handle.remove()
+            with model.no_sync():
+                mse(model(mine(x)), mine(y)).backward()
+            assert module[0].weight.grad is not None
+
+
 LAWS = [
     every_argument_of_pytorchs_is_accepted_in_its_order,
     without_init_sync_every_rank_keeps_its_numbers,
@@ -257,4 +289,5 @@ LAWS = [
     layers_without_outputs_and_outputs_without_gradients,
     an_output_that_the_loss_leaves_out_changes_nothing,
     gradients_of_gradients_under_create_graph,
+    hooks_after_a_gradient_see_the_reduced_one,
 ]
