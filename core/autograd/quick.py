@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from core.autograd import errors
 from core.autograd.mode import INFERRING, mode
-from core.autograd.record import attach, plan_of, result, results, wanted_of
+from core.autograd.record import attach, plan_of, results, wanted_of
 from core.autograd.value import (
     Inference,
     Kind,
@@ -32,13 +32,15 @@ _MISSING: Any = object()  # where the first argument is named otherwise
 _ONE = 1 << 32 | 1  # the key of a plan: the first argument is a tensor, and wants a gradient
 
 
-def _published(quick: Any, call: Any) -> Any:
+def published(quick: Any, call: Any) -> Any:
+    """The quick form, as the op that `call` is."""
     functools.update_wrapper(quick, call)
     quick.op, quick.defvjp = call.op, call.defvjp
     return quick
 
 
-def _plain(x: Any) -> bool:
+def plain(x: Any) -> bool:
+    """Whether `x` is an array of the CPU of float32 or float64."""
     return type(x) is ndarray and (x.dtype is _float32 or x.dtype is _float64)
 
 
@@ -51,17 +53,17 @@ def unary(call: Any) -> Any:
         if recording is None or out is not None or not isinstance(input, Value):
             if out is not None:
                 return call(input, out=out)
-            return op.direct(input) if _plain(input) else call(input)  # plain inside a rule
+            return op.direct(input) if plain(input) else call(input)  # plain inside a rule
         x = input.array
         d = x.dtype
         if type(x) is not ndarray or not (d is _float32 or d is _float64 or d.char in op.whole):
             return call(input)
         out = op.direct(x)
         if recording is False and type(out) is ndarray:
-            return _unrecorded(out)
+            return unrecorded(out)
         return _one(op, (input,), x, out, recording)
 
-    return _published(quick, call)
+    return published(quick, call)
 
 
 def leading(call: Any) -> Any:
@@ -72,7 +74,7 @@ def leading(call: Any) -> Any:
     bare, finish = not op.view, view_of if op.view else _one
     narrow = op.direct is not op.forward  # it is for float32 and float64 alone
     if arity == 1:
-        return _published(_leading_alone(op, call, finish), call)
+        return published(_leading_alone(op, call, finish), call)
 
     def quick(input: Any = _MISSING, *rest: Any, **kwargs: Any) -> Any:
         recording = mode.fast
@@ -94,10 +96,10 @@ def leading(call: Any) -> Any:
             wanted = op.differentiable(wanted_of(input)) if recording else 0
             return results(op, (input, *rest), (x,), 1, wanted, out)
         if recording is False and bare and type(out) is ndarray:
-            return _unrecorded(out)
+            return unrecorded(out)
         return finish(op, (input, *rest), x, out, recording)
 
-    return _published(quick, call)
+    return published(quick, call)
 
 
 def _no_method(op: Any, call: Any, input: Any, rest: Any, kwargs: Any) -> Any:
@@ -120,10 +122,10 @@ def alone(call: Any) -> Any:
         if type(x) is not ndarray or (out := direct(x)) is None:
             return general(input)
         if recording is False and type(out) is ndarray:
-            return _unrecorded(out)
+            return unrecorded(out)
         return _one(op, (input, *tail), x, out, recording)
 
-    return _published(quick, call)
+    return published(quick, call)
 
 
 def _left_out(op: Any, n: int) -> tuple[Any, ...]:
@@ -145,7 +147,7 @@ def _leading_alone(op: Any, call: Any, finish: Any) -> Any:
             return call(input)
         out = op.direct(x)
         if recording is False and bare and type(out) is ndarray:
-            return _unrecorded(out)
+            return unrecorded(out)
         return finish(op, (input,), x, out, recording)
 
     return quick
@@ -190,7 +192,7 @@ def view_of(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
     return t
 
 
-def _unrecorded(out: Any) -> Any:
+def unrecorded(out: Any) -> Any:
     """The result under no_grad, in few steps: most of what `_one` does is for the others."""
     t = _new(Kind.of_results)
     t.array = out
@@ -241,10 +243,11 @@ def binary(call: Any) -> Any:
             return call(input, other)
         out = op.direct(x, other)
         if recording is False and type(out) is ndarray:
-            return _unrecorded(out)
+            return unrecorded(out)
         return _one(op, (input, other), x, out, recording)
 
-    return _published(quick, call)
+    quick.form = binary  # type: ignore[attr-defined]
+    return published(quick, call)
 
 
 def integral(call: Any) -> Any:
@@ -267,7 +270,8 @@ def integral(call: Any) -> Any:
             return _one(op, (input, other), x, op.direct(x, other), recording)
         return call(input, other)
 
-    return _published(quick, call)
+    quick.form = integral  # type: ignore[attr-defined]
+    return published(quick, call)
 
 
 def _fits(number: Any, d: Any, floating: bool) -> bool:
@@ -281,11 +285,11 @@ def _aside(op: Any, call: Any, input: Any, other: Any, out: Any, recording: Any)
     """What is no operator of a tensor on the left: arrays in a rule, a number first, out=."""
     if out is not None:
         return call(input, other, out=out)
-    if _plain(input) and type(other) is ndarray:
+    if plain(input) and type(other) is ndarray:
         return op.direct(input, other)
     if recording is not None and type(input) in (float, int) and isinstance(other, Value):
         y = other.array
-        if not op.must and _plain(y):
+        if not op.must and plain(y):
             return _one(op, (input, other), y, op.direct(input, y), recording, 1)
     return call(input, other)
 
@@ -312,59 +316,6 @@ def two_of(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
     t.node = None
     t.needs_grad = False
     return t
-
-
-# ---- several tensors beside numbers -------------------------------------------------------------
-
-
-def alike(call: Any) -> Any:
-    """The quick form of an op whose tensors, beside numbers, are all of one floating type."""
-    op = call.op
-    must = op.must
-
-    def quick(*args: Any, **kwargs: Any) -> Any:
-        recording = mode.fast
-        if recording is None or recording is INFERRING or "out" in kwargs:
-            return call(*args, **kwargs)
-        if kwargs or len(args) != op.arity:
-            args = op.bind(args, kwargs)
-        found = _arrays(args, recording, must)
-        if found is None:
-            return call(*args)
-        arrays, tensors, wanted = found
-        try:
-            out = op.direct(*arrays)
-        except ValueError as error:
-            raise errors.explained(op, arrays, error) from None
-        return result(op, args, arrays, tensors, wanted, out)
-
-    return _published(quick, call)
-
-
-def _arrays(args: Any, recording: Any, must: int) -> Any:
-    """The arguments with arrays for tensors, which of them are tensors, and which want gradients.
-
-    None where the tensors differ in type, or one that must be a tensor is none.
-    """
-    d = None
-    tensors = wanted = 0
-    bit = 1
-    arrays = []
-    for a in args:
-        if isinstance(a, Value):
-            x = a.array
-            if type(x) is not ndarray or (x.dtype is not d and (tensors or not _plain(x))):
-                return None
-            d = x.dtype
-            tensors |= bit
-            if recording and wanted_of(a):
-                wanted |= bit
-            a = x
-        elif a is not None and type(a) is not float and type(a) is not int:
-            return None
-        arrays.append(a)
-        bit += bit
-    return (arrays, tensors, wanted) if tensors & must == must else None
 
 
 # ---- writing ----------------------------------------------------------------------------------

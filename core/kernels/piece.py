@@ -24,6 +24,9 @@ def is_plain(*arrays: Any) -> bool:
 def in_pieces(function: Callable[..., Any], *arrays: Any) -> Any:
     """A new array that `function(out, *arrays)` fills piece by piece, for arrays of one shape."""
     out = numpy.empty(arrays[0].shape, arrays[0].dtype)
+    if out.size <= ELEMENTS:
+        function(out, *arrays)
+        return out
     flat = [numpy.ascontiguousarray(x).reshape(-1) for x in (out, *arrays)]
     for i in range(0, out.size, ELEMENTS):
         function(*[x[i : i + ELEMENTS] for x in flat])

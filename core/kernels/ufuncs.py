@@ -88,7 +88,9 @@ def _sign(x: Any) -> Any:
     """The sign, zero for NaN."""
     if x.dtype.char not in "fd":
         return elementwise.sign.op.forward(x)
-    return numpy.subtract(x > 0, x < 0, dtype=x.dtype)
+    zero = _ZERO[x.dtype.char]
+    above, below = numpy.greater(x, zero), numpy.less(x, zero)
+    return numpy.subtract(above.view(numpy.int8), below.view(numpy.int8)).astype(x.dtype)
 
 
 FEW = 256

@@ -5,6 +5,7 @@ import numpy
 from core.ops import (
     activation,
     attention,
+    choice,
     conv,
     elementwise,
     exponential,
@@ -13,6 +14,7 @@ from core.ops import (
     gather,
     linalg,
     loss,
+    masked,
     norm,
     pool,
     reduce,
@@ -265,6 +267,21 @@ TABLE = {
     special.erf: EACH,
     special.erfc: EACH,
     gamma.lgamma: {name: EACH[name] for name in ("few", "many", "turned", "a number", "none")},
+    choice.choose: {
+        "few": (numpy.array([True, False, True]), normal(3), normal(3)),
+        "many": (normal(3000) > 0, normal(3000), normal(3000)),
+        "or zero": (normal(70_000) > 0, normal(70_000), 0),
+        "or a number": (normal(50, 60) > 0, -3.0, normal(50, 60)),
+        "stretched": (normal(50, 60) > 0, normal(60), normal(50, 1)),
+        "one number": (normal(50, 60) > 0, numpy.broadcast_to(normal(1), (50, 60)), 0.0),
+        "turned": (normal(50, 60).T > 0, normal(60, 50), 0.5),
+    },
+    activation.leaky: {"few": (normal(3, 4), 0.1), "many": (normal(50, 60), 0.1)},
+    masked.fill_mask: {
+        "few": (normal(3, 4), normal(3, 4) > 0, 2.5),
+        "many": (normal(50, 60), normal(50, 60) > 0, -3.0),
+        "rows": (normal(50, 60), normal(60) > 0, 0.0),
+    },
     special.erfinv: {
         "few": (numpy.array([-0.9, -0.3, 0.0, 0.5, 0.999]),),
         "edges": (numpy.array([-1.0, 1.0, 1.5]),),

@@ -5,11 +5,12 @@ import pytest
 
 import core
 from core.autograd.mode import mode
-from core.kernels import layers, reductions, ufuncs
+from core.kernels import choice, layers, reductions, ufuncs
 from core.ops import attention, norm, pool
 from tests.core.kernel_cases import PAIR, TABLE, TIES, frame, normal
 
-DIRECT, FUSED = (*ufuncs.DIRECT, *reductions.DIRECT, *layers.DIRECT), layers.FUSED
+DIRECT = (*ufuncs.DIRECT, *reductions.DIRECT, *choice.DIRECT, *layers.DIRECT)
+FUSED = layers.FUSED
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
 
