@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from core import conversion
+from core import conversion, older
 from core.autograd.inplace import in_place
 from core.autograd.reform import reforming
 from core.ops import (
@@ -260,7 +260,9 @@ def install() -> None:
             setattr(Tensor, name, getattr(module, name))
         for name in written.split():
             setattr(Tensor, f"{name}_", in_place(getattr(module, name)))
-    for name, function in (OPERATORS | REFORMED | conversion.METHODS).items():
+    for name, function in (
+        OPERATORS | REFORMED | conversion.METHODS | older.METHODS
+    ).items():
         setattr(Tensor, name, function)
     for name, function in IN_PLACE_OPERATORS.items():
         setattr(Tensor, name, in_place(function))

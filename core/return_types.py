@@ -9,6 +9,9 @@ from core.ops.results import (
     aminmax,
     cummax,
     cummin,
+    frexp,
+    histogram,
+    histogramdd,
     kthvalue,
     max,
     median,
@@ -21,6 +24,6 @@ from core.ops.results import (
 from core.ops.solve import LstsqResult as linalg_lstsq
 
 __all__ = [
-    "aminmax", "cummax", "cummin", "kthvalue", "linalg_eigh", "linalg_lstsq", "linalg_qr",
+    "aminmax", "cummax", "cummin", "frexp", "histogram", "histogramdd", "kthvalue", "linalg_eigh", "linalg_lstsq", "linalg_qr",
     "linalg_svd", "max", "median", "min", "mode", "nanmedian", "slogdet", "sort", "svd", "topk",
 ]  # fmt: skip

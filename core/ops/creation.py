@@ -27,7 +27,7 @@ from core.ops.dims import flat
 
 __all__ = """
 tensor as_tensor asarray from_numpy scalar_tensor zeros ones empty full empty_strided zeros_like
-ones_like empty_like full_like
+ones_like empty_like full_like empty_permuted
 """.split()
 
 
@@ -282,6 +282,18 @@ def empty_strided(size: Any, stride: Any, **options: Any) -> Any:
     step = flat_.array.itemsize
     array = strided(flat_.array, size, tuple(s * step for s in stride), 0)
     return made(array, options.get("requires_grad", False))
+
+
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Any:
+    """A tensor whose dims lie in memory in the order `physical_layout`, with any contents."""
+    order = tuple(physical_layout)
+    if sorted(order) != list(range(len(size))):
+        raise RuntimeError(f"empty_permuted: {list(order)} is no order of {len(size)} dims")
+    step, strides = 1, [0] * len(order)
+    for axis in reversed(order):
+        strides[axis] = step
+        step *= max(size[axis], 1)
+    return empty_strided(size, strides, **options)
 
 
 # ---- like another -----------------------------------------------------------------------------

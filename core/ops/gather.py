@@ -12,14 +12,17 @@ from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import packed, xp
+from core.dtype import of
 from core.ops.arrange import broadcast_shapes
-from core.ops.dims import axis_of
+from core.ops.dims import axis_of, flat
+from core.ops.parts import unbind
 from core.ops.positions import add_at_rows, add_flat, along, check_range, take_flat
 from core.ops.promotion import same_device
 from core.ops.shape import broadcast_array, reshape_array
 
 __all__ = """
 gather index_select take take_along_dim masked_select nonzero argwhere
+nonzero_static unravel_index
 """.split()
 
 INDICES = "ilq"  # the characters of int32 and int64
@@ -270,3 +273,34 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
 def argwhere(input: Any) -> Any:
     """Where `input` is not zero: a row of indices per element."""
     return nonzero(input)
+
+
+@where_it_lies
+def nonzero_static(input: Any, *, size: int, fill_value: int = -1, out: Any = None) -> Any:
+    """The first `size` rows of `nonzero`, filled up with `fill_value`.
+
+    Raises: RuntimeError for a negative size.
+    """
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    found = nonzero(input).array[:size]
+    rows = xp(found).full((size, found.shape[1]), fill_value, numpy.int64)
+    rows[: len(found)] = found
+    return wrap(rows) if out is None else write_out(wrap(rows), out)
+
+
+@where_it_lies
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """The index along each dim of a tensor of `shape` that indices of its flat order mean.
+
+    Raises: TypeError unless the indices are whole numbers.
+    """
+    place = indices.array
+    if place.dtype.kind not in "iu":
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {of(place.dtype)!r}")
+    place, sizes = place.astype(numpy.int64, copy=False), flat((shape,))
+    last = xp(place).empty((*place.shape, len(sizes)), numpy.int64)  # one index beside the other
+    for i in reversed(range(len(sizes))):
+        last[..., i] = place % sizes[i]
+        place = place // sizes[i]
+    return unbind(wrap(last), -1)

@@ -13,7 +13,7 @@ from core.autograd.quick import alone, leading
 from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.choice import choose
-from core.ops.dims import axes_of, kept, size_of
+from core.ops.dims import axes_of, flat, kept, size_of
 from core.ops.exponential import exp
 from core.ops.promotion import accumulates_in, float_first
 from core.ops.scan import products_of_others
@@ -223,3 +223,19 @@ def _truth(set_: Any, name: str, x: Any, dim: Any, keepdim: bool) -> Any:
 
 all.defvjp(x=None, dim=None, keepdim=None)
 any.defvjp(x=None, dim=None, keepdim=None)
+
+
+def sum_to_size(input: Any, *size: Any) -> Any:
+    """The sum over the dims along which a tensor of `size` would be stretched to this shape.
+
+    Raises: RuntimeError where it could not be.
+    """
+    have, want = tuple(input.array.shape), flat(size)
+    lead = len(have) - len(want)
+    if lead < 0 or [n for n, m in zip(want, have[lead:]) if n not in (1, m)]:
+        raise RuntimeError(f"size {{{list(want)}}} is not expandable to size {{{list(have)}}}.")
+    if not want:
+        return sum(input)
+    axes = [*range(lead)]
+    axes += [lead + i for i, (n, m) in enumerate(zip(want, have[lead:])) if n == 1 != m]
+    return reshape_array(sum(input, axes, True), want) if axes else input

@@ -8,10 +8,11 @@ from core.autograd.dispatch import primitive
 from core.autograd.quick import unary
 from core.backend import xp
 from core.dtype import FLOAT, of
-from core.ops.elementwise import sign
-from core.ops.promotion import promote, promote_float, widened
+from core.ops import results
+from core.ops.elementwise import ldexp, sign
+from core.ops.promotion import accumulates_in, promote, promote_float, widened
 
-__all__ = "floor ceil trunc fix round frac copysign nextafter".split()
+__all__ = "floor ceil trunc fix round frac frexp copysign nextafter".split()
 
 
 def _rounded(x: Any, name: str) -> Any:
@@ -104,3 +105,23 @@ def nextafter(a, b):
 
 
 nextafter.defvjp(a=lambda g: g, b=lambda g: g * 0)
+
+
+@primitive(result=results.frexp)
+def frexp(input):
+    """Each element as a mantissa from [0.5, 1) and the power of two that it is multiplied by.
+
+    Raises: NotImplementedError for integers and bools.
+    """
+    if of(input.dtype).category != FLOAT:
+        raise NotImplementedError(
+            f"torch.frexp() only supports floating-point dtypes, not {of(input.dtype)!r}"
+        )
+    module = xp(input)
+    wide = input.astype(accumulates_in(input.dtype), copy=False)
+    mantissa, exponent = module.frexp(wide)
+    exponent = module.where(module.isfinite(wide), exponent, 0).astype(module.int32)
+    return module.asarray(mantissa).astype(input.dtype, copy=False), exponent
+
+
+frexp.defvjp(input=lambda g, out: ldexp(g[0], -out[1]))

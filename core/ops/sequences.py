@@ -14,11 +14,14 @@ from core.backend import resolve, to_device, xp
 from core.dtype import get_default_dtype, to_numpy
 from core.ops.creation import check_options, checked, given
 from core.ops.gather import index_select
-from core.ops.join import stack
+from core.ops.join import cat, stack
+from core.ops.movement import flip
+from core.ops.scan import cumprod
 from core.ops.shape import broadcast_array, reshape_array
 
 __all__ = """
 arange range linspace logspace eye tril_indices triu_indices meshgrid cartesian_prod combinations
+vander
 """.split()
 
 
@@ -210,3 +213,33 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     rows = numpy.array(list(pick(numpy.arange(n), r)), numpy.int64).reshape(-1, r)
     places = wrap(xp(input.array).asarray(rows.reshape(-1)))
     return reshape_array(index_select(input, 0, places), rows.shape)
+
+
+def powers(x: Any, N: int | None = None) -> Any:
+    """The powers of each element, from 0 to N - 1, along a new last dim.
+
+    Raises: RuntimeError for a tensor without dims, or N below 2.
+    """
+    if not x.array.ndim:
+        raise RuntimeError("linalg.vander: x must be at least one-dimensional")
+    count = x.array.shape[-1] if N is None else N
+    if count < 2 and N is not None:
+        raise RuntimeError("N must be greater than 1.")
+    column = reshape_array(x, (*x.array.shape, 1))
+    wide = broadcast_array(column, (*x.array.shape, max(count - 1, 0)))
+    ones = wrap(xp(x.array).ones((*x.array.shape, min(count, 1)), x.array.dtype))
+    return cumprod(cat([ones, wide], -1), -1)
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """The powers of the elements of a vector, a row per element, the highest first.
+
+    Raises: RuntimeError for other numbers of dims.
+    """
+    if x.array.ndim != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    if N is not None and N < 2:
+        found = broadcast_array(reshape_array(x, (-1, 1)), (x.array.size, N)) * 0 + 1
+        return found
+    found = powers(x, N)
+    return found if increasing else flip(found, 1)

@@ -1,0 +1,120 @@
+"""Copies of what other functions view, and copies of tensors with a part replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from core.autograd.inplace import write_out
+from core.autograd.value import called
+from core.ops import parts, shape, strided
+from core.ops.assign import copy_
+from core.ops.cast import clone, compact, detach
+from core.ops.dims import axis_of
+
+__all__ = """
+alias_copy as_strided_copy detach_copy diagonal_copy expand_copy narrow_copy permute_copy
+select_copy slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy
+unbind_copy unfold_copy unsqueeze_copy view_copy unsafe_chunk unsafe_split unsafe_split_with_sizes
+as_strided_scatter select_scatter slice_scatter
+""".split()
+
+# ---- copies -----------------------------------------------------------------------------------
+
+
+def _alias(input: Any) -> Any:
+    return input
+
+
+def slice_along(
+    input: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Any:
+    """A view of every `step`-th element from `start` to `end` along a dim."""
+    axis = axis_of(dim, input.array.ndim)
+    return parts.slice_at(input, (slice(None),) * axis + (slice(start, end, step),))
+
+
+def _copying(name: str, view: Callable[..., Any]) -> Any:
+    """`view`, but for its results, which are copies and may be written to `out`."""
+
+    def copy(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        found = view(*args, **kwargs)
+        found = tuple(map(compact, found)) if isinstance(found, tuple) else compact(found)
+        if out is None:
+            return found
+        write_out(found, out)
+        return out if hasattr(found, "array") else None  # PyTorch's have nothing to say of several
+
+    copy.__name__ = copy.__qualname__ = f"{name}_copy"
+    copy.__doc__ = f"A copy of what `{name}` gives a view of."
+    return copy
+
+
+(
+    alias_copy, as_strided_copy, detach_copy, diagonal_copy, expand_copy, narrow_copy, permute_copy,
+    select_copy, slice_copy, split_copy, split_with_sizes_copy, squeeze_copy, t_copy,
+    transpose_copy, unbind_copy, unfold_copy, unsqueeze_copy, view_copy,
+) = (
+    _copying(name, view) for name, view in {
+        "alias": _alias, "as_strided": strided.as_strided, "detach": detach,
+        "diagonal": parts.diagonal, "expand": shape.expand, "narrow": parts.narrow,
+        "permute": shape.permute, "select": parts.select, "slice": slice_along,
+        "split": parts.split, "split_with_sizes": parts.split_with_sizes,
+        "squeeze": shape.squeeze, "t": shape.t, "transpose": shape.transpose,
+        "unbind": parts.unbind, "unfold": parts.unfold, "unsqueeze": shape.unsqueeze,
+        "view": strided.view,
+    }.items()
+)  # fmt: skip
+
+# PyTorch does not watch what is written into these; here they are the views themselves.
+unsafe_chunk, unsafe_split = parts.chunk, parts.split
+unsafe_split_with_sizes = parts.split_with_sizes
+
+# ---- with a part replaced ---------------------------------------------------------------------
+
+
+def _replaced(label: str, view: Callable[..., Any], x: Any, src: Any, *where: Any) -> Any:
+    """A copy of `x` in which what `view` sees is `src`."""
+    out = clone(x)
+    part = view(out, *where)
+    if part.array.shape != src.array.shape:
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. src size ="
+            f" {list(src.array.shape)}, slice size = {list(part.array.shape)}"
+        )
+    copy_(part, src)
+    return called(out, label)
+
+
+def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
+    """`input` with `src` at one index along a dim.
+
+    Raises: RuntimeError where the shapes do not fit.
+    """
+    return _replaced("SelectScatterBackward0", parts.select, input, src, dim, index)
+
+
+def slice_scatter(
+    input: Any,
+    src: Any,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Any:
+    """`input` with `src` at every `step`-th place from `start` to `end` along a dim.
+
+    Raises: RuntimeError where the shapes do not fit.
+    """
+    return _replaced("SliceScatterBackward0", slice_along, input, src, dim, start, end, step)
+
+
+def as_strided_scatter(
+    input: Any, src: Any, size: Any, stride: Any, storage_offset: int | None = None
+) -> Any:
+    """`input` with `src` at the places of its memory that sizes, strides and an offset name.
+
+    Raises: RuntimeError where the shapes do not fit.
+    """
+    where = size, stride, storage_offset
+    return _replaced("AsStridedScatterBackward0", strided.as_strided, input, src, *where)
