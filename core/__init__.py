@@ -48,6 +48,8 @@ from core.dtype import short as short
 from core.dtype import uint8 as uint8
 from core.exchange import from_dlpack as from_dlpack
 from core.layout import *
+from core.older import is_nonzero as is_nonzero
+from core.older import is_same_size as is_same_size
 from core.ops.arrange import *
 from core.ops.assign import *
 from core.ops.bitwise import *
@@ -95,8 +97,6 @@ from core.ops.triangle import *
 from core.ops.trigonometric import *
 from core.ops.unique import *
 from core.ops.vector_norm import *
-from core.older import is_nonzero as is_nonzero
-from core.older import is_same_size as is_same_size
 from core.printing import get_printoptions as get_printoptions
 from core.printing import printoptions as printoptions
 from core.printing import set_printoptions as set_printoptions

@@ -55,7 +55,8 @@ from core.tensor import Tensor
 
 def _operator(op: Any) -> Any:
     """The op as an operator: an operand of a type unknown to it is asked for its own."""
-    general = getattr(op, "__wrapped__", op)
+    form = getattr(op, "form", None)
+    general = op if form is None else op.__wrapped__
 
     @functools.wraps(general)
     def modest(input: Any, other: Any, **kwargs: Any) -> Any:
@@ -66,7 +67,6 @@ def _operator(op: Any) -> Any:
                 raise
             return NotImplemented
 
-    form = getattr(op, "form", None)
     return modest if form is None else form(modest)
 
 
@@ -260,9 +260,7 @@ def install() -> None:
             setattr(Tensor, name, getattr(module, name))
         for name in written.split():
             setattr(Tensor, f"{name}_", in_place(getattr(module, name)))
-    for name, function in (
-        OPERATORS | REFORMED | conversion.METHODS | older.METHODS
-    ).items():
+    for name, function in (OPERATORS | REFORMED | conversion.METHODS | older.METHODS).items():
         setattr(Tensor, name, function)
     for name, function in IN_PLACE_OPERATORS.items():
         setattr(Tensor, name, in_place(function))

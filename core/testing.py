@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,10 @@ from core.autograd.gradients import grad
 from core.autograd.value import Value, wrap
 from core.backend import device_of, to_device, to_host, write
 from core.dtype import float64
+from core.ops.creation import tensor
 from core.tensor import Tensor
 
-__all__ = ["GradcheckError", "assert_close", "gradcheck", "gradgradcheck"]
+__all__ = ["GradcheckError", "assert_allclose", "assert_close", "gradcheck", "gradgradcheck"]
 
 
 class GradcheckError(RuntimeError):
@@ -252,3 +254,37 @@ def _report(x: Any, y: Any, close: Any, tolerance: tuple[float, float], what: st
         largest = (gap if name == "absolute" else ratio)[place]
         lines.append(f"Greatest {name} difference: {largest} at index {place}{limit}")
     return "\n".join(lines)
+
+
+# By dtype, relative and absolute: looser than assert_close is.
+_ALLCLOSE = {"float16": (1e-3, 1e-3), "float32": (1e-4, 1e-5), "float64": (1e-5, 1e-8)}
+
+
+def assert_allclose(
+    actual: Any,
+    expected: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = True,
+    msg: str = "",
+) -> None:
+    """What assert_close() says of the numbers whatever their dtypes, by its old name.
+
+    Raises: AssertionError that says what differs, where, and by how much.
+    """
+    text = "`assert_allclose()` is deprecated. Please use `assert_close()` instead."
+    warnings.warn(text, FutureWarning, stacklevel=2)
+    actual = actual if isinstance(actual, Tensor) else tensor(actual)
+    expected = expected if isinstance(expected, Tensor) else tensor(expected, dtype=actual.dtype)
+    if rtol is None and atol is None:
+        pairs = [_ALLCLOSE.get(x.array.dtype.name, (0.0, 0.0)) for x in (actual, expected)]
+        rtol, atol = (max(pair) for pair in zip(*pairs))
+    assert_close(
+        actual,
+        expected,
+        rtol=rtol,
+        atol=atol,
+        equal_nan=equal_nan,
+        check_dtype=False,
+        msg=msg or None,
+    )

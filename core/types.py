@@ -16,7 +16,7 @@ from core.tensor import Tensor, legacy
 _NAMES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
 __all__ = [f"{name}Tensor" for name in _NAMES] + [
     "is_complex", "is_floating_point", "is_signed", "is_storage", "is_tensor", "numel",
-    "result_type", "set_default_tensor_type",
+    "result_type", "set_default_tensor_type", "typename",
 ]  # fmt: skip
 
 
@@ -85,6 +85,21 @@ def _of_name(text: str) -> Any:
 def type_as(x: Any, other: Any) -> Any:
     """`x` with the dtype and on the device of `other`."""
     return x.to(other)
+
+
+def typename(obj: Any) -> str:
+    """The name of a tensor's type, of a class or function, or of the class of something else.
+
+    Example:
+        >>> import core
+        >>> typename(core.ones(2)), typename(3), typename(typename)
+        ('core.FloatTensor', 'int', 'core.types.typename')
+    """
+    if isinstance(obj, Value):
+        return str(type_of(obj))
+    named = obj if hasattr(obj, "__qualname__") else type(obj)
+    module = named.__module__ or ""
+    return named.__qualname__ if module in ("", "builtins") else f"{module}.{named.__qualname__}"
 
 
 def is_tensor(obj: Any) -> builtins.bool:

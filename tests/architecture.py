@@ -24,7 +24,7 @@ ROWS = [
     ["core.printing", "core.exchange", "core.recompute"],
     ["core.tensor"],
     ["core.types"],
-    ["core.conversion"],
+    ["core.conversion", "core.older"],
     ["core.methods"],
     [
         "core.nn",

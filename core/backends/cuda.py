@@ -1,5 +1,8 @@
 """What people know as torch.backends.cuda. Kept, without effect (see the package)."""
 
+import contextlib
+from collections.abc import Iterator
+
 from core import cuda
 
 
@@ -21,6 +24,12 @@ def is_built() -> bool:
 
 def enable_flash_sdp(enabled: bool) -> None:
     """Nothing: there is one attention, whatever is permitted."""
+
+
+@contextlib.contextmanager
+def sdp_kernel(**permitted: bool) -> Iterator[None]:
+    """A block in which only some ways to compute attention are permitted; nothing changes."""
+    yield
 
 
 enable_mem_efficient_sdp = enable_math_sdp = enable_cudnn_sdp = enable_flash_sdp

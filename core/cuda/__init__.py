@@ -30,9 +30,35 @@ from core.cuda.stream import current_stream as current_stream
 from core.cuda.stream import default_stream as default_stream
 from core.cuda.stream import set_stream as set_stream
 from core.cuda.stream import stream as stream
+from core.random import get_rng_state as _get_rng_state
+from core.random import initial_seed as initial_seed
 from core.random import manual_seed as manual_seed
+from core.random import seed as seed
+from core.random import set_rng_state as _set_rng_state
 
-manual_seed_all = manual_seed  # one counter-based generator for all devices
+# One counter-based generator serves all devices.
+manual_seed_all, seed_all = manual_seed, seed
+
+
+def get_rng_state(device: Any = "cuda") -> Any:
+    """The state of the generator, which is one for all devices."""
+    return _get_rng_state()
+
+
+def get_rng_state_all() -> list[Any]:
+    """The state of the generator, once for each GPU."""
+    return [_get_rng_state() for _ in range(device_count())]
+
+
+def set_rng_state(new_state: Any, device: Any = "cuda") -> None:
+    """The generator goes on from a state."""
+    _set_rng_state(new_state)
+
+
+def set_rng_state_all(new_states: Any) -> None:
+    """The generator goes on from the first of the states."""
+    for state in list(new_states)[:1]:
+        _set_rng_state(state)
 
 
 def __getattr__(name: str) -> Any:

@@ -55,6 +55,30 @@ AGREE = {
         m.batch_norm(x, None, None, None, None, True, 0.1, 1.0, False).tolist(),
         m.instance_norm(x[None], None, None, None, None, True, 0.1, 1.0, False).sum().item() < 1e-6,
     ],
+    "new tensors by a method": lambda m, x: [
+        (y.shape, y.dtype is x.dtype)
+        for y in (x.new(), x.new(2, 3), x.new([1, 2]), x.new(x), x.new(m.Size([4]), device="cpu"))
+    ],
+    "Python functions of elements": lambda m, x: [
+        x.apply_(lambda a: a * 2).tolist(),
+        x.map_(m.ones(2), lambda a, b: a - b).tolist(),
+        m.zeros(2, dtype=m.int64).apply_(lambda a: a + 1.7).tolist(),
+        refused(lambda: m.ones(2, requires_grad=True).apply_(abs)),
+    ],
+    "questions on tensors": lambda m, x: [
+        m.is_nonzero(x[:1, :1]),
+        m.is_same_size(x, x[0]),
+        refused(lambda: x.is_nonzero()),
+        refused(lambda: x[:0].is_nonzero()),
+        [m.typename(y) for y in (3, len)],
+        m.typename(x).split(".")[1:],
+    ],
+    "ways of attention": lambda m, x: attended(m, x[None]),
+    "states of generators": lambda m, x: (m.cuda.get_rng_state_all(), m.cuda.set_rng_state_all([])),
+    "closeness by its old name": lambda m, x: [
+        m.testing.assert_allclose(x, [[1.5001, -2], [0, 3]]),
+        refused(lambda: m.testing.assert_allclose(x, x + 1)),
+    ],
     "permissions to unpickle": lambda m, x: permitted(m.serialization),
     "marks for compilers": lambda m, x: [
         mark(lambda y: y + 1)(2)
@@ -68,6 +92,21 @@ def channels(x, leading):
     rows = x.reshape(*leading, -1)
     kept = rows.amax(-1) > 0
     return (rows.amax(-1) == rows.amin(-1)).all().item(), 0 < kept.sum().item() < kept.numel()
+
+
+def refused(function):
+    """The type of what a function raises."""
+    with pytest.raises(Exception) as caught:
+        function()
+    return caught.type
+
+
+def attended(m, x):
+    """Attention in a block that permits only some ways, and the names of all."""
+    names = m.nn.attention.SDPBackend
+    with m.nn.attention.sdpa_kernel([names.MATH]):
+        y = m.nn.functional.scaled_dot_product_attention(x, x, x)
+    return [y.shape, *((name, way.value) for name, way in names.__members__.items())]
 
 
 def permitted(m):
