@@ -177,7 +177,7 @@ def view_of(op: Any, args: Any, x: Any, out: Any, recording: Any) -> Any:
         return t
     if base is not None and base.count != counter[0]:
         refresh(a)
-    if a.needs_grad and out.dtype.kind in "fV":
+    if a.needs_grad:  # it is of a floating type, and so is a view of it
         attach(t, op.plans.get(_ONE) or plan_of(op, len(args), 1, 1), args, (x,), out)
     else:
         t.node = None
