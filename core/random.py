@@ -42,8 +42,13 @@ def bits(key: Key, n: int, xp: Any = numpy) -> Array:
 # ---- distributions: pure functions of a key ----
 
 
-def _draw(key: Key, shape: Shape, lane: Any, dtype: Any, convert: Any, xp: Any) -> Array:
-    """convert(lanes) with one lane of the key per element, computed in cache-sized chunks."""
+def _draw(
+    key: Key, shape: Shape, lane: Any, dtype: Any, convert: Any, xp: Any, first: int = 0
+) -> Array:
+    """convert(lanes) with one lane of the key per element, computed in cache-sized chunks.
+
+    They are the lanes from number `first` on, which begins a block.
+    """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     n = math.prod(shape)
     values = xp.empty(n, dtype)
@@ -52,7 +57,7 @@ def _draw(key: Key, shape: Shape, lane: Any, dtype: Any, convert: Any, xp: Any) 
     for start in range(0, n, step):
         size = min(step, n - start)
         blocks = -(-size // (4 * per_word))
-        block_words = words(key, blocks, start // (4 * per_word), 0, xp)
+        block_words = words(key, blocks, (first + start) // (4 * per_word), 0, xp)
         values[start : start + size] = convert(block_words.view(lane))[:size]
     return values.reshape(shape)
 
@@ -152,10 +157,17 @@ def exponential(
 
 
 def integers(
-    key: Key, shape: Shape, low: int, high: int, dtype: Any = numpy.int64, xp: Any = numpy
+    key: Key,
+    shape: Shape,
+    low: int,
+    high: int,
+    dtype: Any = numpy.int64,
+    xp: Any = numpy,
+    first: int = 0,
 ) -> Array:
     """Whole numbers from low to high - 1, equally likely up to (high - low) / 2**64.
 
+    Those of the key from number `first` on, a multiple of 4.
     Raises: ValueError if there is no whole number to choose, or more than 2**64.
     Source: the high word of a 128-bit product, Lemire (2019), without the rejection.
     """
@@ -168,7 +180,7 @@ def integers(
         picked = lanes if span == 2**64 else _scaled(lanes, span, xp)
         return (picked + start).view("int64" if low < 0 else "uint64").astype(dtype)
 
-    return _draw(key, shape, "uint64", dtype, convert, xp)
+    return _draw(key, shape, "uint64", dtype, convert, xp, first)
 
 
 def _scaled(lanes: Array, span: int, xp: Any) -> Array:

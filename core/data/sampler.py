@@ -133,12 +133,19 @@ class RandomSampler(RandomOrder):
         """The indices of an epoch."""
         size, count = len(self.data_source), self.num_samples
         if self.replacement:
-            return integers(keys[0], count, 0, size).tolist()
+            return _drawn(keys[0], size, count)
         passes = (permutation(key, size).tolist() for key in keys)
         return itertools.islice(itertools.chain.from_iterable(passes), count)
 
     def __len__(self) -> int:
         return self.num_samples
+
+
+def _drawn(key: Key, size: int, count: int) -> Iterator[int]:
+    """`count` numbers below `size`, drawn as they are needed: programs ask for 10 ** 10."""
+    step = 4096
+    for first in range(0, count, step):
+        yield from integers(key, min(step, count - first), 0, size, first=first).tolist()
 
 
 class SubsetRandomSampler(RandomOrder):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.data import DataLoader
 from core.data import sampler as S
 from core.random import Generator, default_generator, using
 
@@ -123,3 +124,11 @@ def test_wrong_arguments_are_named(make, message):
 def test_a_state_for_a_sampler_without_one_is_refused():
     with pytest.raises(ValueError, match="list cannot take"):
         S.restore([1, 2], {"key": None})
+
+
+def test_an_order_without_end_is_drawn_as_it_is_needed():
+    def drawn(count):
+        return S.RandomSampler(range(10), True, count, generator=generator())
+
+    assert list(itertools.islice(drawn(10**10), 10_000)) == list(drawn(10_000))
+    assert len(next(iter(DataLoader(range(10), 8, sampler=drawn(10**10))))) == 8
