@@ -19,7 +19,7 @@ from core.backend import MODULE_OF, elsewhere, on
 class Late:
     """What stands above and is called from below: set by the in-place module, and by kernels."""
 
-    write_out: Callable[[Any, Any], Any]
+    write_out: Callable[..., Any]
 
     @staticmethod
     def with_layers() -> None:
@@ -45,7 +45,7 @@ def primitive(forward: Callable[..., Any] | None = None, **traits: Any) -> Any:
             out = kwargs.pop("out", None)
             args = op.bind(args, kwargs)
             if out is not None:
-                return Late.write_out(run(args), out)
+                return Late.write_out(run(args), out, beside=args)
         elif len(args) != arity:
             args = op.bind(args, kwargs)
         return run(args)
@@ -56,7 +56,7 @@ def primitive(forward: Callable[..., Any] | None = None, **traits: Any) -> Any:
 def _variadic(op: Op, run: Any) -> Any:
     @functools.wraps(op.forward)
     def call(*args: Any, out: Any = None) -> Any:
-        return run(args) if out is None else Late.write_out(run(args), out)
+        return run(args) if out is None else Late.write_out(run(args), out, beside=args)
 
     return call
 
@@ -149,19 +149,27 @@ def composite(definition: Callable[..., Any]) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         if op.fast and mode.accelerated and not mode.watchers:
             args = op.bind(args, kwargs)
-            arrays = [a.array if isinstance(a, Value) else a for a in args]
-            tensors = sum(isinstance(a, Value) << i for i, a in enumerate(args))
+            arrays, tensors, wanted = _taken_apart(args)
             if tensors:
                 fused = _accelerated(op, arrays, tensors)
                 if fused is not NotImplemented:
-                    wanted = sum(
-                        bool(wanted_of(a)) << i for i, a in enumerate(args) if isinstance(a, Value)
-                    )
                     return fused_result(op, args, wanted if mode.recording else 0, fused)
             return definition(*args)
         return definition(*args, **kwargs)
 
     return _published(call, op)
+
+
+def _taken_apart(args: Any) -> tuple[list[Any], int, int]:
+    """The arguments with arrays for tensors, which are tensors, and which want gradients."""
+    arrays, tensors, wanted = [], 0, 0
+    for i, a in enumerate(args):
+        if isinstance(a, Value):
+            tensors |= 1 << i
+            wanted |= wanted_of(a) << i
+            a = a.array
+        arrays.append(a)
+    return arrays, tensors, wanted
 
 
 def accelerates(target: Any, array_type: type) -> Callable[[Any], Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from core.kernels.piece import is_plain, row_sums
-from core.ops.norm import affine, moments, normalise
+from core.ops.norm import affine, layer_normalised, moments, normalise
 
 _PIECE = 1 << 16  # elements worked on together
 
@@ -98,6 +98,46 @@ def _match(x: Any, axes: tuple[int, ...], v: Any) -> bool:
     channels = axes[0] == 0
     want = (1, x.shape[1], *(1,) * (x.ndim - 2)) if channels else x.shape[axes[0] :]
     return is_plain(x, v) and v.shape == want
+
+
+def fast_layer(x, w, b, axes, eps):
+    """What `layer_normalised` gives."""
+    layout: Any = _layout(x, axes)
+    if layout is None or layout[0] > 0 or not is_plain(x):
+        return NotImplemented
+    if not (_match(x, axes, w) and _match(x, axes, b)):
+        return NotImplemented
+    flat, shape = x.reshape(-1, layout[2]), x.shape
+    given = [None if v is None else v.reshape(-1) for v in (w, b)]
+    out, mean, scale = _standard_rows(flat, *given, eps)
+
+    def vjp(g: Any) -> Any:
+        g = numpy.ascontiguousarray(g).reshape(flat.shape)
+        gx, gw, gb = _pull_rows(g, flat, mean, scale, given[0])
+        of_w, of_b = (None if v is None else h.reshape(v.shape) for v, h in ((w, gw), (b, gb)))
+        return gx.reshape(shape), of_w, of_b, None, None
+
+    return out.reshape(shape), vjp
+
+
+def _standard_rows(x: Any, w: Any, b: Any, eps: float) -> tuple[Any, Any, Any]:
+    """The rows with mean 0 and variance 1, scaled and shifted; their means and their factors."""
+    n, kind = x.shape[1], x.dtype.type
+    ones, share = numpy.ones(n, x.dtype), kind(1 / n)
+    out = numpy.empty_like(x)
+    mean, scale = numpy.empty((2, len(x), 1), x.dtype)
+    for part in _pieces(x):
+        middle = numpy.multiply(x[part].dot(ones).reshape(-1, 1), share, mean[part])
+        piece = numpy.subtract(x[part], middle, out[part])
+        spread = numpy.multiply((piece * piece).dot(ones).reshape(-1, 1), share, scale[part])
+        spread += kind(eps)
+        numpy.reciprocal(numpy.sqrt(spread, spread), spread)
+        piece *= spread
+        if w is not None:
+            piece *= w
+        if b is not None:
+            piece += b
+    return out, mean, scale
 
 
 def _put_rows(x: Any, mean: Any, scale: Any, w: Any, b: Any) -> Any:
@@ -212,4 +252,4 @@ def _column_sums(h: Any, x: Any) -> Any:
 
 
 DIRECT = ((moments, fast_moments),)
-FUSED = ((normalise, fast_normalise), (affine, fast_affine))
+FUSED = ((normalise, fast_normalise), (layer_normalised, fast_layer), (affine, fast_affine))

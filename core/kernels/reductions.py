@@ -231,6 +231,18 @@ def _residual(x, target):
     return out
 
 
+def _picked_total(x, target, count):
+    if x.dtype.char not in "fd" or not x.size or not x.flags.c_contiguous:
+        return loss.picked_total.op.forward(x, target, count)
+    return _total(_picked(x, target.reshape(-1, 1)).reshape(-1)) / x.dtype.type(-count)
+
+
+def _placed(g, target, width):
+    out = numpy.zeros((len(g), width), g.dtype)
+    out.reshape(-1)[numpy.arange(0, out.size, width or 1) + target] = g
+    return out
+
+
 # ---- order -------------------------------------------------------------------------------------
 
 
@@ -319,6 +331,8 @@ DIRECT = (
     (loss.softmax_axis, _softmax),
     (loss.softmax_nll, _softmax_nll),
     (loss.residual, _residual),
+    (loss.picked_total, _picked_total),
+    (loss.place_rows, _placed),
     (gather.gather_array, _gathered),
     (loss.log_softmax_axis, _log_softmax),
     (sort.sort_along, _sorted),

@@ -8,7 +8,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.quick import binary, leading, unary
 from core.backend import packed, xp
 from core.ops.promotion import accumulates_in, promote
-from core.ops.shape import reshape_array
+from core.ops.shape import broadcast_array, reshape_array
 
 
 def _shifted(x: Any, axis: int) -> tuple[Any, Any, Any]:
@@ -148,6 +148,27 @@ pick_rows.defvjp(
     target=None,
 )
 place_rows.defvjp(g=lambda h, target: pick_rows(h, target), target=None, width=None)
+
+
+@leading
+@primitive(label="NllLossBackward0")
+def picked_total(x, target, count):
+    """Minus the sum of each row's element at the row's target, divided by `count`.
+
+    Shape: (N, C), (N,), () -> ().
+    """
+    picked = x[xp(x).arange(x.shape[0]), target]
+    wide = accumulates_in(x.dtype)
+    return (picked.sum(dtype=wide) / wide.type(-count)).astype(x.dtype)
+
+
+picked_total.defvjp(
+    x=lambda g, target, count, x_shape: place_rows(
+        broadcast_array(g / -count, x_shape[:1]), target, x_shape[1]
+    ),
+    target=None,
+    count=None,
+)
 
 
 @binary

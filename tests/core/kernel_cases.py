@@ -223,6 +223,7 @@ TABLE = {
         "many": (normal(3, 6, 5), normal(4, 5), None),
         "vector": (normal(5), normal(4, 5), normal(4)),
         "in another order": (normal(6, 3, 5).transpose(1, 0, 2), normal(4, 5), normal(4)),
+        "few rows": (normal(16, 260) / 16, normal(260, 260), normal(260)),
     },
     linalg.matrix_product: {
         "matrices": (normal(6, 5), normal(5, 4)),
@@ -249,6 +250,19 @@ TABLE = {
         "long rows": (normal(5, 90), CLASSES, None, 1.0),
         "weighted": (normal(5, 4), CLASSES, numpy.arange(5), 1.0),
         "a gap": (numpy.vstack([WITH_NAN, WITH_NAN[:2]]), CLASSES, None, 0.2),
+    },
+    loss.picked_total: {
+        "rows": (normal(5, 4), CLASSES, 5),
+        "many rows": (normal(100, 4), numpy.arange(100) % 4, 1),
+        "turned": (normal(4, 5).T, CLASSES, 5),
+    },
+    loss.place_rows: {"rows": (normal(5), CLASSES, 4), "none": (normal(0), CLASSES[:0], 4)},
+    norm.layer_normalised: {
+        "rows": (normal(3, 4), normal(4), normal(4), (1,), 1e-5),
+        "many rows": (normal(700, 100) + 3, normal(100), normal(100), (1,), 1e-5),
+        "two axes": (normal(2, 3, 4), normal(3, 4), None, (1, 2), 1e-3),
+        "bare": (normal(2, 3, 9), None, None, (2,), 1e-5),
+        "turned": (normal(4, 3).T, normal(4), normal(4), (1,), 1e-5),
     },
     loss.residual: {
         "rows": (normal(5, 4), CLASSES),

@@ -11,12 +11,19 @@ from core.autograd.inplace import watch
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
 from core.backend import device_of, on, xp
-from core.ops.loss import log_softmax_axis, pick_rows, softmax_nll, squared_difference
+from core.ops.loss import (
+    log_softmax_axis,
+    pick_rows,
+    picked_total,
+    softmax_nll,
+    squared_difference,
+)
 from core.ops.positions import check_range
 from core.ops.promotion import accumulates_in
 from core.ops.reduce import mean, sum
 from core.ops.shape import permute, reshape_array
 
+_INT64 = numpy.dtype("int64")
 __all__ = "cross_entropy nll_loss mse_loss".split()
 
 
@@ -157,6 +164,10 @@ def cross_entropy(
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
         return _soft_targets(input, target, weight, reduction, label_smoothing)
+    if weight is None and not label_smoothing and reduction != "none":
+        if _simple(input, target, ignore_index):
+            scale = 1.0 / target.array.size if reduction == "mean" else 1.0
+            return watch(softmax_nll(input, target.array, None, scale), target)
     _check_classes(input, target, weight)
     x = _as_rows(input)
     with on(device_of(target.array)):
@@ -228,6 +239,20 @@ def _soft_targets(input: Any, target: Any, weight: Any, reduction: str, smoothin
     return called(total / rows, "DivBackward1") if reduction == "mean" else total
 
 
+def _simple(input: Any, target: Any, ignore_index: int) -> bool:
+    """Whether there are rows of the CPU with one class for each, none of them to be ignored.
+
+    Anything else, also what is to be refused, goes the long way.
+    """
+    x, t = input.array, target.array
+    if type(x) is not numpy.ndarray or type(t) is not numpy.ndarray or x.ndim != 2:
+        return False
+    if t.dtype is not _INT64 or x.dtype.char not in "fd" or t.shape != x.shape[:1] or not t.size:
+        return False
+    places = t.view(numpy.uint64)  # where what is below zero is large
+    return ignore_index < 0 and int(places[places.argmax()]) < x.shape[1]
+
+
 @adaptable
 @where_it_lies
 def nll_loss(
@@ -245,6 +270,9 @@ def nll_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     check_reduction(reduction)
+    if weight is None and reduction != "none" and _simple(input, target, ignore_index):
+        count = target.array.size if reduction == "mean" else 1
+        return watch(picked_total(input, target.array, count), target)
     _check_classes(input, target, weight)
     x = _as_rows(input)
     with on(device_of(target.array)):

@@ -14,7 +14,7 @@ from core.layout import channels_last, channels_last_3d, follows
 from core.ops.cast import clone, contiguous
 from core.ops.choice import clamp_min
 from core.ops.dims import axis_of
-from core.ops.norm import affine, rms_scaled, standardised
+from core.ops.norm import affine, layer_normalised, rms_scaled, standardised
 from core.ops.pad import pad
 from core.ops.parts import slice_axis
 from core.ops.shape import reshape_array
@@ -167,7 +167,7 @@ def layer_norm(
     Source: Ba, Kiros & Hinton (2016).
     """
     axes = _last_axes(input, normalized_shape, weight)
-    out, _, _ = standardised(contiguous(input), axes, eps, weight, bias)
+    out = layer_normalised(contiguous(input), weight, bias, axes, eps)
     return called(out, "NativeLayerNormBackward0")
 
 
