@@ -68,7 +68,6 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.multiprocessing": ("ddp:spawn", "multiprocessing"),
     "torch.nn": ("core.nn", "ddp:DataParallel SyncBatchNorm"),
     "torch.nn.attention": ("core.nn.attention_kernels",),
-    "torch.nn.attention": ("core.nn.attention:SDPBackend sdpa_kernel",),
     "torch.nn.functional": ("core.nn.functional",),
     "torch.nn.init": ("core.nn.init",),
     "torch.nn.modules": ("core.nn.modules", "core.nn"),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import enum
-from collections.abc import Iterator
 from typing import Any
 
 import core.nn.functional as F
@@ -16,30 +13,6 @@ from core.nn.module import Module
 from core.nn.parameter import Parameter
 from core.ops.creation import empty
 from core.ops.shape import transpose
-
-
-class SDPBackend(enum.IntEnum):
-    """PyTorch's kernels of attention."""
-
-    ERROR = -1
-    MATH = 0
-    FLASH_ATTENTION = 1
-    EFFICIENT_ATTENTION = 2
-    CUDNN_ATTENTION = 3
-    OVERRIDEABLE = 4
-
-
-@contextlib.contextmanager
-def sdpa_kernel(
-    backends: list[SDPBackend] | SDPBackend, set_priority: bool = False
-) -> Iterator[dict[str, Any]]:
-    """A context that changes nothing: it permits kernels of PyTorch's, and any gives the same."""
-    if not isinstance(backends, (list, SDPBackend)):
-        raise AssertionError(
-            "Backend must be an instance of SDPBackend or a list of SDPBackend instances, got"
-            f" {type(backends).__name__}"
-        )
-    yield {}
 
 
 class NonDynamicallyQuantizableLinear(Linear):

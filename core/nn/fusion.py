@@ -45,6 +45,13 @@ def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
     return fused
 
 
+def fuse_linear_bn_weights(
+    linear_w: Any, linear_b: Any, bn_rm: Any, bn_rv: Any, bn_eps: float, bn_w: Any, bn_b: Any
+) -> tuple[Parameter, Parameter]:
+    """Weights and bias of a linear layer that also does the batch norm's work."""
+    return fuse_conv_bn_weights(linear_w, linear_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b)
+
+
 def fuse_linear_bn_eval(linear: Any, bn: Any) -> Any:
     """A copy of `linear` that gives what `bn` gave behind it; both in evaluation mode."""
     return fuse_conv_bn_eval(linear, bn)

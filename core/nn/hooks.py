@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from core.autograd.dispatch import primitive
@@ -69,6 +71,39 @@ def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     return EVERY_MODULE.add("backward", hook)
 
 
+register_module_backward_hook = register_module_full_backward_hook
+
+
+# ---- what happens when a module takes something in --------------------------------------------
+
+_REGISTRATION: dict[str, dict[int, Hook]] = {"parameter": {}, "buffer": {}, "module": {}}
+
+
+def register_module_parameter_registration_hook(hook: Hook) -> RemovableHandle:
+    """A handle of `hook(module, name, parameter)`, which may give what is registered instead."""
+    return RemovableHandle(_REGISTRATION["parameter"], hook)
+
+
+def register_module_buffer_registration_hook(hook: Hook) -> RemovableHandle:
+    """A handle of `hook(module, name, buffer)`, which may give what is registered instead."""
+    return RemovableHandle(_REGISTRATION["buffer"], hook)
+
+
+def register_module_module_registration_hook(hook: Hook) -> RemovableHandle:
+    """A handle of `hook(module, name, submodule)`, which may give what is registered instead."""
+    return RemovableHandle(_REGISTRATION["module"], hook)
+
+
+def registered(kind: str, module: Any, name: str, value: Any) -> Any:
+    """What a module is to register under a name, after the hooks had their say."""
+    if value is None and kind == "parameter":
+        return None
+    for hook in tuple(_REGISTRATION[kind].values()):
+        new = hook(module, name, value)
+        value = value if new is None else new
+    return value
+
+
 class Hooked:
     """The part of a module that registers hooks; `_hooks` is made for the first one."""
 
@@ -109,6 +144,19 @@ class Hooked:
         return self._own_hooks().add("backward", hook, prepend)
 
     register_backward_hook = register_full_backward_hook
+
+    @property
+    def _forward_pre_hooks(self) -> Mapping[int, Hook]:
+        return _seen(self._hooks and self._hooks.pre)
+
+    @property
+    def _forward_hooks(self) -> Mapping[int, Hook]:
+        return _seen(self._hooks and self._hooks.post)
+
+
+def _seen(entries: Any) -> Mapping[int, Hook]:
+    """The hooks of a moment, for programs that print or count them."""
+    return MappingProxyType(OrderedDict((key, hook) for key, (hook, _) in (entries or {}).items()))
 
 
 # ---- a call with hooks ------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
@@ -35,7 +37,26 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return fixed[nonlinearity]
 
 
+class _Draws(threading.local):
+    wanted = True
+
+
+_draws = _Draws()
+
+
+@contextlib.contextmanager
+def left_out() -> Iterator[None]:
+    """A context in which this thread fills no tensor and draws no number."""
+    before, _draws.wanted = _draws.wanted, False
+    try:
+        yield
+    finally:
+        _draws.wanted = before
+
+
 def _filled(tensor: Any, values: Any) -> Any:
+    if not _draws.wanted:
+        return tensor
     write(tensor.array, values)
     version_of(tensor)[0] += 1
     return tensor
@@ -43,6 +64,8 @@ def _filled(tensor: Any, values: Any) -> Any:
 
 def _drawn(tensor: Any, draw: Callable[..., Any], generator: Any, *bounds: float) -> Any:
     """`tensor` filled with what `draw` makes of the next key."""
+    if not _draws.wanted:
+        return tensor
     array = tensor.array
     key = (generator or random.default_generator()).reserve()
     with on(device_of(array)):

@@ -40,6 +40,11 @@ class UninitializedParameter(_Uninitialized, Parameter):
         return Parameter.__new__(cls, empty(0, device=device, dtype=dtype), requires_grad)
 
 
+def is_lazy(param: Any) -> bool:
+    """Whether a parameter or buffer waits for its shape."""
+    return bool(getattr(param, "is_lazy", False))
+
+
 class UninitializedBuffer(_Uninitialized, Buffer):
     """A buffer whose shape is not known yet."""
 

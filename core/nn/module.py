@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from core.autograd.value import Value
 from core.backend import write
-from core.nn.hooks import EVERY_MODULE, Hooked, Hooks, call_with_hooks
+from core.compiler import unchanged
+from core.nn.hooks import EVERY_MODULE, Hooked, Hooks, call_with_hooks, registered
 from core.nn.parameter import Buffer, Parameter
 from core.nn.placement import Placed
 from core.nn.state import Stateful
@@ -58,7 +59,7 @@ class Module(Hooked, Placed, Stateful):
         elif isinstance(value, Module):
             self._need_init("module")
             self._forget(name, "_modules")
-            state["_modules"][name] = value
+            state["_modules"][name] = registered("module", self, name, value)
         elif isinstance(value, Buffer):
             self._need_init("buffers")
             self._forget(name, "_buffers")
@@ -70,7 +71,8 @@ class Module(Hooked, Placed, Stateful):
             if not kind:
                 object.__setattr__(self, name, value)
             elif value is None or (kind == "_buffers" and isinstance(value, Value)):
-                state[kind][name] = value
+                what = _EXPECTED[kind][0].split()[-1]
+                state[kind][name] = registered(what, self, name, value)
             else:
                 raise TypeError(_cannot_assign(value, kind, name))
 
@@ -125,7 +127,7 @@ class Module(Hooked, Placed, Stateful):
                 f" created explicitly. To express '{name}' as a function of another Tensor, compute"
                 " the value in the forward() method."
             )
-        self._parameters[name] = param
+        self._parameters[name] = registered("parameter", self, name, param)
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Add a tensor that is state but no parameter; saved unless `persistent` is false."""
@@ -136,7 +138,7 @@ class Module(Hooked, Placed, Stateful):
                 f"cannot assign '{_type_of(tensor)}' object to buffer '{name}'"
                 " (core Tensor or None required)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = registered("buffer", self, name, tensor)
         if persistent:
             self._transient.pop(name, None)
         else:
@@ -147,7 +149,7 @@ class Module(Hooked, Placed, Stateful):
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{_type_of(module)} is not a Module subclass")
         self._check_name(name, "module", "_modules")
-        self._modules[name] = module
+        self._modules[name] = registered("module", self, name, module)
 
     register_module = add_module
 
@@ -316,6 +318,10 @@ class Module(Hooked, Placed, Stateful):
             else:
                 param.grad.detach_()
                 write(param.grad.array, 0)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing, after a warning: no Python code is compiled."""
+        unchanged("Module.compile", self)
 
     # ---- text ----
 

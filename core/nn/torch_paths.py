@@ -13,10 +13,13 @@ from core.nn import (
     orthogonal,
     packing,
     parametrize,
+    prune,
+    pruning,
     stateless,
     vectors,
     weight_hooks,
     weight_norms,
+    weights,
 )
 
 
@@ -54,11 +57,15 @@ utils = _module(
         orthogonal=orthogonal.orthogonal,
     ),
     stateless=_module(f"{_ROOT}.stateless", "Calls with other parameters.", **_public(stateless)),
+    prune=_module(f"{_ROOT}.prune", "Weights held at zero.", **_public(pruning), **_public(prune)),
     fusion=fusion,
+    clip_grad=clip,
+    convert_parameters=vectors,
     **_public(weight_hooks),
     **_public(clip),
     **_public(vectors),
     **_public(fusion),
+    **_public(weights),
 )
 modules = _module(
     "core.nn.modules",

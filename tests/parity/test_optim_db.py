@@ -3,6 +3,7 @@
 import importlib
 import warnings
 
+import numpy
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")

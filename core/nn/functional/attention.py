@@ -165,11 +165,10 @@ def multi_head_attention_forward(
         k, v, more = _zero_step(k), _zero_step(v), more + 1
     mask = _widened(float_mask(attn_mask, q.dtype, "attn_mask"), more)
     mask = _merged_mask(mask, _padding(key_padding_mask, batched, q.dtype, more), batch, num_heads)
-    p = dropout_p * training
-    out, weights = _attend(q, k, v, mask, p, need_weights, average_attn_weights)
+    out, weights = _attend(q, k, v, mask, dropout_p * training, need_weights, average_attn_weights)
     rows = reshape_array(out.permute(2, 0, 1, 3), (length * batch, num_heads * v.shape[-1]))
-    out = linear(rows, out_proj_weight, out_proj_bias)
-    out = reshape_array(out, (length, batch, out.shape[-1]))
+    rows = linear(rows, out_proj_weight, out_proj_bias)
+    out = reshape_array(rows, (length, batch, rows.shape[-1]))
     if batched:
         return out, weights
     return out.squeeze(1), None if weights is None else weights.squeeze(0)
