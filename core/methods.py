@@ -25,6 +25,7 @@ from core.ops import (
     extreme,
     gamma,
     gather,
+    incomplete,
     index,
     linalg,
     masked,
@@ -140,6 +141,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     (vector_norm, "norm dist renorm", "renorm"),
     (special, "erf erfc erfinv i0", "erf erfc erfinv i0"),
     (gamma, "lgamma digamma mvlgamma", "lgamma digamma mvlgamma"),
+    (incomplete, "igamma igammac", "igamma igammac"),
     (
         shape,
         "reshape reshape_as view_as ravel flatten squeeze unsqueeze permute transpose t expand"
@@ -235,7 +237,7 @@ IN_PLACE_OPERATORS: dict[str, Any] = {
     "__ifloordiv__": division.floor_divide, "__imod__": division.remainder,
     "__iand__": bitwise.bitwise_and, "__ior__": bitwise.bitwise_or,
     "__ixor__": bitwise.bitwise_xor, "__ilshift__": bitwise.bitwise_left_shift,
-    "__irshift__": bitwise.bitwise_right_shift,
+    "__irshift__": bitwise.bitwise_right_shift, "polygamma_": gamma.polygamma_method,
 }  # fmt: skip
 REFORMED: dict[str, Any] = {
     "squeeze_": reforming(shape.squeeze, 3), "unsqueeze_": reforming(shape.unsqueeze),

@@ -41,8 +41,13 @@ class Differentiable(Value):
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Start or stop recording ops on this leaf; the tensor itself.
 
-        Raises: RuntimeError for a tensor that is no leaf, or of integers.
+        Raises: RuntimeError for a tensor that is no leaf, or of integers; TypeError for no bool.
         """
+        if not isinstance(requires_grad, bool):
+            kind = type(requires_grad).__name__
+            raise TypeError(
+                "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not " + kind
+            )
         if not self.is_leaf:
             if not requires_grad:
                 raise RuntimeError(

@@ -21,7 +21,7 @@ from core.autograd.value import (
     version_of,
     wrap,
 )
-from core.backend import device_of, write, xp
+from core.backend import address, device_of, owner, write, xp
 from core.dtype import can_cast, of
 
 
@@ -37,6 +37,7 @@ def in_place(call: Any) -> Any:
         if op is not None and not kwargs and wrote(op, x, args):
             return x
         forbid_leaf(x)
+        forbid_sharing(x, args)
         if not mode.recording or not (x.needs_grad or any_needs_grad(args, kwargs)):
             with_grad_off(x, call(_plain(x), *args, **kwargs))
             return x
@@ -139,6 +140,47 @@ def forbid_overlap(target: Any) -> None:
         )
 
 
+_SHARED = (
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a"
+    " single memory location. Please clone() the tensor before performing the operation."
+)
+
+
+def shared_memory(a: Any, b: Any) -> bool:
+    """Whether the stretches of memory from the first to the last element of two arrays meet."""
+    if owner(a) is not owner(b) or not a.size or not b.size:
+        return False
+    (low, high), (start, stop) = map(_stretch, (a, b))
+    return low < stop and start < high
+
+
+def _stretch(x: Any) -> tuple[int, int]:
+    start = address(x)
+    ends = [(n - 1) * step for n, step in zip(x.shape, x.strides)]
+    return start + sum(e for e in ends if e < 0), start + sum(e for e in ends if e > 0) + x.itemsize
+
+
+def forbid_sharing(x: Any, others: Any) -> None:
+    """Refuse to write into memory that an operand lies in otherwise than the target itself.
+
+    Raises: RuntimeError; as PyTorch, not where one of the two has gaps.
+    """
+    target = x.array
+    for other in others:
+        if other is x or not isinstance(other, Value) or (other.base is None and x.base is None):
+            continue
+        array = other.array
+        if not shared_memory(array, target) or not (_dense(array) and _dense(target)):
+            continue
+        if array.strides != target.strides or _stretch(array) != _stretch(target):
+            raise RuntimeError(_SHARED)
+
+
+def _dense(x: Any) -> bool:
+    low, high = _stretch(x)
+    return high - low == x.nbytes
+
+
 def _overlaps(target: Any) -> bool:
     return any(n > 1 and not step for n, step in zip(target.shape, target.strides))
 
@@ -230,14 +272,19 @@ def _zeros(like: Any, shape: Any) -> Any:
 
 
 @where_it_lies
-def write_out(result: Any, out: Any) -> Any:
+def write_out(
+    result: Any, out: Any, *, exact: bool = False, apart: Any = (), beside: Any = ()
+) -> Any:
     """`out` (a tensor, or a tuple of them), resized and filled with `result`, as `out=` asks.
 
-    Raises: RuntimeError where the dtype does not fit, or something here requires grad.
+    Several results, and one if `exact`, are not cast; no memory of the tensors `apart` is written,
+    and of those `beside` it only all.
+
+    Raises: RuntimeError where the dtype or memory does not fit, or something here requires grad.
     """
     if isinstance(result, tuple):
         for value, target in zip(result, out, strict=True):
-            write_out(value, target)
+            write_out(value, target, exact=True, apart=apart)
         return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
     if mode.recording and (result.needs_grad or out.needs_grad):
         raise RuntimeError(
@@ -249,6 +296,14 @@ def write_out(result: Any, out: Any) -> Any:
             f"Expected out tensor to be on device {device_of(result.array)}, but got"
             f" {device_of(out.array)} instead"
         )
+    if exact and out.array.dtype != result.array.dtype:
+        have, want = (of(x.array.dtype).name for x in (out, result))
+        raise RuntimeError(f"Expected out tensor to have dtype {want}, but got {have} instead")
+    forbid_sharing(out, beside)
+    for x in apart:
+        forbid_overlap(out.array)
+        if shared_memory(x.array, out.array):
+            raise RuntimeError(_SHARED)
     if out.array.shape != result.array.shape:
         out.array = xp(result.array).empty(result.array.shape, out.array.dtype)
     with_grad_off(out, result)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import forbid_leaf, forbid_overlap, stand_in, write_recorded
+from core.autograd.inplace import (
+    forbid_leaf,
+    forbid_overlap,
+    forbid_sharing,
+    stand_in,
+    write_recorded,
+)
 from core.autograd.mode import mode
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, version_of
@@ -90,7 +96,9 @@ def _assigned(x: Any, op: Any, value: Any) -> Any:
     array = value.array if isinstance(value, Value) else value
     if isinstance(value, Value):
         array = to_device(array, device_of(x.array))
-    forbid_overlap(x.array)
+    if op is replaced:
+        forbid_overlap(x.array)
+        forbid_sharing(x, (value,))
     try:
         x.array[...] = array
     except ValueError:

@@ -67,7 +67,9 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
         result = gather_array(input, index, axis)
     else:  # no elements, or a zero-dim tensor on either side
         result = take_flat(input, index.array)
-    return result if out is None else write_out(result, out)
+    if out is None:
+        return result
+    return write_out(result, out, exact=True, apart=(input, index))
 
 
 def check_along(name: str, x: Any, axis: int, index: Any, exact: bool = False) -> None:
@@ -168,7 +170,9 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
         result = reshape_array(input, ()).clone()
     else:
         result = select_rows(input, axis, reshape_array(index, (index.array.size,)))
-    return result if out is None else write_out(result, out)
+    if out is None:
+        return result
+    return write_out(result, out, exact=True, apart=(input, index))
 
 
 def check_vector(name: str, index: Any) -> None:
@@ -190,7 +194,9 @@ def take(input: Any, index: Any, *, out: Any = None) -> Any:
     """
     place = flat_places("take", input, index)
     result = take_flat(input, place)
-    return result if out is None else write_out(result, out)
+    if out is None:
+        return result
+    return write_out(result, out, exact=True, apart=(input, index))
 
 
 @where_it_lies
@@ -245,7 +251,9 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     check_mask("masked_select", mask)
     shape = broadcast_shapes(input.array.shape, mask.array.shape)
     result = at_mask(broadcast_array(input, shape), broadcast_array(mask, shape))
-    return result if out is None else write_out(result, out)
+    if out is None:
+        return result
+    return write_out(result, out, exact=True, apart=(input, mask))
 
 
 def check_mask(name: str, mask: Any) -> None:
@@ -260,6 +268,9 @@ def check_mask(name: str, mask: Any) -> None:
 def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     """Where `input` is not zero: a row of indices per element, or a tuple, one tensor per dim."""
     array = input.array
+    if not isinstance(as_tuple, bool):
+        kind = type(as_tuple).__name__
+        raise TypeError(f"nonzero(): argument 'as_tuple' must be bool, not {kind}")
     if as_tuple:
         found = (array if array.ndim else array.reshape(1)).nonzero()
         return tuple(wrap(packed(x)) for x in found)

@@ -9,7 +9,13 @@ import numpy
 
 from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import forbid_leaf, watch, write_recorded
+from core.autograd.inplace import (
+    forbid_leaf,
+    forbid_sharing,
+    shared_memory,
+    watch,
+    write_recorded,
+)
 from core.autograd.mode import mode
 from core.autograd.place import where_it_lies
 from core.autograd.quick import leading, view_of
@@ -219,6 +225,8 @@ def setitem(x: Any, key: Any, v: Any) -> None:
     forbid_leaf(x)
     taken = parsed(key, x)
     value = _value(v, x, bool(taken.arrays))
+    if value is v and not taken.arrays and shared_memory(v.array, x.array):
+        forbid_sharing(viewed(x, taken), (v,))
     if not (mode.recording and (x.needs_grad or value.needs_grad)):
         _write(x, taken, value.array)
         return

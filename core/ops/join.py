@@ -7,7 +7,7 @@ from typing import Any
 
 from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import write_out
+from core.autograd.inplace import type_name, write_out
 from core.backend import packed, xp
 from core.dtype import can_cast, of
 from core.ops.arrange import atleast_1d, atleast_2d, atleast_3d
@@ -71,14 +71,15 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
         xs = _fitting(xs, first, axis)
     if out is None:
         return joined_arrays(axis, *xs)
-    return write_out(joined_arrays(axis, *_cast_for(out, xs)), out)
+    return write_out(joined_arrays(axis, *_cast_for(out, xs)), out, apart=xs)
 
 
 def _cast_for(out: Any, xs: list[Any]) -> list[Any]:
     """The tensors in the dtype of `out`, where their common one can be cast to it."""
     common = common_dtype([x.array for x in xs], (1 << len(xs)) - 1)
     if not can_cast(common, of(out.array.dtype)):
-        return xs
+        kind = type_name(of(out.array.dtype))
+        raise TypeError(f"cat(): input types can't be cast to the desired output type {kind}")
     return [cast(x, out.array.dtype) for x in xs]
 
 
@@ -163,15 +164,21 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     return write_out(stacked_arrays(axis, *_cast_for(out, xs)), out)
 
 
+def _some(name: str, tensors: Any) -> list[Any]:
+    if not tensors:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return list(tensors)
+
+
 def hstack(tensors: Any, *, out: Any = None) -> Any:
     """The tensors joined along dim 1, vectors along dim 0."""
-    xs = atleast_1d(list(tensors))
-    return cat(xs, 0 if xs and xs[0].array.ndim == 1 else 1, out=out)
+    xs = atleast_1d(_some("hstack", tensors))
+    return cat(xs, 0 if xs[0].array.ndim == 1 else 1, out=out)
 
 
 def vstack(tensors: Any, *, out: Any = None) -> Any:
     """The tensors joined along dim 0, vectors as rows."""
-    return cat(atleast_2d(list(tensors)), 0, out=out)
+    return cat(atleast_2d(_some("vstack", tensors)), 0, out=out)
 
 
 def row_stack(tensors: Any, *, out: Any = None) -> Any:

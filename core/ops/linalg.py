@@ -203,7 +203,7 @@ def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     check_pair(input, mat2)
     check_inner(input.array.shape, mat2.array.shape)
     result = matrix_product(input, mat2)
-    return result if out is None else write_out(result, out)
+    return result if out is None else write_out(result, out, exact=True)
 
 
 @of_tensors("input", "mat2")
@@ -223,7 +223,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
             f" got: [{b[0]}, {b[1]}]."
         )
     result = matrix_product(input, mat2)
-    return result if out is None else write_out(result, out)
+    return result if out is None else write_out(result, out, exact=True)
 
 
 @of_tensors("input", "vec")
@@ -350,6 +350,17 @@ linear.defvjp(
     w=lambda g, x: matrix_product(rows_of(g).swapaxes(0, 1), rows_of(x)),
     b=lambda g: g,
 )
+
+
+def _weights_into(home: Any, g: Any, x: Any) -> Any:
+    """The gradient of `w`, in the array `home`."""
+    a, b = rows_of(g).swapaxes(0, 1), rows_of(x)
+    if a.dtype is not home.dtype or accumulates_in(a.dtype) != a.dtype:
+        return matrix_product(a, b)
+    return xp(a).matmul(a, b, out=home)
+
+
+linear.op.into[1] = _weights_into
 
 
 def matmul_any(a: Any, b: Any) -> Any:

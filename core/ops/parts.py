@@ -179,7 +179,7 @@ def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple[Any, .
     Raises: RuntimeError where the sizes do not add up.
     """
     axis = axis_of(dim, input.array.ndim)
-    n, sizes = input.array.shape[axis], [int(size) for size in split_sizes]
+    n, sizes = input.array.shape[axis], [index(size) for size in split_sizes]
     if sum(sizes) != n or any(size < 0 for size in sizes):
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at"

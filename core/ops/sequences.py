@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from operator import index
 from typing import Any
 
 import numpy
@@ -79,11 +80,18 @@ def linspace(start: Any, end: Any, steps: int, **options: Any) -> Any:
     """
     check_options("linspace", options)
     want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
-    return _placed(_line(_number(start), _number(end), steps).astype(want), options)
+    return _placed(_line(start, end, steps).astype(want), options)
 
 
 def _line(start: Any, end: Any, steps: int) -> numpy.ndarray:
     """Both halves are counted from their own end, so that the line is symmetric."""
+    for end_ in (start, end):
+        if isinstance(end_, Value) and end_.array.ndim:
+            raise RuntimeError(
+                "linspace only supports 0-dimensional start and end tensors, but got one with"
+                f" {end_.array.ndim} dimension(s)"
+            )
+    start, end, steps = _number(start), _number(end), index(steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     count = numpy.arange(steps)
@@ -98,7 +106,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: An
     """
     check_options("logspace", options)
     want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
-    values = numpy.power(float(base), _line(_number(start), _number(end), steps))
+    values = numpy.power(float(base), _line(start, end, steps))
     return _placed(values.astype(want), options)
 
 

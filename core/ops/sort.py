@@ -138,7 +138,7 @@ def topk(
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The `k`-th smallest elements along a dim, counted from one, and where they are."""
     result = ranked(input, k, dim, keepdim)
-    return result if out is None else write_out(result, out)
+    return result if out is None else write_out(result, out, apart=(input,))
 
 
 # ---- places in a sorted sequence --------------------------------------------------------------

@@ -82,6 +82,10 @@ def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: 
         raise RuntimeError(
             f"Input type ({input.dtype}) and weight type ({weight.dtype}) should be the same"
         )
+    if bias is not None and input.array.dtype != bias.array.dtype:
+        raise RuntimeError(
+            f"Input type ({input.dtype}) and bias type ({bias.dtype}) should be the same"
+        )
     channels = input.shape[-n - 1]
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != expected:

@@ -176,6 +176,11 @@ def _triplet(
     return reduced(clamp_min(near - far + margin, 0), reduction)
 
 
+def _check_reduction(reduction: str) -> None:
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
 @adaptable
 @where_it_lies
 def multi_margin_loss(
@@ -193,8 +198,11 @@ def multi_margin_loss(
     Shape: (N, C) or (C,), (N,) or () -> () or (N,).
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    _check_reduction(reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
+    if weight is not None and weight.dim() != 1:
+        raise ValueError("weight must be one-dimensional")
     one = len(input.shape) == 1
     x = input.unsqueeze(0) if one else input
     column = target.reshape(-1, 1)
@@ -221,6 +229,12 @@ def multilabel_margin_loss(
     Shape: (N, C) or (C,), the same of class numbers -> () or (N,).
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    _check_reduction(reduction)
+    if input.dim() and not input.shape[-1]:
+        raise RuntimeError(
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got:"
+            f" {list(input.shape)}"
+        )
     if target.shape != input.shape:
         raise RuntimeError(
             f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
