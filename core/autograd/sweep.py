@@ -246,6 +246,9 @@ def own(array: Any) -> Any:
 
 def summed(a: Any, b: Any) -> Any:
     """The sum of two gradients; NumPy would make a scalar of arrays without dims."""
+    if type(a) is not numpy.ndarray and (there := place_of(a)) is not None:
+        with on(there):  # what comes from another GPU is added where both lie now
+            return summed(a, b)
     total = a + b
     return total if type(total) is type(a) else numpy.asarray(total)
 
