@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core import backend, nn, random
-from core.autograd.accumulate import queue_callback
+from core.autograd.dispatch import primitive
 from core.autograd.mode import is_grad_enabled, mode, set_grad_enabled
-from core.autograd.value import RemovableHandle, leaf_of, version_of, wrap
-from core.backend import Device, device_of, on, resolve, to_device, write, xp
+from core.autograd.value import version_of
+from core.backend import Device, device_of, resolve, write
+from core.ops.cast import transfer
 from ddp.device_split import gather, scatter
+from ddp.keys import prefixed, without_prefix
 
 
 class DataParallel(nn.Module):
@@ -101,68 +103,65 @@ class DataParallel(nn.Module):
         """The state of the bare module, under its own keys."""
         return self.module.state_dict(*args, **kwargs)
 
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Load a state of the bare module."""
-        return self.module.load_state_dict(*args, **kwargs)
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a state of the bare module, or one whose keys begin with `module.` as PyTorch's."""
+        bare = without_prefix(state_dict, self.module)
+        return self.module.load_state_dict(bare, *args, **kwargs)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        prefixed(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: the replicas are made anew."""
+        return {**super().__getstate__(), "_replicas": None}
 
 
 class Replicas:
-    """Copies of a module on other devices, made once; their gradients go to the module."""
+    """Copies of a module on other devices, made once, whose parameters come from the module's."""
 
     def __init__(self, module: Any, devices: Sequence[Device]) -> None:
         self.module = module
         self.devices = list(devices)
         self.kinds = [type(m) for m in module.modules()]
         self.copies = [_bare_copy(module, d) for d in devices[1:]]
-        self.parameters = list(module.parameters())
-        self.waiting = False
-        for replica in self.copies:
-            for q in replica.parameters():
-                RemovableHandle(leaf_of(q).after, self._grew)
+        self.shapes = [p.shape for p in module.parameters()]
 
     def fit(self, module: Any, devices: Sequence[Device]) -> bool:
         """Whether the copies were made of this module, as it is built now, for these devices."""
         kinds = [type(m) for m in module.modules()]
         shapes = [p.shape for p in module.parameters()]
-        same = shapes == [p.shape for p in self.parameters] and kinds == self.kinds
+        same = shapes == self.shapes and kinds == self.kinds
         return module is self.module and list(devices) == self.devices and same
 
     def refreshed(self, count: int) -> list[Any]:
         """The module and its first copies, with its values, modes, hooks and attributes."""
-        self.parameters = list(self.module.parameters())
-        for replica in self.copies[: count - 1]:
+        for device, replica in zip(self.devices[1:count], self.copies, strict=False):
             for source, target in zip(self.module.modules(), replica.modules(), strict=True):
                 for name, value in source.__dict__.items():
                     if name not in ("_parameters", "_buffers", "_modules"):
                         target.__dict__[name] = value
-            pairs = [*zip(self.parameters, replica.parameters(), strict=True)]
+            pairs = [*zip(self.module.parameters(), replica.parameters(), strict=True)]
             pairs += zip(self.module.buffers(), replica.buffers(), strict=True)
             for p, q in pairs:
-                write(q.array, p.array)
-                version_of(q)[0] += 1
+                q.node = stand_in(p, (q.array,), device, device_of(p.array)).node
                 q.needs_grad = p.needs_grad
+                version_of(q)[0] += 1
         return [self.module, *self.copies[: count - 1]]
 
-    def _grew(self, leaf: Any) -> None:
-        if not self.waiting:
-            self.waiting = True
-            queue_callback(self._collect)
 
-    def _collect(self) -> None:
-        """Add the copies' gradients to the module's, in the order of the devices."""
-        self.waiting = False
-        for replica in self.copies:
-            for p, q in zip(self.parameters, replica.parameters(), strict=True):
-                slot, theirs = leaf_of(p), leaf_of(q)
-                if theirs.gradient is None:
-                    continue
-                g = to_device(theirs.gradient.array, device_of(p.array))
-                theirs.gradient = None
-                with on(device_of(p.array)):
-                    if slot.gradient is None:
-                        slot.gradient = wrap(xp(g).array(g))
-                    else:
-                        slot.gradient.array += g
+@primitive(label="BroadcastBackward")
+def stand_in(x, place, device, origin):  # type: ignore[no-untyped-def]
+    """The memory in `place`, on `device`, which holds what `x` on `origin` does."""
+    write(place[0], x)
+    return place[0]
+
+
+stand_in.defvjp(
+    x=lambda g, device, origin: transfer(g, origin, device), place=None, device=None, origin=None
+)
 
 
 def _bare_copy(module: Any, device: Device) -> Any:
@@ -182,7 +181,8 @@ def _bare_copy(module: Any, device: Device) -> Any:
 def replicate(network: Any, devices: Sequence[Any], detach: bool = False) -> list[Any]:
     """`network` (on the first device) and copies of it on the others, with their own parameters."""
     places = [resolve(d) for d in devices]
-    copies = Replicas(network, places).refreshed(len(places))
+    with set_grad_enabled(is_grad_enabled() and not detach):
+        copies = Replicas(network, places).refreshed(len(places))
     if detach:
         for replica in copies[1:]:
             replica.requires_grad_(False)

@@ -77,7 +77,7 @@ def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:
 
     Dicts, lists and tuples are gathered entry by entry; None stays None; other values must be equal
     on all devices.
-    Raises: TypeError for other values that differ.
+    Raises: TypeError for other values that differ; ValueError for dicts of other sizes.
     """
     first = outputs[0]
     if isinstance(first, Value):
@@ -86,6 +86,8 @@ def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:
     if first is None:
         return None
     if isinstance(first, dict):
+        if any(len(out) != len(first) for out in outputs):
+            raise ValueError("All dicts must have the same number of keys")
         return type(first)((k, gather([o[k] for o in outputs], target_device, dim)) for k in first)
     if isinstance(first, (list, tuple)):
         made = [gather(group, target_device, dim) for group in zip(*outputs, strict=True)]

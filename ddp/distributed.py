@@ -7,7 +7,7 @@ import copy
 import inspect
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core import nn
@@ -19,6 +19,7 @@ from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup
 from ddp.hooks import ErrorFeedback, GradBucket, Hook, contents, hooked
 from ddp.join import Company, Join
+from ddp.keys import prefixed, without_prefix
 from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer
 from ddp.sharded import ShardedReducer
@@ -283,9 +284,7 @@ class DistributedDataParallel(nn.Module):
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """As a part of another module: its state, too, has the keys of the bare module."""
-        for key in [key for key in state_dict if not key.startswith(f"{prefix}module.")]:
-            state_dict[f"{prefix}module.{key[len(prefix) :]}"] = state_dict.pop(key)
+        prefixed(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -318,11 +317,3 @@ def _check_hook(hook: Any) -> None:
     said = inspect.Parameter.empty if named is None else named.annotation
     if said not in (inspect.Parameter.empty, GradBucket, Any) and not isinstance(said, str):
         raise ValueError("Communication hook: bucket annotation should be dist.GradBucket.")
-
-
-def without_prefix(state_dict: Any, module: Any) -> Any:
-    """The state with the bare module's keys, where all of them begin with `module.`."""
-    keyed = isinstance(state_dict, Mapping) and state_dict and "module" not in module._modules
-    if not keyed or not all(key.startswith("module.") for key in state_dict):
-        return state_dict
-    return {key.removeprefix("module."): x for key, x in state_dict.items()}

@@ -62,6 +62,13 @@ class DistributedSampler(Sampler[int]):
         """How many indices this rank has in an epoch."""
         return len(self)
 
+    @property
+    def total_size(self) -> int:
+        """How many indices all ranks together have in an epoch."""
+        source: Any = self.dataset if self.sampler is None else self.sampler
+        n, size = len(source), self.num_replicas
+        return len(self) * size if self.drop_last or self.pad else n
+
     def __iter__(self) -> Iterator[int]:
         if self._advance:
             self.epoch += 1

@@ -56,6 +56,10 @@ class SyncBatchNorm(NormWithStatistics):
         """The normalised input."""
         if len(input.shape) < 2:
             raise ValueError(f"expected at least 2D input (got {len(input.shape)}D input)")
+        with on(device_of(input.array)):
+            return self._normalised(input)
+
+    def _normalised(self, input: Any) -> Any:
         meeting = current_meeting()
         group = self.process_group or (meeting.group if meeting else current_group())
         momentum = self._count_batch()

@@ -32,6 +32,7 @@ ROWS = [
         "core.data",
         "core.cuda",
         "core.linalg",
+        "core.special",
         "core.return_types",
         "core.testing",
     ],
@@ -46,12 +47,14 @@ ROWS = [
         "core.accelerator",
         "core.backends",
         "core.distributions",
+        "core.func",
     ],
     ["core.kernels", "core.cuda.amp", "core.tensorboard"],
     ["core"],
     [
         "ddp.call",
         "ddp.futures",
+        "ddp.keys",
         "ddp.reduction",
         "ddp.board",
         "launch.status",
@@ -175,24 +178,40 @@ def room(name):
     return next((found for found in names if found in ROW), None)
 
 
+@functools.cache
+def nodes(tree):
+    """Everything in a parsed file, walked once for all laws."""
+    return list(ast.walk(tree))
+
+
+@functools.cache
 def imports(tree):
     """(target, line, whether it stands at module level) of each import that can run."""
-    for node, at_top in running(tree, True):
+    found = []
+    for node, at_top in running(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno, at_top) for alias in node.names)
+            found += [(alias.name, node.lineno, at_top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
-            yield from ((f"{base}.{alias.name}", node.lineno, at_top) for alias in node.names)
+            found += [(f"{base}.{alias.name}", node.lineno, at_top) for alias in node.names]
+    return found
 
 
-def running(node, at_top):
-    """(node, at module level) of everything below that is not only there for the type checker."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+def running(tree):
+    """(statement, at module level) of everything that is not only there for the type checker."""
+    waiting = [(tree, True)]
+    while waiting:
+        node, at_top = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
-        yield child, at_top
-        function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        yield from running(child, at_top and not function)
+        yield node, at_top
+        at_top = at_top and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        # An import is a statement, and statements stand in statements only.
+        waiting += [
+            (child, at_top)
+            for child in reversed(list(ast.iter_child_nodes(node)))
+            if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case)
+        ]
 
 
 # ---- the laws: each yields one sentence per breach ----
@@ -237,7 +256,7 @@ def loading(name, tree):
     for target, line, _ in imports(tree):
         if target.split(".")[0] in PICKLES and not inside(name, MAY_PICKLE):
             yield f"{name}:{line} imports {target}"
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
@@ -251,7 +270,7 @@ def loading(name, tree):
 def order(name, tree):
     """Loops over a set that stand in the text: their order changes with the hash seed."""
     ordered = {"list", "tuple", "iter", "enumerate", "zip", "map"}
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         walked = []
         if isinstance(node, ast.For | ast.comprehension):
             walked = [node.iter]
@@ -273,7 +292,7 @@ def privacy(name, tree):
         modules.append(target.rsplit(".", 1)[-1])
         if any(part.startswith("_") and not part.startswith("__") for part in target.split(".")):
             yield f"{name}:{line} takes {target}, which is private to its file"
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
             owner = ast.unparse(node.value)
             if not node.attr.startswith("__") and owner.split(".")[-1] in modules:
@@ -282,7 +301,7 @@ def privacy(name, tree):
 
 def size(name, tree):
     """Functions that do not fit on a screen."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = node.end_lineno - node.lineno + 1
             if lines >= MAX_FUNCTION:

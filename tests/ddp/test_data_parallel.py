@@ -1,5 +1,8 @@
 """DataParallel on simulated GPUs: what one device computes, spread over several."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -180,3 +183,60 @@ def test_without_devices_the_module_runs_where_it_is(monkeypatch):
     monkeypatch.setenv("UNISON_SIMULATED_GPUS", "0")
     model = nn.Linear(4, 2)
     assert DataParallel(model, [])(core.ones(3, 4)).shape == (3, 2)
+
+
+class Scaled(nn.Module):
+    """A weight with two names, and a buffer that is asked for its gradient."""
+
+    def __init__(self):
+        super().__init__()
+        core.manual_seed(1)
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+        self.register_buffer("scale", core.rand(4))
+        self.double().to("cuda:0")
+        self.scale.requires_grad_()
+
+    def forward(self, x):
+        return self.second(self.first(x).tanh() * self.scale)
+
+
+def test_gradients_come_to_the_module_as_from_one_device():
+    """Through hooks, once and whole; also those of buffers, of gradients, and what grad() gives."""
+    found = []
+    for devices in (1, 3):
+        module, seen = Scaled(), []
+        wrapped = DataParallel(module, range(devices))
+        module.first.weight.register_hook(lambda g: g.clamp(-0.5, 0.5))
+        module.first.bias.register_post_accumulate_grad_hook(
+            lambda p, seen=seen: seen.append(on_host(p.grad))
+        )
+        x = rows(7).requires_grad_()
+        wrapped(x).sum().backward()
+        given = core.autograd.grad(wrapped(x).pow(2).sum(), [*module.parameters(), module.scale])
+        (slope,) = core.autograd.grad(wrapped(x).pow(2).sum(), x, create_graph=True)
+        slope.pow(2).sum().backward()
+        grads = [p.grad for p in (*module.parameters(), module.scale)]
+        found.append([*map(on_host, (*grads, *given)), *seen])
+    assert len(found[0]) == len(found[1])
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_allclose(three, one, rtol=1e-10)
+
+
+def test_wrappers_are_copied_pickled_and_loaded_from_pytorchs_states():
+    wrapped = DataParallel(network(), range(2))
+    expected = on_host(wrapped(rows(5)))
+    state = {f"module.{key}": x for key, x in wrapped.state_dict().items()}
+    for other in (copy.deepcopy(wrapped), pickle.loads(pickle.dumps(wrapped))):
+        assert (on_host(other(rows(5))) == expected).all()
+        with core.no_grad():
+            other.module[0].weight.zero_()
+        other.load_state_dict(state)
+        assert (on_host(other(rows(5))) == expected).all()
+    outer = nn.Sequential(wrapped)
+    outer.load_state_dict(outer.state_dict())
+
+
+def test_dicts_of_different_sizes_are_not_gathered():
+    with pytest.raises(ValueError, match="number of keys"):
+        gather([{"a": core.ones(1)}, {"a": core.ones(1), "b": core.ones(1)}], "cuda:0")

@@ -57,6 +57,9 @@ def test_the_strided_order_is_pytorchs(n, world):
         other = torch_data.DistributedSampler(range(n), world, r, shuffle=False, drop_last=drop)
         mine = DistributedSampler(range(n), world, r, shuffle=False, drop_last=drop, pad=True)
         assert list(mine) == list(other)
+        assert (mine.num_samples, mine.total_size) == (other.num_samples, other.total_size)
+        exact = DistributedSampler(range(n), world, r, shuffle=False)
+        assert exact.total_size == n
 
 
 def test_each_iteration_is_a_new_epoch_and_set_epoch_wins():

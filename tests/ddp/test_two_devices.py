@@ -109,3 +109,20 @@ def test_a_model_may_move_after_it_was_wrapped():
         return model.module.layer.bias.grad.tolist()
 
     assert ddp.simulate(run, 2) == [[3.0] * 3] * 2
+
+
+def test_batch_norm_over_ranks_needs_no_current_device():
+    def run():
+        place = core.device("cuda", ddp.get_rank())
+        norm = ddp.SyncBatchNorm(3).to(place)
+        x = core.ones(4, 3, device=place).requires_grad_()
+        norm(x).sum().backward()
+        return x.grad.device == place and int(norm.num_batches_tracked) == 1
+
+    assert ddp.simulate(run, 2) == [True, True]
+
+
+def test_what_comes_from_another_gpu_is_added_where_the_tensor_lies():
+    x = core.ones(3, device="cuda:0").requires_grad_()
+    ((x * 2).sum() + (x.to("cuda:1") * 3).sum().to("cuda:0")).backward()
+    assert x.grad.tolist() == [5.0] * 3
