@@ -251,6 +251,20 @@ TABLE = {
         "weighted": (normal(5, 4), CLASSES, numpy.arange(5), 1.0),
         "a gap": (numpy.vstack([WITH_NAN, WITH_NAN[:2]]), CLASSES, None, 0.2),
     },
+    activation.softplus_at: {
+        "plain": (normal(4, 5) * 20, 1, 20),
+        "scaled": (normal(4, 5) * 20, 2.5, 10.0),
+        "far out": (numpy.array([-120.0, -30.0, 0.0, 19.9, 20.1, 120.0]), 1, 20),
+        "many": (normal(70_000), 1, 20),
+        "turned": (TURNED, 1, 20),
+    },
+    activation.mish: EACH,
+    activation.silu: EACH,
+    activation.elu_at: {
+        "plain": (normal(4, 5), 1.0, 1, 1),
+        "scaled": (normal(4, 5), 1.7, 1.05, 0.5),
+        "turned": (TURNED, 1.0, 1, 1),
+    },
     loss.picked_total: {
         "rows": (normal(5, 4), CLASSES, 5),
         "many rows": (normal(100, 4), numpy.arange(100) % 4, 1),
