@@ -11,6 +11,7 @@ from core import autograd as autograd
 from core import cuda as cuda
 from core import kernels as kernels
 from core import linalg as linalg
+from core import special as special
 from core.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from core.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
 from core.autograd.demand import published as _published
@@ -68,6 +69,7 @@ from core.ops.exponential import *
 from core.ops.extreme import *
 from core.ops.gamma import *
 from core.ops.gather import *
+from core.ops.incomplete import *
 from core.ops.index import *
 from core.ops.join import *
 from core.ops.linalg import *
@@ -153,6 +155,7 @@ _LATE = {
         "cuda",
         "data",
         "distributions",
+        "func",
         "jit",
         "nn",
         "onnx",
@@ -204,7 +207,7 @@ _LATE_NAMES |= dict.fromkeys(
     """.split(),
     "core.nn.torch_functions",
 )
-_LATE_NAMES |= {"compile": "core.compiler", "func": "core.nn.torch_paths"}
+_LATE_NAMES |= {"compile": "core.compiler", "vmap": "core.func"}
 
 
 def __getattr__(name: str) -> _Any:

@@ -57,7 +57,7 @@ def lgamma(x):
 @functools.cache
 def _slopes() -> list[float]:
     """The coefficients of z, z**2, ... in the logarithm of gamma(2 + z)."""
-    tails = [float(_zeta(numpy, k, numpy.asarray(2.0))) for k in range(2, 36)]  # zeta(k) - 1
+    tails = [float(hurwitz(numpy, k, numpy.asarray(2.0))) for k in range(2, 36)]  # zeta(k) - 1
     return [1 - EULER, *((-1) ** k * tail / k for k, tail in enumerate(tails, 2))]
 
 
@@ -152,21 +152,21 @@ def trigamma_of_number(x: float, short: bool) -> float:
 @in_float64
 def _polygamma(x: Any, n: int) -> Any:
     sign = 1 if n % 2 else -1
-    return sign * math.factorial(n) * _zeta(xp(x), n + 1, x)
+    return sign * math.factorial(n) * hurwitz(xp(x), n + 1, x)
 
 
-def _zeta(module: Any, s: int, q: Any) -> Any:
+def hurwitz(module: Any, s: Any, q: Any) -> Any:
     """The sum of (q + k) ** -s over all k >= 0, by Euler's and Maclaurin's formula."""
     lowest = float(q.min()) if q.size else 0.0
     count = ENOUGH + (math.ceil(-lowest) if -10_000 < lowest < 0 else 0)
     total = 0.0
     for k in range(count):
-        total = total + (q + k) ** -float(s)
+        total = total + (q + k) ** -(1.0 * s)
     z = q + count
-    total = total + z ** (1.0 - s) / (s - 1) + 0.5 * z ** -float(s)
-    factor = float(s)
+    total = total + z ** (1.0 - s) / (s - 1) + 0.5 * z ** -(1.0 * s)
+    factor = 1.0 * s
     for j, b in enumerate(BERNOULLI, 1):
-        total = total + b / math.factorial(2 * j) * factor * z ** -float(s + 2 * j - 1)
+        total = total + b / math.factorial(2 * j) * factor * z ** -(s + 2.0 * j - 1)
         factor *= (s + 2 * j - 1) * (s + 2 * j)
     return total
 

@@ -13,6 +13,8 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.quick import unary
 from core.backend import xp
+from core.ops.choice import choose
+from core.ops.elementwise import sign
 from core.ops.exponential import exp
 from core.ops.fitted import fit, polynomial
 from core.ops.promotion import float_first, promote_float, widened
@@ -72,10 +74,15 @@ def _scaled_tail(x: float) -> float:
     return total / (x * ROOT_PI)
 
 
+def _scaled(a: Any) -> Any:
+    """exp(a**2) * erfc(a) of numbers that are not negative."""
+    return polynomial(_far(_digits(a)), (a - CENTRE) / (a + CENTRE)) / (1 + 2 * a)
+
+
 def _tail(module: Any, a: Any) -> Any:
     """Erfc of numbers that are not negative."""
     a = module.minimum(a, 30)  # where it is zero in every dtype, and infinity makes no NaN
-    scaled = polynomial(_far(_digits(a)), (a - CENTRE) / (a + CENTRE)) / (1 + 2 * a)
+    scaled = _scaled(a)
     # x**2 rounded would cost up to 1e-13: its high part is exact, the rest is small.
     high = module.rint(a * 16) / 16
     return scaled * module.exp(-high * high) * module.exp((high - a) * (high + a))
@@ -113,6 +120,19 @@ def erfc(x):
 
 erf.defvjp(x=lambda g, x: g * (exp(-x * x) * (2 / ROOT_PI)))
 erfc.defvjp(x=lambda g, x: g * (exp(-x * x) * (-2 / ROOT_PI)))
+
+
+@unary
+@primitive(casts=promote_float, name="special_erfcx")
+@in_float64
+def erfcx(x):
+    """Elementwise exp(x**2) * erfc(x), which does not vanish for large x."""
+    module = xp(x)
+    above = _scaled(module.minimum(module.abs(x), 1e300))  # infinity would make a NaN
+    return module.where(x < 0, 2 * module.exp(x * x) - above, above)
+
+
+erfcx.defvjp(x=lambda g, x, out: g * (2 * x * out - 2 / ROOT_PI))
 
 
 @unary
@@ -186,7 +206,7 @@ def i0(x):
 
 
 @unary
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, name="special_i1")
 @in_float64
 def i1(x):
     """Elementwise modified Bessel function of the first kind, of order 1."""
@@ -202,7 +222,30 @@ def i1_over(x):
     return module.where(x == 0, 0.5, i1.op.forward(x) / module.where(x == 0, 1, x))
 
 
+@unary
+@primitive(casts=promote_float, name="special_i0e")
+@in_float64
+def i0e(x):
+    """Elementwise exp(-|x|) * i0(x)."""
+    return _bessel_scaled(0, x)
+
+
+@unary
+@primitive(casts=promote_float, name="special_i1e")
+@in_float64
+def i1e(x):
+    """Elementwise exp(-|x|) * i1(x)."""
+    return _bessel_scaled(1, x)
+
+
+def _i1e_over(x: Any, out: Any) -> Any:
+    """i1e(x) / x, a half at zero."""
+    return choose(x == 0, 0.5, out / choose(x == 0, 1, x))
+
+
 i0.defvjp(x=lambda g, x: g * i1(x))
+i0e.defvjp(x=lambda g, x, out: g * (i1e(x) - sign(x) * out))
+i1e.defvjp(x=lambda g, x, out: g * (i0e(x) - _i1e_over(x, out) - sign(x) * out))
 i1.defvjp(x=lambda g, x: g * (i0(x) - i1_over(x)))
 # x**2 (f / x)' = x f' - f, and f' = i0 - f / x.
 i1_over.defvjp(x=lambda g, x: g * slope_over(x))
