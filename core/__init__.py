@@ -118,7 +118,7 @@ from core.types import *
 __version__ = "0.1.0.dev0"
 
 _NUMBERS_FIRST = "add sub subtract div divide true_divide floor_divide float_power matmul"
-_TENSORS = "input A L x x1 sorted_sequence tensors"  # names of first arguments that are
+_TENSORS = "input tensor A L x x1 sorted_sequence tensors"  # names of first arguments that are
 globals().update(_published(globals(), "core", firsts=_TENSORS, but=_NUMBERS_FIRST))
 
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None

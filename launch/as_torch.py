@@ -62,7 +62,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.fft": ("core.fft",),
     "torch.functional": ("core",),
     "torch.futures": ("ddp.futures",),
-    "torch.func": ("core.func", "core.nn.stateless:functional_call", "core.autograd.functional"),
+    "torch.func": ("core.func",),
     "torch.jit": ("core.jit",),
     "torch.linalg": ("core.linalg",),
     "torch.multiprocessing": ("ddp:spawn", "multiprocessing"),

@@ -72,8 +72,3 @@ modules = _module(
     "What PyTorch keeps in torch.nn.modules.",
     module=_module("core.nn.modules.module", "Hooks of all modules.", **_public(hooks)),
 )
-func = _module(
-    "core.func",
-    "What PyTorch keeps in torch.func.",
-    functional_call=stateless.functional_call,
-)
