@@ -10,6 +10,7 @@ from tests.ddp import (
     layer_laws,
     shard_laws,
     shard_norm_laws,
+    shard_parameter_laws,
     shard_runs,
     sync_norm_laws,
     use_laws,
@@ -30,6 +31,7 @@ FILES = [
     beside_laws,
     shard_laws,
     shard_norm_laws,
+    shard_parameter_laws,
     checkpoint_laws,
 ]
 LAWS = [law for file in FILES for law in file.LAWS]

@@ -3,7 +3,6 @@
 Each is run by every rank, and compares with one simulated rank that computes all shards.
 """
 
-import contextlib
 import copy
 
 import numpy as np
@@ -55,17 +54,6 @@ def on_one_rank(run, *args):
         return
     found, expected = run(*args), ddp.simulate(run, 1, args, timeout=60)[0]
     assert found == expected
-
-
-def equals_plain_training(run):
-    """Whether a module has, on one rank, the numbers it has without a wrapper; None stays None."""
-    if current_group().size == 1:
-        for found, alone in zip(run(wrapped), run(lambda module: module), strict=True):
-            if found is None or alone is None:
-                assert found is alone
-            else:
-                found, alone = np.frombuffer(found), np.frombuffer(alone)
-                np.testing.assert_allclose(found, alone, rtol=1e-11, atol=1e-15)
 
 
 def stepped(module, loss=loss_of, steps=3):
@@ -203,55 +191,6 @@ def backwards_that_are_added_without_zero_grad():
     on_one_rank(run)
 
 
-def hooks_of_parameters():
-    """They run on the gradient of each shard as on that of a rank; attributes are there, too."""
-
-    class Tagged(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.part = mlp()
-            self.part[0].weight.scale = 3.0
-
-        def forward(self, x):
-            return self.part(x) * self.part[0].weight.scale
-
-    def run(make=wrapped):
-        module = Tagged()
-        weight, bias = module.part[0].weight, module.part[2].bias
-        weight.register_hook(lambda g: g.clamp(-0.1, 0.1))
-        model = make(module)
-        handle = bias.register_hook(lambda g: g * core.arange(3))
-        loss_of(model, *data(0)).backward()
-        handle.remove()
-        loss_of(model, *data(1)).backward()
-        return bits(module)
-
-    on_one_rank(run)
-    if current_group().size == SHARDS:
-        ranks = [np.frombuffer(x) for x in run(ddp.DistributedDataParallel)]
-        for found, expected in zip(run(), ranks, strict=True):
-            np.testing.assert_allclose(np.frombuffer(found), expected, rtol=1e-11)
-
-
-def frozen_for_a_while():
-    """Frozen when wrapped, unfrozen, and frozen again."""
-
-    def run(make=wrapped):
-        module = mlp()
-        module[0].requires_grad_(False)
-        model = make(module)
-        found = []
-        for step in range(4):
-            module[0].requires_grad_(step in (1, 2))
-            model.zero_grad()
-            loss_of(model, *data(step)).backward()
-            found += bits(module)
-        return found
-
-    on_one_rank(run)
-    equals_plain_training(run)
-
-
 def buckets_made_anew_between_forwards():
     """A parameter unfrozen between two forwards of a backward, and between two of a step."""
 
@@ -356,61 +295,6 @@ def a_copy_trains_on_its_own():
     on_one_rank(run)
 
 
-def penalised(model, x, y):
-    """A loss with a term of the parameters themselves, whom no shard gives that part."""
-    return loss_of(model, x, y) + sum(p.pow(2).sum() for p in model.parameters()) / 100
-
-
-def a_penalty_on_weights():
-    """Beside the forward, accumulated too, and with a layer unfrozen in between."""
-
-    def run(make=wrapped):
-        module = mlp()
-        model = make(module)
-        opt = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        module[0].requires_grad_(False)
-        for step in range(4):
-            first = step == 0 and make is wrapped
-            with model.no_sync() if first else contextlib.nullcontext():
-                penalised(model, *data(step)).backward()
-            if step:
-                opt.step()
-                opt.zero_grad()
-            module[0].requires_grad_(True)
-        return bits(module)
-
-    on_one_rank(run)
-    equals_plain_training(run)
-
-
-def what_depends_on_the_batch_belongs_into_the_forward():
-    """Else its gradient would depend on the number of ranks: it is refused by name."""
-    group = current_group()
-    if SHARDS % group.size:
-        return
-    module = mlp()
-    model = wrapped(module)
-    x, y = data(0)
-
-    def weighted():
-        ddp.backward(penalised(model, x, y), weight=len(x))
-
-    def by_the_module():
-        ((module(x) - y) ** 2).mean().backward()
-
-    for call in (weighted, by_the_module):
-        if call is by_the_module and group.size == 1:
-            continue
-        try:
-            call()
-        except RuntimeError as error:
-            assert ".weight" in str(error) or ".bias" in str(error)
-            assert "belongs to no shard" in str(error)
-        else:
-            raise AssertionError("accepted")
-        model.zero_grad()
-
-
 def clipping_and_weights():
     """clip_grad_norm_, and a mean by weights."""
 
@@ -436,13 +320,9 @@ LAWS = [
     accumulation_that_is_dropped,
     a_gradient_changed_in_an_accumulation_is_refused,
     backwards_that_are_added_without_zero_grad,
-    hooks_of_parameters,
-    frozen_for_a_while,
     buckets_made_anew_between_forwards,
     sizes_of_buckets_tried_in_an_accumulation,
     an_exception_that_all_ranks_catch,
     a_copy_trains_on_its_own,
-    a_penalty_on_weights,
-    what_depends_on_the_batch_belongs_into_the_forward,
     clipping_and_weights,
 ]
