@@ -70,6 +70,8 @@ class Op:
         pair = self.arity == self.required == 2 and self.casts is not None and not self.variadic
         self.operands = self.must | (1 << traits.get("numbers", 2 * pair)) - 1
         self.rules: dict[int, Callable[..., Any]] = {}
+        # The same for NumPy arrays, written to a given array: `into[i](home, g, <save-list>)`.
+        self.into: dict[int, Callable[..., Any]] = {}
         self.plans: dict[Any, Plan] = {}
         self.fast: dict[type, Any] = {}
         self.constant = 0  # one bit per argument declared to have no gradient
@@ -164,6 +166,7 @@ class Plan:
     __slots__ = (
         "constants",
         "every_shape",
+        "into",
         "keeps_out",
         "kept",
         "op",
@@ -188,6 +191,7 @@ class Plan:
         self.constants = sorted({i for kind, i in every if kind == "index"})
         slots += [("index", i) for i in self.constants]
         self.steps = [(op.rule(i), [slots.index(s) for s in asked[i]]) for i in self.wanted]
+        self.into = [(k, op.into[i]) for k, i in enumerate(self.wanted) if i in op.into]
         self.tensors = [k for k, i in enumerate(self.kept) if tensors >> i & 1]
 
     def _sources(self, rule: Callable[..., Any], i: int) -> list[tuple[str, Any]]:

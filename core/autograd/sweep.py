@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from core.autograd.accumulate import (
 )
 from core.autograd.anomaly import checked, is_anomaly_enabled
 from core.autograd.mode import mode
+from core.autograd.op import Plan
 from core.autograd.place import where_it_lies
 from core.autograd.product import match, products, replays_with
 from core.autograd.record import PICK
@@ -38,7 +40,9 @@ def backward(
     owners = None if inputs is None else {source_of(x): x for x in inputs}
     targets = None if owners is None else list(owners)
     with Session():
-        for source, g in Sweep(roots, gs, retain_graph, create_graph, targets):
+        sweep = Sweep(roots, gs, retain_graph, create_graph, targets)
+        sweep.goes_home = owners is None and not create_graph and sweep.products is products
+        for source, g in sweep:
             if owners is None:
                 if type(source) is not Node:
                     accumulate(source, g, create_graph)
@@ -98,7 +102,8 @@ class Sweep:
         self.stop = stop
         self.targets = {} if targets is None else dict.fromkeys(targets)
         self.gradients: dict[Any, Any] = {}
-        self.products = checked if is_anomaly_enabled() else products
+        self.products: Any = checked if is_anomaly_enabled() else products
+        self.goes_home = False  # whether every leaf will gather its gradient
         starts = [source_of(root) for root in roots]
         for start, g in zip(starts, gs, strict=True):
             g = g if create_graph else own(g.array) if type(start) is not Node else g.array
@@ -149,7 +154,9 @@ class Sweep:
             extra = node.extra
             if extra is not None and extra.before:
                 g = run_prehooks(node, g, self.graph)
-            parts = self.products(node, g, self.graph)
+            home = self.goes_home and extra is None and type(node.plan) is Plan and node.plan.into
+            others = (self.steps_home(node),) if home else ()
+            parts = self.products(node, g, self.graph, *others)
             if extra is not None and extra.after:
                 parts = run_posthooks(node, parts, g, self.graph)
             if not self.retain:
@@ -171,6 +178,24 @@ class Sweep:
                 if not uses[source] and source in gradients:
                     done.append(source)
         return done
+
+    def steps_home(self, node: Node) -> list[Any]:
+        """The steps of a node, writing the gradients of leaves to where they will lie.
+
+        That is: where this is all that comes to a leaf, it has none yet, and somebody keeps one.
+        """
+        steps = node.plan.steps.copy()
+        for k, into in node.plan.into:
+            leaf = node.edges[k]
+            if type(leaf) is Node or self.uses[leaf] != 1 or leaf in self.gradients:
+                continue
+            slot = leaf.leaf
+            if slot is None or slot.home is None or slot.gradient is not None or slot.before:
+                continue
+            home, x = slot.home, leaf.array
+            if type(home) is numpy.ndarray and home.dtype is x.dtype and home.shape == x.shape:
+                steps[k] = functools.partial(into, home), steps[k][1]
+        return steps
 
     def ends_at(self, source: Any) -> bool:
         """Whether this sweep is part of a larger one that goes on, with hooks, at `source`."""

@@ -5,9 +5,11 @@ import gc
 import threading
 import weakref
 
+import numpy
 import pytest
 
 import core
+from core.autograd.value import leaf_of
 
 DEEP = 50_000
 
@@ -180,3 +182,42 @@ def test_no_grad_in_one_thread_is_not_seen_by_another():
     finally:
         go_on.set()
         thread.join()
+
+
+USES = {
+    "once": lambda w, x: core.nn.functional.linear(x, w).sum(),
+    "twice": lambda w, x: core.nn.functional.linear(core.nn.functional.linear(x, w), w).sum(),
+    "by itself": lambda w, x: core.nn.functional.linear(w, w).sum(),
+    "in another way": lambda w, x: (core.nn.functional.linear(x, w) ** 2).sum() + (w * 3).sum(),
+    "rows of rows": lambda w, x: core.nn.functional.linear(x.expand(2, 5, 4), w).square().sum(),
+}
+
+
+@pytest.mark.parametrize("dtype", [core.float32, core.float64, core.float16])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_gradient_that_has_a_home_lies_there_with_the_bits_that_it_has_elsewhere(
+    use, times, dtype
+):
+    x = (core.arange(20).reshape(5, 4) / 7).to(dtype)
+    w, plain = ((core.arange(16).reshape(4, 4) / 9).to(dtype).requires_grad_() for _ in range(2))
+    home = leaf_of(w).home = numpy.full((4, 4), numpy.nan, w.array.dtype)
+    for _ in range(times):
+        use(w, x).backward()
+        use(plain, x).backward()
+    assert w.grad.array is home
+    assert home.tobytes() == plain.grad.array.tobytes()
+
+
+def test_only_what_a_leaf_gathers_is_written_to_its_home():
+    x, w = core.ones(5, 4), core.ones(4, 4, requires_grad=True)
+    leaf_of(w).home = numpy.full((4, 4), 7, numpy.float32)
+    (g,) = core.autograd.grad(USES["once"](w, x), w)
+    assert (g == 5).all() and (leaf_of(w).home == 7).all()
+    handle = w.register_hook(lambda g: g * 2)
+    USES["once"](w, x).backward()
+    assert (w.grad == 10).all() and w.grad.array is leaf_of(w).home
+    handle.remove()
+    w.grad = None
+    USES["once"](w, x).backward(create_graph=True)
+    assert (w.grad == 5).all() and w.grad.array is not leaf_of(w).home
