@@ -45,10 +45,7 @@ def bits(key: Key, n: int, xp: Any = numpy) -> Array:
 def _draw(
     key: Key, shape: Shape, lane: Any, dtype: Any, convert: Any, xp: Any, first: int = 0
 ) -> Array:
-    """convert(lanes) with one lane of the key per element, computed in cache-sized chunks.
-
-    They are the lanes from number `first` on, which begins a block.
-    """
+    """convert(lanes), a lane per element from number `first` on, computed in cache-sized chunks."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     n = math.prod(shape)
     values = xp.empty(n, dtype)
@@ -165,9 +162,9 @@ def integers(
     xp: Any = numpy,
     first: int = 0,
 ) -> Array:
-    """Whole numbers from low to high - 1, equally likely up to (high - low) / 2**64.
+    """Whole numbers from low to high - 1, of the key's from `first` (a multiple of 4) on.
 
-    Those of the key from number `first` on, a multiple of 4.
+    They are equally likely up to (high - low) / 2**64.
     Raises: ValueError if there is no whole number to choose, or more than 2**64.
     Source: the high word of a 128-bit product, Lemire (2019), without the rejection.
     """
