@@ -162,9 +162,8 @@ def integers(
     xp: Any = numpy,
     first: int = 0,
 ) -> Array:
-    """Whole numbers from low to high - 1, of the key's from `first` (a multiple of 4) on.
+    """Whole numbers from low to high - 1, equally likely up to (high - low) / 2**64.
 
-    They are equally likely up to (high - low) / 2**64.
     Raises: ValueError if there is no whole number to choose, or more than 2**64.
     Source: the high word of a 128-bit product, Lemire (2019), without the rejection.
     """
