@@ -135,7 +135,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     (extreme, "max min amax amin aminmax argmax argmin", ""),
     (scan, "cumsum cumprod cummax cummin logcumsumexp", "cumsum cumprod"),
     (statistics, "var std median nanmedian mode cov corrcoef", ""),
-    (quantile, "quantile nanquantile histc bincount", ""),
+    (quantile, "quantile nanquantile histc bincount histogram", ""),
     (sort, "sort argsort msort topk kthvalue", ""),
     (unique, "unique unique_consecutive", ""),
     (vector_norm, "norm dist renorm", "renorm"),
@@ -174,7 +174,8 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     (creation, "new_tensor new_zeros new_ones new_empty new_full new_empty_strided", ""),
     (
         sampling,
-        "bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_",
+        "bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_ cauchy_ geometric_"
+        " log_normal_",
         "",
     ),
     (linalg, "matmul mm bmm mv dot vdot inner", ""),

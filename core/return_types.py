@@ -24,6 +24,7 @@ from core.ops.results import (
 from core.ops.solve import LstsqResult as linalg_lstsq
 
 __all__ = [
-    "aminmax", "cummax", "cummin", "frexp", "histogram", "histogramdd", "kthvalue",
-    "linalg_eigh", "linalg_lstsq", "linalg_qr", "linalg_svd", "max", "median", "min", "mode", "nanmedian", "slogdet", "sort", "svd", "topk",
+    "aminmax", "cummax", "cummin", "frexp", "histogram", "histogramdd", "kthvalue", "linalg_eigh",
+    "linalg_lstsq", "linalg_qr", "linalg_svd", "max", "median", "min", "mode", "nanmedian",
+    "slogdet", "sort", "svd", "topk",
 ]  # fmt: skip

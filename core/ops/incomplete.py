@@ -86,15 +86,15 @@ def _upper_fraction(module: Any, a: Any, x: Any) -> Any:
     """The continued fraction of the upper function, for x above a + 1, by Lentz's method."""
     b = x + 1 - a
     c, d = module.full_like(x, 1e300), 1 / b
-    out, n, change = d, 0, module.zeros_like(x)
-    while n < MOST_TERMS and bool((module.abs(change - 1) > 1e-16).any()):
+    out, n, going = d, 0, x == x
+    while n < MOST_TERMS and bool(going.any()):
         n += 1
         b = b + 2
         step = -n * (n - a)
         d = 1 / (step * d + b)
         c = b + step / c
-        change = c * d
-        out = out * change
+        out = module.where(going, out * (c * d), out)
+        going = going & (module.abs(c * d - 1) > 1e-15)
     return out
 
 
@@ -119,13 +119,13 @@ def _shares(x: Any, a: Any, upper: bool) -> Any:
     return module.where(usual, found, 1 - edge if upper else edge)
 
 
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, tensors=2)
 def igamma(a, x):
     """Elementwise share of the gamma function of `a` that lies below `x`."""
     return _shares(x, a, False).astype(x.dtype, copy=False)
 
 
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, tensors=2)
 def igammac(a, x):
     """Elementwise share of the gamma function of `a` that lies above `x`."""
     return _shares(x, a, True).astype(x.dtype, copy=False)

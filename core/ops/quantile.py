@@ -14,19 +14,21 @@ from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
 from core.backend import xp
 from core.dtype import BOOL, FLOAT, of
+from core.ops import results
 from core.ops.choice import choose, clamp
 from core.ops.compare import isnan
 from core.ops.dims import axis_of, size_of
 from core.ops.elementwise import lerp
 from core.ops.gather import gather_array
 from core.ops.positions import add_at, counted
+from core.ops.promotion import accumulates_in
 from core.ops.reduce import any as any_of
 from core.ops.reduce import sum
 from core.ops.rounding import ceil, floor, round
 from core.ops.shape import permute_axes, reshape_array
 from core.ops.sort import sort_along
 
-__all__ = "quantile nanquantile histc bincount".split()
+__all__ = "quantile nanquantile histc bincount histogram histogramdd".split()
 
 INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
@@ -192,3 +194,72 @@ def bincount(x, weights=None, minlength=0):
 
 histc.defvjp(x=None, bins=None, min=None, max=None)
 bincount.defvjp(x=None, weights=None, minlength=None)
+
+
+def histogram(
+    input: Any,
+    bins: Any,
+    *,
+    range: Any = None,
+    weight: Any = None,
+    density: bool = False,
+    out: Any = None,
+) -> Any:
+    """How many elements, or what weight, lie in each interval, and the edges of the intervals.
+
+    Raises: RuntimeError for a weight of another shape, or edges of another dtype.
+    """
+    found = histogramdd(
+        reshape_array(input, (-1, 1)),
+        [bins],
+        range=range,
+        weight=None if weight is None else reshape_array(weight, (-1,)),
+        density=density,
+    )
+    result = results.histogram(found.hist, found.bin_edges[0])
+    return result if out is None else write_out(result, out)
+
+
+@where_it_lies
+def histogramdd(
+    input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Any:
+    """How many rows, or what weight, lie in each box of a grid, and the edges along each dim.
+
+    Raises: NotImplementedError for integers; RuntimeError where a shape or dtype does not fit.
+    """
+    x = input.array.reshape(-1, input.array.shape[-1])
+    module, count = xp(x), x.shape[1]
+    if of(x.dtype).category != FLOAT:
+        raise NotImplementedError(f'"histogramdd" not implemented for {of(x.dtype).name!r}')
+    bins = [bins] * count if isinstance(bins, int) else list(bins)
+    ranges = [None] * count if range is None else numpy.asarray(range).reshape(count, 2).tolist()
+    edges = [_edges(x[:, i], n, r) for i, (n, r) in enumerate(zip(bins, ranges, strict=True))]
+    place, inside = 0, module.ones(len(x), bool)
+    for column, edge in zip(x.T, edges):
+        last = len(edge) - 1
+        at = module.searchsorted(edge, column, side="right") - 1
+        at = module.where(column == edge[-1], last - 1, at)  # the last interval is closed
+        inside &= (at >= 0) & (at < last)
+        place = place * last + at
+    shape = [len(edge) - 1 for edge in edges]
+    each = module.ones(len(x), x.dtype) if weight is None else weight.array.reshape(-1)
+    hist = module.zeros(math.prod(shape), accumulates_in(x.dtype))
+    add_at(hist, place[inside], each[inside])
+    hist = hist.reshape(shape)
+    if density:
+        hist = hist / hist.sum()
+        for i, edge in enumerate(edges):
+            hist = hist / (edge[1:] - edge[:-1]).reshape((-1,) + (1,) * (count - 1 - i))
+    return results.histogramdd(wrap(module.asarray(hist, x.dtype)), tuple(map(wrap, edges)))
+
+
+def _edges(column: Any, bins: Any, span: Any) -> Any:
+    """The edges of intervals: those given, or so many equal ones over the span of the elements."""
+    if not isinstance(bins, int):
+        return bins.array
+    low, high = span or ((column.min(), column.max()) if column.size else (0.0, 1.0))
+    low, high = float(low), float(high)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return xp(column).linspace(low, high, bins + 1, dtype=column.dtype)

@@ -141,7 +141,9 @@ def normal(
     if not given_:
         if size is None:
             raise TypeError("normal() needs a tensor as mean or std, or a size")
-        return randn(size, generator=generator, **options) * std + mean
+        out = options.pop("out", None)
+        found = randn(size, generator=generator, **options) * std + mean
+        return found if out is None else write_out(found, out)
     arrays = [x.array for x in given_]
     shape = xp(arrays[0]).broadcast_shapes(*(x.shape for x in arrays))
     d, where = of(arrays[0].dtype), device_of(arrays[0])
@@ -214,7 +216,7 @@ def multinomial(
             order = (times / rows).argsort(1, kind="stable")
             found = order[:, :num_samples]
     found = wrap(module.ascontiguousarray(found.reshape(*weights.shape[:-1], num_samples)))
-    return found if out is None else write_out(found, out)
+    return found if out is None else write_out(found, out, exact=True)
 
 
 def _check_weights(weights: Any, count: int, replacement: bool) -> None:
@@ -345,3 +347,38 @@ def random_(
             _key(generator), x.array.shape, low, to, numpy.dtype("int64"), xp(x.array)
         )
     return _write(x, drawn)
+
+
+def _uniform(x: Any, generator: Any) -> Any:
+    """Uniform random numbers from [0, 1) in float64, as many as `x` has elements."""
+    with on(device_of(x.array)):
+        wide = numpy.dtype("float64")
+        return random.uniform(_key(generator), x.array.shape, dtype=wide, xp=xp(x.array))
+
+
+def cauchy_(x: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
+    """The tensor, filled with random numbers of a Cauchy distribution."""
+    if of(x.array.dtype).category != FLOAT:
+        raise RuntimeError("Cauchy distribution is a continuous probability distribution")
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    turns = _uniform(x, generator) - 0.5
+    return _write(x, median + sigma * xp(x.array).tan(math.pi * turns))
+
+
+def log_normal_(x: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
+    """The tensor, filled with numbers whose logarithms are normal with this mean and deviation."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+    drawn = _fresh(x, random.normal, generator, mean=mean, std=std)
+    return _write(x, xp(x.array).exp(drawn))
+
+
+def geometric_(x: Any, p: float, *, generator: Any = None) -> Any:
+    """The tensor, filled with how many trials it takes until one of probability `p` succeeds."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    if x.array.dtype == bool:
+        raise NotImplementedError("\"geometric_\" not implemented for 'Bool'")
+    drawn = xp(x.array).log1p(-_uniform(x, generator)) / math.log1p(-p)
+    return _write(x, xp(x.array).maximum(xp(x.array).ceil(drawn), 1))
