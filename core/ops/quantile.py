@@ -235,7 +235,8 @@ def histogramdd(
     bins = [bins] * count if isinstance(bins, int) else list(bins)
     ranges = [None] * count if range is None else numpy.asarray(range).reshape(count, 2).tolist()
     edges = [_edges(x[:, i], n, r) for i, (n, r) in enumerate(zip(bins, ranges, strict=True))]
-    place, inside = 0, module.ones(len(x), bool)
+    place: Any = 0
+    inside = module.ones(len(x), bool)
     for column, edge in zip(x.T, edges):
         last = len(edge) - 1
         at = module.searchsorted(edge, column, side="right") - 1

@@ -349,7 +349,7 @@ def random_(
     return _write(x, drawn)
 
 
-def _uniform(x: Any, generator: Any) -> Any:
+def _shares(x: Any, generator: Any) -> Any:
     """Uniform random numbers from [0, 1) in float64, as many as `x` has elements."""
     with on(device_of(x.array)):
         wide = numpy.dtype("float64")
@@ -362,7 +362,7 @@ def cauchy_(x: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any =
         raise RuntimeError("Cauchy distribution is a continuous probability distribution")
     if sigma <= 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    turns = _uniform(x, generator) - 0.5
+    turns = _shares(x, generator) - 0.5
     return _write(x, median + sigma * xp(x.array).tan(math.pi * turns))
 
 
@@ -380,5 +380,5 @@ def geometric_(x: Any, p: float, *, generator: Any = None) -> Any:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
     if x.array.dtype == bool:
         raise NotImplementedError("\"geometric_\" not implemented for 'Bool'")
-    drawn = xp(x.array).log1p(-_uniform(x, generator)) / math.log1p(-p)
+    drawn = xp(x.array).log1p(-_shares(x, generator)) / math.log1p(-p)
     return _write(x, xp(x.array).maximum(xp(x.array).ceil(drawn), 1))
