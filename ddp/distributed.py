@@ -207,6 +207,13 @@ class DistributedDataParallel(nn.Module):
         broadcast_all(tensors, self.process_group, root)
 
     def _after_backward(self) -> None:
+        if not self.plan.looked and self.plan.changed():
+            raise RuntimeError(
+                f"rank {self.process_group.rank}: parameters were unfrozen or converted, and then"
+                " used past the wrapper's forward, which would have noticed: their gradients are"
+                " not reduced"
+            )
+        self.plan.looked = False
         if self.broadcast_buffers and self.process_group.size > 1:
             root = 0 if self.company is None else self.company.join.root
             broadcast_all(self.plan.buffers(), self.process_group, root)

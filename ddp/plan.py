@@ -38,6 +38,7 @@ class Plan:
                 if f"{dotted}{name}" not in ignored:
                     self._note(owner._parameters, name, x, f"parameter {dotted}{name}")
         self.count = sum(map(len, self.tables))
+        self.looked = False  # since the last backward
         self.kind = type(self.parameters[0][2].array) if self.parameters else None
 
     def _is_ignored(self, module: Any, prefix: str) -> bool:
@@ -63,6 +64,7 @@ class Plan:
         for table, name, x, full in self.places:
             if table.get(name) is not x:
                 raise self._replaced(full)
+        self.looked = True
         if sum(map(len, self.tables)) != self.count:
             self._refuse_what_was_added()
         converted = bool(self.parameters) and type(self.parameters[0][2].array) is not self.kind

@@ -83,6 +83,27 @@ def what_is_added_after_wrapping_is_named():
         refused(RuntimeError, lambda model=model: model(x), text)
 
 
+def what_changed_is_noticed_past_the_wrapper():
+    """In the backward of another method's result, before a step is taken."""
+    x = mine(batch()[0])
+
+    def replace(module):
+        module[0].weight = nn.Parameter(core.ones(7, 5, dtype=core.float64))
+
+    def unfreeze(module):
+        module[0].requires_grad_(True)
+
+    for change, text in ((replace, "0.weight was replaced"), (unfreeze, "unfrozen")):
+        module = mlp()
+        module[0].requires_grad_(change is replace)
+        model = ddp.DistributedDataParallel(module)
+        for _ in range(2):
+            model.module(x).sum().backward()
+        change(module)
+        if current_group().size > 1:
+            refused(RuntimeError, lambda module=module: module(x).sum().backward(), text)
+
+
 def modules_that_have_no_sizes_yet_are_refused():
     """Before anything is made of them."""
     lazy = nn.Sequential(nn.LazyLinear(3))
@@ -280,6 +301,7 @@ LAWS = [
     every_argument_of_pytorchs_is_accepted_in_its_order,
     without_init_sync_every_rank_keeps_its_numbers,
     what_is_added_after_wrapping_is_named,
+    what_changed_is_noticed_past_the_wrapper,
     modules_that_have_no_sizes_yet_are_refused,
     what_is_ignored_is_each_ranks_own,
     one_may_set_the_flag_instead_of_no_sync,
