@@ -18,10 +18,9 @@ from core.backend import (
     resolve,
     strided,
     to_device,
-    to_host,
     write,
 )
-from core.dtype import get_default_dtype, of, of_scalar, promote_types, to_numpy
+from core.dtype import FLOAT, get_default_dtype, known, of, of_scalar, promote_types, to_numpy
 from core.layout import order_of, preserve_format
 from core.ops.dims import flat
 
@@ -66,7 +65,7 @@ def tensor(
     stays = device is None and (on_gpu or isinstance(data, Value))
     where = device_of(array) if stays else resolve(device)
     if is_array(array):
-        of(array.dtype)
+        array = known(array)
         moved = to_device(array, where)
         with on(where):
             out = moved.astype(to_numpy(dtype) or moved.dtype, order="C", copy=moved is array)
@@ -75,11 +74,13 @@ def tensor(
 
 
 def host_array(data: Any, want: Any = None) -> numpy.ndarray:
-    """A NumPy array of numbers, nested sequences, or sequences of tensors.
+    """A NumPy array of numbers, of nested sequences, or of tensors of one element in these.
 
-    Raises: ValueError for ragged sequences; TypeError for what is no number; RuntimeError for None.
+    Raises: ValueError for ragged sequences and for larger tensors in them; TypeError for what is no
+        number; RuntimeError for None.
     """
-    plain = _plain(data)
+    kinds: list[Any] = []
+    plain = _plain(data, kinds)
     if plain is None:
         raise RuntimeError("Could not infer dtype of NoneType")
     try:
@@ -95,22 +96,33 @@ def host_array(data: Any, want: Any = None) -> numpy.ndarray:
             raise RuntimeError("Could not infer dtype of NoneType")
         else:
             raise TypeError(f"can't make a tensor of {type(data).__name__} {data!r:.60}")
-    if want is None and isinstance(data, (list, tuple)) and data and isinstance(data[0], Value):
-        found = [of(x.array.dtype) if isinstance(x, Value) else of_scalar(x) for x in data]
-        want = functools.reduce(promote_types, found).numpy
+    if want is not None and want.kind in "biu" and any(d.category == FLOAT for d in kinds):
+        raise TypeError("only integer tensors of a single element can be converted to an index")
+    if want is None and kinds:
+        want = functools.reduce(promote_types, [*kinds, *_kinds_of_numbers(data)]).numpy
     if want is None:
         want = _inferred(plain, array)
     return array if array.dtype == want else array.astype(want)
 
 
-def _plain(data: Any) -> Any:
-    if isinstance(data, Value):
-        return to_host(data.array)
+def _plain(data: Any, kinds: list[Any]) -> Any:
+    """Nested sequences with numbers for their tensors, whose dtypes are added to `kinds`."""
     if isinstance(data, (list, tuple)):
-        return [_plain(x) for x in data]
+        return [_plain(x, kinds) for x in data]
     if isinstance(data, range):
         return list(data)
+    if isinstance(data, Value):
+        if data.array.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        kinds.append(of(data.array.dtype))
+        return data.array.item()
     return data
+
+
+def _kinds_of_numbers(data: Any) -> list[Any]:
+    if isinstance(data, (list, tuple, range)):
+        return [kind for part in data for kind in _kinds_of_numbers(part)]
+    return [] if isinstance(data, Value) else [of_scalar(data)]
 
 
 def _inferred(plain: Any, array: numpy.ndarray) -> Any:
@@ -132,7 +144,7 @@ def from_numpy(array: numpy.ndarray) -> Any:
     """
     if not isinstance(array, numpy.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
-    of(array.dtype)
+    array = known(array)
     return wrap(array if type(array) is numpy.ndarray else array.view(numpy.ndarray))
 
 
@@ -141,8 +153,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     if isinstance(data, Value):
         out: Any = data
     elif is_array(data):
-        of(data.dtype)
-        out = wrap(data)
+        out = wrap(known(data))
     else:
         return tensor(data, dtype=dtype, device=device)
     return out if dtype is None and device is None else out.to(device=device, dtype=dtype)
@@ -313,7 +324,7 @@ def like(maker: Any) -> Any:
             )
         array = input.array
         if dtype is None is device and not options and type(array) is numpy.ndarray and not args:
-            if wanted is None and array.flags.c_contiguous and maker is not full:
+            if wanted is None and array.flags.c_contiguous and maker in (zeros, ones, empty):
                 out = numpy.zeros(array.shape, array.dtype)
                 if maker is ones:
                     out.fill(1)

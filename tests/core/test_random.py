@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import core
 from core import philox, random
 
 U64 = st.integers(0, 2**64 - 1)
@@ -299,3 +300,13 @@ def test_fork_rng_leaves_no_trace():
         assert random.default_generator().offset == 1
         random.set_rng_state(before)
         assert random.default_generator().offset == 0
+
+
+def test_what_is_drawn_like_a_tensor_is_what_is_drawn_in_its_shape():
+    x = core.zeros(2, 3)
+    for name, more in (("rand", ()), ("randn", ()), ("randint", (0, 1000))):
+        core.manual_seed(5)
+        like = getattr(core, f"{name}_like")(x, *more)
+        core.manual_seed(5)
+        drawn = getattr(core, name)(*more, (2, 3))
+        assert like.tolist() == drawn.tolist() and like.any()

@@ -59,6 +59,22 @@ AGREE = {
         (y.shape, y.dtype is x.dtype)
         for y in (x.new(), x.new(2, 3), x.new([1, 2]), x.new(x), x.new(m.Size([4]), device="cpu"))
     ],
+    "tensors of one element in lists": lambda m, x: [
+        (y.tolist(), str(y.dtype).split(".")[1])
+        for y in (
+            m.tensor([[m.tensor([1.5])], [m.tensor([[2.0]])]]),
+            m.tensor([2, m.tensor(1.5, dtype=m.float64)]),
+            m.tensor([m.tensor([True]), 2]),
+            m.as_tensor((m.tensor([1.0]), m.tensor(2))),
+            m.FloatTensor([m.tensor([1]), m.tensor(2.5)]),
+            x.new_tensor([m.tensor([3])]),
+        )
+    ],
+    "other tensors in lists": lambda m, x: [
+        refused(lambda: m.tensor([x, x])),
+        refused(lambda: m.tensor([x[:0]])),
+        refused(lambda: m.tensor([x[0, 0]], dtype=m.int64)),
+    ],
     "Python functions of elements": lambda m, x: [
         x.apply_(lambda a: a * 2).tolist(),
         x.map_(m.ones(2), lambda a, b: a - b).tolist(),
