@@ -67,6 +67,7 @@ from core.ops.einsum import *
 from core.ops.elementwise import *
 from core.ops.exponential import *
 from core.ops.extreme import *
+from core.ops.factors import *
 from core.ops.gamma import *
 from core.ops.gather import *
 from core.ops.incomplete import *

@@ -23,6 +23,7 @@ from core.ops import (
     elementwise,
     exponential,
     extreme,
+    factors,
     gamma,
     gather,
     incomplete,
@@ -142,6 +143,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     (special, "erf erfc erfinv i0", "erf erfc erfinv i0"),
     (gamma, "lgamma digamma mvlgamma", "lgamma digamma mvlgamma"),
     (incomplete, "igamma igammac", "igamma igammac"),
+    (factors, "lu_solve", ""),
     (
         shape,
         "reshape reshape_as view_as ravel flatten squeeze unsqueeze permute transpose t expand"

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.autograd.demand import of_tensors
+from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
@@ -93,19 +94,29 @@ def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     return found if out is None else write_out(found, out)
 
 
-def cholesky_inverse(L: Any, upper: bool = False) -> Any:
+@primitive
+def _read_half(x):
+    """The lower triangles; the gradient is that of the whole matrices, as PyTorch's."""
+    return lower(x, 0)
+
+
+_read_half.defvjp(x=lambda g: g)
+
+
+def cholesky_inverse(L: Any, upper: bool = False, *, out: Any = None) -> Any:
     """The inverse of the matrix whose Cholesky factor is given."""
-    factor = mT(L) if upper else L
-    half = inverse_of(lower(factor, 0))
+    half = inverse_of(_read_half(mT(L) if upper else L))
     whole = mT(matmul(mT(half), half))  # symmetric, and column by column in memory
-    return called(whole, "CholeskyInverseBackward0")
+    found = called(whole, "CholeskyInverseBackward0")
+    return found if out is None else write_out(found, out)
 
 
 @of_tensors("B", "L")
-def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
+def cholesky_solve(B: Any, L: Any, upper: bool = False, *, out: Any = None) -> Any:
     """The X with A @ X = B, where the Cholesky factor of A is given."""
-    factor = lower(mT(L) if upper else L, 0)
-    return called(solution(mT(factor), solution(factor, B)), "CholeskySolveBackward0")
+    factor = _read_half(mT(L) if upper else L)
+    found = called(solution(mT(factor), solution(factor, B)), "CholeskySolveBackward0")
+    return found if out is None else write_out(found, out)
 
 
 def qr(A: Any, mode: Any = "reduced", *, out: Any = None) -> Any:
@@ -137,10 +148,11 @@ def svd_full(A: Any, full_matrices: bool = True, *, driver: Any = None, out: Any
 OldSvdResult = result("svd", "U", "S", "V")
 
 
-def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
+def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """The factors U, S, V with input = U @ diag(S) @ V.T."""
     u, s, vh = SvdResult(*svd_full(input, not some))
-    return OldSvdResult(u, s, mT(vh)) if compute_uv else OldSvdResult(u * 0, s, mT(vh) * 0)
+    found = OldSvdResult(u, s, mT(vh)) if compute_uv else OldSvdResult(u * 0, s, mT(vh) * 0)
+    return found if out is None else write_out(found, out)
 
 
 def svdvals(A: Any, *, driver: Any = None, out: Any = None) -> Any:

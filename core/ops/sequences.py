@@ -48,6 +48,9 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, **options: Any) -> An
     if end is None:
         start, end = 0, start
     start, end, step = map(_number, (start, end, step))
+    out = options.get("out")
+    if out is not None and out.array.dtype.kind in "iu" and not int(step):
+        raise ValueError("step must be nonzero")  # it is counted in the type of out
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if not math.isfinite(start) or not math.isfinite(end):
@@ -228,8 +231,9 @@ def powers(x: Any, N: int | None = None) -> Any:
 
     Raises: RuntimeError for a tensor without dims, or N below 2.
     """
-    if not x.array.ndim:
+    if not x.array.ndim and N is None:
         raise RuntimeError("linalg.vander: x must be at least one-dimensional")
+    x = x if x.array.ndim else reshape_array(x, (1,))
     count = x.array.shape[-1] if N is None else N
     if count < 2 and N is not None:
         raise RuntimeError("N must be greater than 1.")

@@ -11,6 +11,7 @@ from core.autograd.value import called, wrap
 from core.backend import xp
 from core.dtype import of
 from core.ops.arrange import broadcast_shapes
+from core.ops.cast import contiguous
 from core.ops.decompose import (
     check_matrix,
     check_square,
@@ -50,7 +51,10 @@ def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     else:
         found = mT(solution(mT(A), mT(right)))
     if vector:
-        found = called(reshape_array(found, found.array.shape[:-1]), "LinalgSolveExBackward0")
+        found = reshape_array(found, found.array.shape[:-1])
+        # PyTorch lays several vectors out as the columns of a matrix.
+        found = mT(contiguous(mT(found))) if found.array.ndim > 1 else found
+        found = called(found, "LinalgSolveExBackward0")
     return found if out is None else write_out(found, out)
 
 
