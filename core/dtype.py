@@ -103,6 +103,16 @@ def of(array_dtype: Any) -> dtype:
     return found
 
 
+def known(array: Any) -> Any:
+    """`array` with the one dtype object of its kind: what was pickled has another, equal one.
+
+    Ops ask whether dtypes are one and the same, and would go a longer way with other last bits.
+    Raises: TypeError where arrays of this kind cannot be tensors.
+    """
+    one = of(array.dtype).numpy
+    return array if array.dtype is one else array.view(one)
+
+
 # ---- the default floating type ----------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from core.backend import (
     strided,
     to_host,
 )
+from core.dtype import known
 from core.ops import cast
 
 __all__ = ["from_dlpack"]
@@ -212,7 +213,7 @@ def restored(
     where = resolve(device)
     if where.type != "cpu":
         array = cast.transfer(array, where, Device("cpu"))
-    out = blank(kind, array, requires_grad)
+    out = blank(kind, known(array), requires_grad)
     out.__dict__.update(own or {})
     return out
 

@@ -10,7 +10,7 @@ import numpy
 from core import printing
 from core.autograd.value import Kind, Value, wrap
 from core.backend import Device, device_of, resolve
-from core.dtype import dtype, get_default_dtype, of
+from core.dtype import dtype, get_default_dtype, known, of
 from core.exchange import Exchange
 from core.layout import follows, steps_of, strided
 from core.ops.creation import empty, host_array
@@ -196,7 +196,7 @@ def _of_data(data: Any, device: Any, d: dtype) -> Any:
         raise TypeError("new(): invalid data type 'str'")
     if not hasattr(data, "__len__"):
         raise TypeError(f"new(): data must be a sequence (got {type(data).__name__})")
-    array = host_array(data, d.numpy)
+    array = known(host_array(data, d.numpy))
     where = resolve(device)
     return array if where.type == "cpu" else wrap(array).to(where).array
 

@@ -1,5 +1,7 @@
 """Creation functions make what PyTorch's make: values, dtype, shape; wrong input raises alike."""
 
+import pickle
+
 import numpy
 import pytest
 
@@ -175,3 +177,13 @@ def test_samples_without_replacement_follow_their_weights():
     assert (drawn[:, 0] != drawn[:, 1]).all()
     shares = numpy.bincount(drawn[:, 0], minlength=3) / len(drawn)
     numpy.testing.assert_allclose(shares, [0.1, 0.2, 0.7], atol=0.01)
+
+
+def test_tensors_of_unpickled_arrays_go_the_way_of_all_others():
+    """Ops ask whether dtypes are one object; what was pickled has another, equal one."""
+    array = pickle.loads(pickle.dumps(numpy.ones((2, 3), "float32")))
+    assert array.dtype is not numpy.dtype("float32")
+    made = (core.from_numpy, core.as_tensor, core.asarray, core.tensor, core.Tensor)
+    copies = [make(array) for make in made] + [pickle.loads(pickle.dumps(core.ones(2)))]
+    assert all(x.array.dtype is numpy.dtype("float32") for x in copies)
+    assert core.from_numpy(array).array.base is not None  # its memory is shared

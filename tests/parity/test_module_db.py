@@ -26,8 +26,8 @@ pytestmark = [
 # Of a longer list of samples only every so many are taken, evenly.
 MOST = 24
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-# 50 steps of exponentials: either library is 2e-5 away from its own float64.
-ROUNDED = {"CTCLoss": 1e-4}
+# Exponentials over 50 steps, norms of four numbers: float32 keeps four digits in either library.
+ROUNDED = ("CTCLoss", "Transformer", "TransformerDecoderLayer", "TransformerEncoderLayer")
 # The sum of two memory orders is in the first one's with PyTorch, row by row with NumPy.
 SUMS = ("TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer")
 # Of these PyTorch keeps the order of an input that is not row by row, or makes it so, ours not.
@@ -105,7 +105,7 @@ class Differences(list):
     def __init__(self, name, tolerance):
         super().__init__()
         self.ordered = name not in SUMS + RELAID
-        self.tolerance = max(tolerance, ROUNDED.get(name, 0) if tolerance > 1e-6 else 0)
+        self.tolerance = 1e-4 if tolerance == 1e-5 and name in ROUNDED else tolerance
 
     def check(self, what, a, b):
         if a != b:
@@ -133,6 +133,7 @@ class Differences(list):
 
 
 def samples(info, dtype, training):
+    torch.manual_seed(0)
     given = info.module_inputs_func(
         info, device="cpu", dtype=dtype, requires_grad=True, training=training
     )
@@ -257,7 +258,7 @@ def test_inputs_in_another_memory_order_are_the_same(info, training):
 @every
 def test_a_copy_is_the_module(info, training):
     sample = samples(info, torch.float64, training)[0]
-    pair, found = Pair(info, sample, torch.float64, training), Differences("", 1e-14)
+    pair, found = Pair(info, sample, torch.float64, training), Differences("", 0)
     expected, _ = pair.call(pair.ours, ours)
     for other in (copy.deepcopy(pair.ours), pickle.loads(pickle.dumps(pair.ours))):
         assert repr(other) == repr(pair.ours)
