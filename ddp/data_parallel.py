@@ -111,7 +111,7 @@ class DataParallel(nn.Module):
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        prefixed(state_dict, prefix)
+        prefixed(state_dict, prefix, self.module)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:

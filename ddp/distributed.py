@@ -291,7 +291,7 @@ class DistributedDataParallel(nn.Module):
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        prefixed(state_dict, prefix)
+        prefixed(state_dict, prefix, self.module)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

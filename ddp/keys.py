@@ -14,7 +14,8 @@ def without_prefix(state_dict: Any, module: Any) -> Any:
     return {key.removeprefix("module."): x for key, x in state_dict.items()}
 
 
-def prefixed(state_dict: Any, prefix: str) -> None:
+def prefixed(state_dict: Any, prefix: str, module: Any) -> None:
     """Nothing; keys of a wrapper that is part of another module have `module.` after `prefix`."""
-    for key in [key for key in state_dict if not key.startswith(f"{prefix}module.")]:
+    wrapped = "" if "module" in module._modules else f"{prefix}module."
+    for key in [key for key in state_dict if not (wrapped and key.startswith(wrapped))]:
         state_dict[f"{prefix}module.{key[len(prefix) :]}"] = state_dict.pop(key)

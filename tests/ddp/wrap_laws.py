@@ -193,6 +193,8 @@ def wrapped_modules_may_be_parts():
         model[0].weight.zero_()
     outer.load_state_dict(state)
     assert (model[0].weight == alone[0].weight).all()
+    named = nn.Sequential(ddp.DistributedDataParallel(nn.ModuleDict({"module": nn.Linear(2, 2)})))
+    named.load_state_dict(named.state_dict())
 
 
 def a_state_saved_by_pytorchs_wrapper_fits():
