@@ -10,6 +10,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
+# Compiled modules are kept, whatever the environment says: half of the start of a rank or a test run.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := -m pytest -q -n $(J)
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,8 @@ define install
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "$(PYTHON) is %s: Python 3.10 or later is needed (make PYTHON=...)" % sys.version.split()[0])'
 @echo "installing [$(2)] into $(1) (once)"
 @test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
-@$(1)/bin/python -m pip install --quiet --editable '.[$(2)]'
+@# What is imported is compiled then; all of PyTorch, CuPy and scikit-learn takes half a minute.
+@$(1)/bin/python -m pip install --quiet --no-compile --editable '.[$(2)]'
 @touch $@
 endef
 
