@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable
-from inspect import CO_VARARGS
+from inspect import CO_VARARGS, signature
 from typing import Any, TypeVar
 
 from core.autograd.value import Value
@@ -35,18 +35,21 @@ def of_tensors(*names: str, numbers: str = "", first: bool = False) -> Callable[
     """
 
     def demanding(function: F) -> F:
-        places = _places(function, names + tuple(numbers.split()), len(names))
         name = function.__name__
+
+        @functools.cache  # on the first failure: for all at import it took 3 ms
+        def places() -> list[tuple[int, str, Any]]:
+            return _places(function, names + tuple(numbers.split()), len(names))
 
         def after(*args: Any, **kwargs: Any) -> Any:
             try:
                 return function(*args, **kwargs)
             except Exception:
-                _refuse(name, places, args, kwargs)
+                _refuse(name, places(), args, kwargs)
                 raise
 
         def before(*args: Any, **kwargs: Any) -> Any:
-            _refuse(name, places, args, kwargs)
+            _refuse(name, places(), args, kwargs)
             return function(*args, **kwargs)
 
         call = functools.update_wrapper(before if first else after, function)
@@ -96,21 +99,19 @@ def plain(function: Any) -> Any:
 def _places(function: Any, names: tuple[str, ...], only: int) -> list[tuple[int, str, Any]]:
     """For each name the position of the argument, and the types that it may have.
 
-    Those of the first `only` may be no numbers; a position below zero is that of all arguments.
+    Those of the first `only` may be no numbers; None may be where it is the default, or the name
+    ends in "?". A position below zero is that of all arguments.
     """
-    written = plain(function)
-    code = written.__code__
-    defaults = len(written.__defaults__ or ())
-    params = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    free = set(params[code.co_argcount - defaults :])
+    parameters = signature(function).parameters
+    order = list(parameters)
     out: list[tuple[int, str, Any]] = []
-    for i, name in enumerate(names):
-        types_ = (
-            Value,
-            *(() if i < only else (int, float)),
-            *((type(None),) if name in free else ()),
-        )
-        out.append((params.index(name) if name in params else -1, name, types_))
+    for n, marked in enumerate(names):
+        name = marked.removesuffix("?")
+        found = parameters[name]
+        kinds: tuple[type, ...] = (Value,) if n < only else (Value, int, float)
+        if name != marked or found.default is None:
+            kinds = (*kinds, type(None))
+        out.append((-1 if found.kind is found.VAR_POSITIONAL else order.index(name), name, kinds))
     return out
 
 

@@ -46,6 +46,8 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     if input is None and other is None:
         found = xp(condition.array).nonzero(xp(condition.array).atleast_1d(condition.array))
         return tuple(wrap(packed(part)) for part in found[: condition.array.ndim or 1])
+    if input is None or other is None:
+        raise refusal("where", "other", 2, None)
     if isinstance(condition, Value) and condition.array.dtype.kind != "b":
         if condition.array.dtype != numpy.uint8:
             raise RuntimeError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.backend import xp
@@ -23,21 +24,25 @@ def angle(x):
 angle.defvjp(x=lambda g: g * 0)
 
 
+@of_tensors("input", first=True)
 def conj(input: Any) -> Any:
     """The tensor itself, as all numbers are real."""
     return input
 
 
+@of_tensors("input", first=True)
 def conj_physical(input: Any, *, out: Any = None) -> Any:
     """The tensor itself, as all numbers are real, or `out` with its elements."""
     return input if out is None else write_out(input, out)
 
 
+@of_tensors("input", first=True)
 def resolve_conj(input: Any) -> Any:
     """The tensor itself, as all numbers are real."""
     return input
 
 
+@of_tensors("input", first=True)
 def resolve_neg(input: Any) -> Any:
     """The tensor itself: no minus sign waits to be carried out."""
     return input

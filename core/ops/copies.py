@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from core.autograd.demand import of_tensors
 from core.autograd.inplace import write_out
 from core.autograd.value import called
 from core.ops import parts, shape, strided
@@ -37,8 +38,8 @@ def slice_along(
 def _copying(name: str, view: Callable[..., Any]) -> Any:
     """`view`, but for its results, which are copies and may be written to `out`."""
 
-    def copy(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        found = view(*args, **kwargs)
+    def copy(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        found = view(input, *args, **kwargs)
         found = tuple(map(compact, found)) if isinstance(found, tuple) else compact(found)
         if out is None:
             return found
@@ -86,6 +87,7 @@ def _replaced(label: str, view: Callable[..., Any], x: Any, src: Any, *where: An
     return called(out, label)
 
 
+@of_tensors("input", "src")
 def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     """`input` with `src` at one index along a dim.
 
@@ -94,6 +96,7 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     return _replaced("SelectScatterBackward0", parts.select, input, src, dim, index)
 
 
+@of_tensors("input", "src")
 def slice_scatter(
     input: Any,
     src: Any,
@@ -109,6 +112,7 @@ def slice_scatter(
     return _replaced("SliceScatterBackward0", slice_along, input, src, dim, start, end, step)
 
 
+@of_tensors("input", "src")
 def as_strided_scatter(
     input: Any, src: Any, size: Any, stride: Any, storage_offset: int | None = None
 ) -> Any:

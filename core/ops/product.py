@@ -285,6 +285,7 @@ def cross_along(input: Any, other: Any, dim: int = -1, *, out: Any = None) -> An
 # ---- several dims at once ---------------------------------------------------------------------
 
 
+@of_tensors("a", "b")
 def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
     """The sums of products over several dims: the last of `a` and first of `b`, or those named.
 

@@ -235,7 +235,7 @@ put_rows.defvjp(
 )
 
 
-@of_tensors("input", "index", "source")
+@of_tensors("input", "index", "source", first=True)
 def index_copy(input: Any, dim: int, index: Any, source: Any, *, out: Any = None) -> Any:
     """`input` with the parts of `source` written at indices along a dim.
 

@@ -152,15 +152,17 @@ from core.ops.distance import pdist as pdist
 # What must be a tensor, where no op below says so.
 _TENSORS = {
     "input": """adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d avg_pool2d
-        avg_pool3d channel_shuffle dropout feature_alpha_dropout max_pool1d max_pool2d
+        avg_pool3d channel_shuffle dropout feature_alpha_dropout max_pool1d max_pool2d max_pool3d
         pad pdist pixel_shuffle pixel_unshuffle rrelu unfold""",
     "input weight bias": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d
         conv_transpose3d""",
-    "weight bias": """batch_norm instance_norm group_norm""",
+    "input weight bias running_mean? running_var?": "batch_norm instance_norm",
+    "weight bias": "group_norm",
     "input weight": """embedding prelu rms_norm""",
     "input target": """multi_margin_loss multilabel_margin_loss""",
     "input target weight": """cross_entropy nll_loss""",
     "input1 input2 target": """cosine_embedding_loss""",
+    "input target var": "gaussian_nll_loss",
     "input grid": """grid_sample""",
     "indices": """max_unpool2d max_unpool3d""",
     "query key value": """scaled_dot_product_attention""",

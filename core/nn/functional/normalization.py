@@ -191,6 +191,8 @@ def rms_norm(
 def _last_axes(input: Any, normalized_shape: Any, weight: Any) -> tuple[int, ...]:
     want = tuple(normalized_shape)
     have = tuple(input.shape)
+    if not want:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, but got ()")
     if len(have) < len(want) or have[len(have) - len(want) :] != want:
         stars = "".join(f", {n}" for n in want)
         raise RuntimeError(

@@ -79,6 +79,8 @@ def embedding(
 
     Shape: (*), (V, D) -> (*, D).
     """
+    if weight.array.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     check_indices(input, weight.array.shape[0])
     padding_idx = _row_of(
         padding_idx, weight, AssertionError, "Padding_idx must be within num_embeddings"
