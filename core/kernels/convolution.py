@@ -27,6 +27,7 @@ _SMALL = 4096  # elements of columns, below which one image is too little for a 
 _RUN = 64  # places of the kernel, from which columns of many images have long runs of memory
 _DEEP = 48  # inner length of a product, below which it is not worth splitting
 _PIECE = 1 << 17  # elements of columns made at once where images are small
+_NEAR = 1 << 16  # and where they are not: those of several images, if they are so few
 
 
 def fits(x: Any, w: Any, groups: int) -> bool:
@@ -75,14 +76,17 @@ def _correlated(x: Any, w: Any, b: Any, window: Window) -> Any:
         return _correlated_small(x, w, shift, window, out)
     flat = out.reshape(len(x), len(w), -1)
     kernels = _matrices(w, _shares(x.shape[1], window))
-    more = numpy.empty(flat.shape[1:], x.dtype)
-    for i, views in _images(x, window):
-        one = flat[i]
-        numpy.matmul(kernels[0], views[0], out=one)
+    if shift is not None and kernels[0].shape[1] < _DEEP:  # one more row of columns, of ones
+        kernels, shift = [numpy.concatenate((kernels[0], shift), 1)], None
+    more = numpy.empty(0, x.dtype)
+    for part, views in _images(x, window, kernels[0].shape[1]):
+        some = flat[part]
+        numpy.matmul(kernels[0], views[0], out=some)
         for kernel, view in zip(kernels[1:], views[1:], strict=True):
-            one += numpy.matmul(kernel, view, out=more)
+            more = more if more.shape == some.shape else numpy.empty_like(some)
+            some += numpy.matmul(kernel, view, out=more)
         if shift is not None:
-            one += shift
+            some += shift
     return out
 
 
@@ -186,14 +190,16 @@ def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
     first = kernel[0] if _shares(channels, window) else 1
     # The fast way round: the longer side of the result first.
     out = numpy.zeros((first, channels * math.prod(kernel) // first, outs), x.dtype)
-    one = numpy.empty_like(out)
-    for i, views in _images(x, window):
-        seen = flat[i].T
+    each = numpy.empty(0, x.dtype)
+    for part, views in _images(x, window, out.shape[1]):
+        seen = flat[part].transpose(0, 2, 1)
         if first > 1:  # products with a matrix turned round take longer, by more than one copy
             seen = seen.copy()
+        if each.shape[1:2] != seen.shape[:1]:
+            each = numpy.empty((first, len(seen), *out.shape[1:]), x.dtype)
         for k, view in enumerate(views):
-            numpy.matmul(view, seen, out=one[k])
-        out += one
+            numpy.matmul(view, seen, out=each[k])
+        out += each[:, 0] if len(seen) == 1 else each.sum(1)
     out = out.reshape(first, channels, -1, outs).transpose(3, 1, 0, 2)
     return numpy.ascontiguousarray(out).reshape(outs, channels, *kernel)
 
@@ -217,42 +223,46 @@ def _matrices(w: Any, shared: bool) -> list[Any]:
     return [numpy.ascontiguousarray(w[:, :, k]).reshape(len(w), -1) for k in range(w.shape[2])]
 
 
-def _images(x: Any, window: Window) -> Any:
-    """Each image's number and its columns (C * prod(K), prod(P)), in a buffer that is used again.
+def _images(x: Any, window: Window, rows: int) -> Any:
+    """Slices of the batch and their columns (n, C * prod(K), prod(P)), in a buffer used again.
 
-    Where the kernel's rows share columns, one matrix (C * prod(K[1:]), prod(P)) for each row.
+    Of several images at once where those of one leave room in the cache; with a row of ones behind
+    them, where there are to be more `rows`. Where the kernel's rows share columns, one array
+    (n, C * prod(K[1:]), prod(P)) for each row.
     """
-    n, channels = x.shape[:2]
-    shared = _shares(channels, window)
-    framed = window.full != window.size
-    seen = numpy.zeros((channels, *window.full), x.dtype) if framed else x[0]
-    steps = _steps(seen.strides[1:], window)
-    d = len(window.kernel)
+    channels, d = x.shape[1], len(window.kernel)
+    shared, framed = _shares(channels, window), window.full != window.size
     shape = (channels, *window.kernel, *window.out)
     if shared:
         shape = (channels, *window.kernel[1:], window.full[0], *window.out[1:])
-        steps = (*steps[1:d], seen.strides[1], *steps[d + 1 :])
-    columns = numpy.empty(shape, x.dtype)
-    views = _views(columns, window, shared)
-    inner = window.inner(1)
-    step = 0 if framed else x.strides[0]
-    windows = as_strided(seen, (n, *shape), (step, seen.strides[0], *steps))
-    for i in range(n):
+    high = channels * math.prod(shape[1:d] if shared else window.kernel)
+    places = math.prod(shape) // high
+    step = min(len(x), max(1, _NEAR // math.prod(shape)))
+    seen = numpy.zeros((step, channels, *window.full), x.dtype) if framed else x
+    steps = _steps(seen.strides[2:], window)
+    if shared:
+        steps = (*steps[1:d], seen.strides[2], *steps[d + 1 :])
+    columns = numpy.empty((step, rows, places), x.dtype)
+    columns[:, high:] = 1
+    to = columns[:, :high].reshape(step, *shape)
+    views = _views(columns, window) if shared else [columns]
+    inner = window.inner(2)
+    windows = as_strided(seen, (len(seen), *shape), (*seen.strides[:2], *steps))
+    for start in range(0, len(x), step):
+        part = slice(start, min(start + step, len(x)))
+        count = part.stop - start
         if framed:
-            seen[inner] = x[i]
-        numpy.copyto(columns, windows[i])
-        yield i, views
+            seen[:count][inner] = x[part]
+        numpy.copyto(to[:count], windows[:count] if framed else windows[part])
+        yield part, [view[:count] for view in views]
 
 
-def _views(columns: Any, window: Window, shared: bool) -> list[Any]:
-    """The matrices that stand in one image's columns."""
-    if not shared:
-        return [columns.reshape(columns.shape[0] * math.prod(window.kernel), -1)]
-    flat = columns.reshape(columns.shape[0] * math.prod(window.kernel[1:]), -1)
+def _views(columns: Any, window: Window) -> list[Any]:
+    """The part of shared columns that stands for each row of the kernel."""
     row = math.prod(window.out[1:])
     places = window.out[0] * row
     starts = [k * window.dilation[0] * row for k in range(window.kernel[0])]
-    return [flat[:, start : start + places] for start in starts]
+    return [columns[:, :, start : start + places] for start in starts]
 
 
 def _pieces(x: Any, window: Window) -> Any:
