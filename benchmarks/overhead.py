@@ -1,6 +1,6 @@
 """Microseconds per small op, forward and forward + backward, beside PyTorch when it is installed.
 
-python benchmarks/overhead.py [--repeat 20] [--wide] [--only WORD] [--json FILE]
+python benchmarks/overhead.py [--repeat 100] [--wide] [--only WORD] [--json FILE]
 
 Every op works on 10 float32 numbers (matrices are 4 x 4), so the time is overhead, not arithmetic.
 Ours and PyTorch's are timed in turn, round after round in one process on one thread; a figure is
@@ -27,7 +27,7 @@ import small_ops
 
 import core
 
-CALLS = 50
+CALLS = 10  # so few that a round mostly ends before another process is let in
 LENGTH = 10  # ops in one chain, or beside each other
 Step = Callable[[Any], Any]
 
@@ -199,7 +199,7 @@ def with_torch() -> None:
 def main() -> None:
     """Print the tables; write them as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=20, help="rounds of each measurement")
+    parser.add_argument("--repeat", type=int, default=100, help="rounds of each measurement")
     parser.add_argument("--wide", action="store_true", help="many more ops")
     parser.add_argument("--only", default="", metavar="WORD", help="ops whose name holds this")
     parser.add_argument("--json", metavar="FILE")

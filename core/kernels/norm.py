@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import numpy
 
-from core.kernels.piece import is_plain, row_sums
+from core.kernels.piece import is_plain, number, row_sums
 from core.ops.norm import affine, layer_normalised, moments, normalise
 
 _PIECE = 1 << 16  # elements worked on together
@@ -122,22 +123,34 @@ def fast_layer(x, w, b, axes, eps):
 
 def _standard_rows(x: Any, w: Any, b: Any, eps: float) -> tuple[Any, Any, Any]:
     """The rows with mean 0 and variance 1, scaled and shifted; their means and their factors."""
-    n, kind = x.shape[1], x.dtype.type
-    ones, share = numpy.ones(n, x.dtype), kind(1 / n)
     out = numpy.empty_like(x)
+    if x.size <= _PIECE:
+        return out, *_standard_piece(x, out, w, b, eps)
     mean, scale = numpy.empty((2, len(x), 1), x.dtype)
     for part in _pieces(x):
-        middle = numpy.multiply(x[part].dot(ones).reshape(-1, 1), share, mean[part])
-        piece = numpy.subtract(x[part], middle, out[part])
-        spread = numpy.multiply((piece * piece).dot(ones).reshape(-1, 1), share, scale[part])
-        spread += kind(eps)
-        numpy.reciprocal(numpy.sqrt(spread, spread), spread)
-        piece *= spread
-        if w is not None:
-            piece *= w
-        if b is not None:
-            piece += b
+        mean[part], scale[part] = _standard_piece(x[part], out[part], w, b, eps)
     return out, mean, scale
+
+
+def _standard_piece(x: Any, out: Any, w: Any, b: Any, eps: float) -> tuple[Any, Any]:
+    share = _shares(x.shape[1], x.dtype)
+    mean = x.dot(share).reshape(-1, 1)
+    numpy.subtract(x, mean, out)
+    scale = (out * out).dot(share).reshape(-1, 1)
+    numpy.add(scale, number(eps, x.dtype), scale)
+    numpy.reciprocal(numpy.sqrt(scale, scale), scale)
+    numpy.multiply(out, scale, out)
+    if w is not None:
+        numpy.multiply(out, w, out)
+    if b is not None:
+        numpy.add(out, b, out)
+    return mean, scale
+
+
+@functools.lru_cache(maxsize=32)
+def _shares(n: int, dtype: Any) -> Any:
+    """With what a row is multiplied to give its mean."""
+    return numpy.full(n, 1 / n, dtype)
 
 
 def _put_rows(x: Any, mean: Any, scale: Any, w: Any, b: Any) -> Any:

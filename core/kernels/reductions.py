@@ -175,44 +175,50 @@ def _truth(op: Any, combine: Any, every: bool) -> Any:
 
 # ---- softmax -----------------------------------------------------------------------------------
 
+FEW = 1 << 12  # numbers of which it pays to look whether they need be shifted
 
-def _powers(x: Any, axis: int) -> Any:
+
+def _powers(x: Any, axis: int, near: float) -> Any:
     """`x` minus the largest of each row, its exponentials, and their sums; None for other arrays.
 
-    Also None where a row holds NaN or has an infinite peak: its sum is NaN then.
+    Few numbers that all are less than `near` away from zero are not shifted: the largest takes as
+    long as all the rest. Also None where a row holds NaN or has an infinite peak: its sum is NaN.
     """
     if x.ndim != 2 or axis != 1 or x.dtype.char not in "fd" or not x.flags.c_contiguous:
         return None
     if not x.size or x.shape[1] > SHORT:
         return None
-    peak = _peak(x, 1, None, None, True)
-    shifted = x - peak
+    ones = _ONES[x.dtype.char][x.shape[1]]
+    if x.size <= FEW:
+        flat = x.reshape(-1)
+        if flat.dot(flat) < near * near:
+            powers = numpy.exp(x)
+            return x, powers, powers.dot(ones).reshape(-1, 1)
+    shifted = x - _peak(x, 1, None, None, True)
     powers = numpy.exp(shifted)
-    sums = powers.dot(_ONES[x.dtype.char][x.shape[1]])
+    sums = powers.dot(ones)
     whole = sums.dot(sums)  # none is larger than the length of a row
     return (shifted, powers, sums.reshape(-1, 1)) if whole == whole else None
 
 
 def _softmax(x, axis):
-    found = _powers(x, axis)
+    found = _powers(x, axis, 80.0)
     if found is None:
         return loss.softmax_axis.op.forward(x, axis)
     _, powers, sums = found
-    powers /= sums
-    return powers
+    return numpy.divide(powers, sums, powers)
 
 
 def _log_softmax(x, axis):
-    found = _powers(x, axis)
+    found = _powers(x, axis, 6.0)  # of larger ones the difference would lose digits
     if found is None:
         return loss.log_softmax_axis.op.forward(x, axis)
-    shifted, _, sums = found
-    shifted -= numpy.log(sums, sums)
-    return shifted
+    shifted, powers, sums = found
+    return numpy.subtract(shifted, numpy.log(sums, sums), powers)
 
 
 def _softmax_nll(x, target, each, scale):
-    found = None if each is not None or type(scale) is not float else _powers(x, 1)
+    found = None if each is not None or type(scale) is not float else _powers(x, 1, 6.0)
     if found is None:
         return loss.softmax_nll.op.forward(x, target, each, scale)
     shifted, _, sums = found

@@ -98,9 +98,11 @@ def _sign(x: Any) -> Any:
     """The sign, zero for NaN."""
     if x.dtype.char not in "fd":
         return elementwise.sign.op.forward(x)
-    zero = _ZERO[x.dtype.char]
-    above, below = numpy.greater(x, zero), numpy.less(x, zero)
-    return numpy.subtract(above.view(numpy.int8), below.view(numpy.int8)).astype(x.dtype)
+    out = numpy.sign(x)
+    flat = out.ravel()
+    if flat.dot(flat) >= 0:
+        return out
+    return numpy.where(x == x, out, x.dtype.type(0))
 
 
 FEW = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
-from core.autograd.quick import unary
+from core.autograd.quick import leading, unary
 from core.backend import xp
 from core.dtype import FLOAT, of
 from core.ops import results
@@ -46,6 +46,7 @@ def trunc(x):
     return _rounded(x, "trunc")
 
 
+@leading
 @primitive
 @widened
 def round_to(x, decimals):

@@ -135,6 +135,7 @@ WITH_NAN, TURNED = normal(3, 4), normal(4, 3).T
 WITH_NAN[1, 2] = numpy.nan
 INFINITE = numpy.array([[numpy.inf, 1, 2], [-numpy.inf, 0, 1], [-numpy.inf] * 3])
 SOFTMAX = {
+    "far apart": (normal(5, 4) * 30, 1),
     "rows": (normal(5, 4), 1),
     "columns": (normal(5, 4), 0),
     "long rows": (normal(3, 100), 1),
