@@ -160,7 +160,7 @@ normal_below.defvjp(x=lambda g, x: g * exp(x * x * -0.5) * _PEAK)
 @primitive(label="LeakyReluBackward0")
 def leaky(x, slope):
     """Elementwise x above zero, slope * x below."""
-    return xp(x).where(x > 0, x, x * slope)
+    return xp(x).where(x > 0, x, x * slope).astype(x.dtype, copy=False)
 
 
 leaky.defvjp(x=lambda g, x, slope: choose(x > 0, g, g * slope), slope=None)
@@ -182,7 +182,7 @@ prelu_of.defvjp(
 @primitive(label="HardtanhBackward0")
 def hardtanh_at(x, low, high):
     """Elementwise x, kept between two numbers."""
-    return xp(x).clip(x, low, high)
+    return xp(x).clip(x, low, high).astype(x.dtype, copy=False)
 
 
 hardtanh_at.defvjp(
@@ -232,7 +232,8 @@ def softshrink_at(x, width):
     """Elementwise x brought nearer to zero by `width`."""
     module = xp(x)
     zero = x.dtype.type(0)
-    return module.where(x > width, x - width, module.where(x < -width, x + width, zero))
+    out = module.where(x > width, x - width, module.where(x < -width, x + width, zero))
+    return out.astype(x.dtype, copy=False)
 
 
 softshrink_at.defvjp(x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None)

@@ -169,7 +169,14 @@ def among(x, values, invert):
 
 
 @of_tensors(numbers="elements test_elements", first=True)
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False):
+def isin(
+    elements: Any,
+    test_elements: Any,
+    *,
+    assume_unique: bool = False,
+    invert: bool = False,
+    out: Any = None,
+) -> Any:
     """Elementwise whether an element is one of the test elements.
 
     Raises: RuntimeError for bools.
@@ -178,10 +185,10 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
         if isinstance(x, bool) or (hasattr(x, "array") and x.array.dtype == bool):
             raise RuntimeError("Unsupported input type encountered for isin(): Bool")
     if not hasattr(elements, "array"):
-        return among(type(test_elements)(elements).to(test_elements.dtype), test_elements, invert)
+        elements = type(test_elements)(elements).to(test_elements.dtype)
     if not hasattr(test_elements, "array"):
-        return ne(elements, test_elements) if invert else eq(elements, test_elements)
-    return among(elements, test_elements, invert)
+        return (ne if invert else eq)(elements, test_elements, out=out)
+    return among(elements, test_elements, invert, out=out)
 
 
 for _call in (eq, ne, lt, le, gt, ge):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.autograd.inplace import write_out
 from core.autograd.value import called
 from core.dtype import INTEGER, of, to_numpy
 from core.ops.cast import cast
@@ -34,11 +35,13 @@ def along(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
     return called(reshape_array(op(reshape_array(input, (1,)), 0), ()), op.op.label)
 
 
-def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+def softmax(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
     """Exponentials along `dim`, divided by their sum."""
-    return along(softmax_axis, input, dim, dtype)
+    result = along(softmax_axis, input, dim, dtype)
+    return result if out is None else write_out(result, out)
 
 
-def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+def log_softmax(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
     """The logarithm of softmax along `dim`."""
-    return along(log_softmax_axis, input, dim, dtype)
+    result = along(log_softmax_axis, input, dim, dtype)
+    return result if out is None else write_out(result, out)

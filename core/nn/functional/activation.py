@@ -7,7 +7,7 @@ from typing import Any
 
 from core import random
 from core.autograd.adapt import adaptable
-from core.autograd.inplace import in_place
+from core.autograd.inplace import in_place, write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
 from core.backend import device_of, on, xp
@@ -117,6 +117,8 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     """Elementwise input, kept between two numbers."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if not input.dtype.is_floating_point:  # the bounds are rounded too
+        min_val, max_val = int(min_val), int(max_val)
     return applied(activation.hardtanh_at, inplace, input, min_val, max_val)
 
 
@@ -130,33 +132,33 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     return applied(activation.hardsigmoid, inplace, input)
 
 
-def softshrink(input: Any, lambd: float = 0.5) -> Any:
+def softshrink(input: Any, lambd: float = 0.5, *, out: Any = None) -> Any:
     """Elementwise input brought nearer to zero by `lambd`."""
     if lambd < 0:
         raise RuntimeError(
             f"lambda must be greater or equal to 0, but found to be {float(lambd):g}."
         )
-    return activation.softshrink_at(input, lambd)
+    return activation.softshrink_at(input, lambd, out=out)
 
 
-def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+def hardshrink(input: Any, lambd: float = 0.5, *, out: Any = None) -> Any:
     """Elementwise input, zero where it is nearer to zero than `lambd`."""
-    return activation.hardshrink_at(input, lambd)
+    return activation.hardshrink_at(input, lambd, out=out)
 
 
 # ---- smooth -----------------------------------------------------------------------------------
 
 
-def gelu(input: Any, approximate: str = "none") -> Any:
+def gelu(input: Any, approximate: str = "none", *, out: Any = None) -> Any:
     """Elementwise input times the normal distribution function of it.
 
     Source: Hendrycks & Gimpel (2016).
     """
     if approximate == "tanh":
-        return activation.gelu_tanh(input)
+        return activation.gelu_tanh(input, out=out)
     if approximate != "none":
         raise RuntimeError("approximate argument must be either none or tanh.")
-    return activation.gelu_erf(input)
+    return activation.gelu_erf(input, out=out)
 
 
 def silu(input: Any, inplace: bool = False) -> Any:
@@ -170,14 +172,15 @@ def mish(input: Any, inplace: bool = False) -> Any:
 
 
 @adaptable
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any = None) -> Any:
     """Elementwise log(1 + exp(beta * input)) / beta; input above the threshold."""
-    return activation.softplus_at(input, beta, threshold)
+    return activation.softplus_at(input, beta, threshold, out=out)
 
 
-def logsigmoid(input: Any) -> Any:
+def logsigmoid(input: Any, *, out: Any = None) -> Any:
     """Elementwise log(sigmoid(input))."""
-    return activation.log_sigmoid(input)
+    result = activation.log_sigmoid(input)
+    return result if out is None else write_out(result, out)
 
 
 def sigmoid(input: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from core import random
+from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
 from core.backend import device_of, module_of, to_host
@@ -15,6 +16,7 @@ from core.nn.functional.convolution import each_dim, placed
 from core.nn.functional.pooling import check_filled, frame, per_dim, windows, with_indices
 from core.ops.choice import relu
 from core.ops.decompose import mT
+from core.ops.division import div
 from core.ops.elementwise import abs, sign
 from core.ops.extreme import argmax
 from core.ops.fold import sum_windows
@@ -47,6 +49,8 @@ def _avg_pool(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Any = None,
 ) -> Any:
     kernel, stride, pads, _ = windows(n, kernel_size, stride, padding)
     if divisor_override == 0:
@@ -57,14 +61,16 @@ def _avg_pool(
         raise RuntimeError(f"input image {size} smaller than kernel size {kernel}")
     both = frame(size, kernel, stride, pads, (1,) * n, ceil_mode)
     total = sum_windows(x, kernel, stride, both)
+    count: Any = math.prod(kernel)
     if divisor_override is not None:
-        out = total / divisor_override
-    elif both == ((0, 0),) * n or (count_include_pad and not ceil_mode):
-        out = total / math.prod(kernel)
-    else:
+        count = divisor_override
+    elif both != ((0, 0),) * n and not (count_include_pad and not ceil_mode):
         counts = _counts(size, tuple(total.shape[2:]), (kernel, stride, pads), count_include_pad)
-        out = total / wrap(placed(x, counts.astype(x.array.dtype)))
-    return called(out, _label(n, "AvgPool"))
+        count = wrap(placed(x, counts.astype(x.array.dtype)))
+    whole = not x.dtype.is_floating_point
+    mean = div(total, count, rounding_mode="trunc") if whole else total / count
+    mean = called(mean, _label(n, "AvgPool"))
+    return mean if out is None else write_out(mean, out)
 
 
 def _label(n: int, kind: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.demand import of_tensors
+from core.autograd.inplace import write_out
 from core.autograd.value import called
 from core.ops.linalg import linear as affine
 from core.ops.pad import pad as pad
@@ -14,7 +15,7 @@ __all__ = "bilinear linear pad".split()
 
 
 @of_tensors("input", "weight", "bias")
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
     """Input @ weight.T + bias over the last dim.
 
     Shape: (..., in), (out, in), (out,) -> (..., out).
@@ -26,7 +27,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and"
             f" {weight.shape[-1]}x{weight.shape[0]})"
         )
-    return affine(input, weight, bias)
+    result = affine(input, weight, bias)
+    return result if out is None else write_out(result, out)
 
 
 @of_tensors("input1", "input2", "weight", "bias")

@@ -183,6 +183,7 @@ ROUNDING = [
     one(rounding, "frac", lambda x: x - each(math.trunc)(x)),
     two(rounding, "copysign", each(math.copysign)),
     two(rounding, "nextafter", each(math.nextafter), slopes=(), halves=False),
+    one(rounding, "frexp", lambda x: numpy.frexp(x)[0], halves=False),
 ]
 CHOICES = [
     Row(choice.choose, (TRUE, X, Y), lambda c, a, b: c * a + (1 - c) * b, (1, 2)),
