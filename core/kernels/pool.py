@@ -74,6 +74,7 @@ def fast_max_windows(x, kernel, stride, padding, dilation):
     window = (kernel, stride, padding, dilation)
 
     def vjp(g: Any) -> Any:
+        out = _largest(x, kernel)  # again: what was given may have been changed in place
         if numpy.isfinite(numpy.add.reduce(g, None)):
             return _spread(g, x, out, kernel), None, None, None, None
         places = winners.op.forward(x, out, *window)  # 0 * inf is not 0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
+from core.autograd.op import Variant
 from core.autograd.quick import binary
 from core.backend import xp
 from core.dtype import BOOL
@@ -23,9 +24,10 @@ def quotient(a, b):
     return a / b
 
 
+# Not by `out`, which PyTorch's programs may change in place before they go backward.
 quotient.defvjp(
     a=lambda g, b: g / b,
-    b=lambda g, b, out: -g * out / b,
+    b=lambda g, a, b: -g * (a / b / b),
 )
 quotient.op.direct = operator.truediv
 
@@ -51,7 +53,7 @@ true_divide = divide = div
 
 @binary
 @primitive(
-    casts=without(BOOL, "div_floor", promote), label="DivBackward1", whole="bBhil", tensors=0
+    casts=without(BOOL, "div_floor", promote), whole="bBhil", tensors=0, label="DivBackward2"
 )
 @widened
 def floor_quotient(a, b):
@@ -62,7 +64,7 @@ def floor_quotient(a, b):
 
 @binary
 @primitive(
-    casts=without(BOOL, "div_trunc", promote), label="DivBackward1", whole="bBhil", tensors=0
+    casts=without(BOOL, "div_trunc", promote), whole="bBhil", tensors=0, label="DivBackward2"
 )
 @widened
 def trunc_quotient(a, b):
@@ -84,7 +86,12 @@ def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:
 
 
 @binary
-@primitive(casts=without(BOOL, "remainder", promote), whole="bBhil", tensors=None)
+@primitive(
+    casts=without(BOOL, "remainder", promote),
+    whole="bBhil",
+    tensors=None,
+    label=Variant("RemainderBackward1", "RemainderBackward0"),
+)
 @widened
 def remainder(a, b):
     """Elementwise a - floor(a / b) * b, which has the sign of b."""
@@ -99,7 +106,11 @@ remainder.defvjp(
 
 
 @binary
-@primitive(casts=without(BOOL, "fmod", promote), whole="bBhil")
+@primitive(
+    casts=without(BOOL, "fmod", promote),
+    whole="bBhil",
+    label=Variant("FmodBackward1", "FmodBackward0"),
+)
 @widened
 def fmod(a, b):
     """Elementwise a - trunc(a / b) * b, which has the sign of a."""

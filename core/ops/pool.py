@@ -26,10 +26,18 @@ def max_windows(x, kernel, stride, padding, dilation):
     return out
 
 
+# The largest are found again, not saved: a ReLU in place often follows, and changes them.
 max_windows.defvjp(
-    x=lambda g, x, out, x_shape, kernel, stride, padding, dilation: spread_windows(
+    x=lambda g, x, x_shape, kernel, stride, padding, dilation: spread_windows(
         g,
-        winners(x, out, kernel, stride, padding, dilation),
+        winners(
+            x,
+            max_windows(x, kernel, stride, padding, dilation),
+            kernel,
+            stride,
+            padding,
+            dilation,
+        ),
         tuple(x_shape[2:]),
         kernel,
         stride,

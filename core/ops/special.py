@@ -154,7 +154,7 @@ def erfinv_of_number(x: float, short: bool) -> float:
     return x * quotient_at(ERFINV_SHORT if short else ERFINV, -math.log((1 - x) * (1 + x)))
 
 
-erfinv.defvjp(x=lambda g, out: g * (exp(out * out) * (ROOT_PI / 2)))
+erfinv.defvjp(x=lambda g, x: g * (exp(erfinv(x) ** 2) * (ROOT_PI / 2)))
 
 # ---- Bessel functions -------------------------------------------------------------------------
 

@@ -75,6 +75,22 @@ AGREE = {
         refused(lambda: m.tensor([x[:0]])),
         refused(lambda: m.tensor([x[0, 0]], dtype=m.int64)),
     ],
+    "results that are changed in place": lambda m, x: [
+        changed(m, function, m.linspace(0.1, 0.9, 64).reshape(1, 4, 4, 4))
+        for function in (
+            lambda y: y / (y + 1),
+            lambda y: 2 / y,
+            lambda y: m.cov(y.reshape(4, 16)),
+            m.erfinv,
+            m.nn.functional.normalize,
+            m.nn.functional.softsign,
+            lambda y: m.nn.functional.local_response_norm(y, 2),
+            lambda y: m.nn.functional.max_pool1d(y[0], 2),
+            lambda y: m.nn.functional.max_pool2d(y, 2),
+            lambda y: m.nn.functional.max_pool2d(y, 3, 1, 1),
+            lambda y: m.nn.functional.max_pool3d(y, 2),
+        )
+    ],
     "Python functions of elements": lambda m, x: [
         x.apply_(lambda a: a * 2).tolist(),
         x.map_(m.ones(2), lambda a, b: a - b).tolist(),
@@ -108,6 +124,14 @@ def channels(x, leading):
     rows = x.reshape(*leading, -1)
     kept = rows.amax(-1) > 0
     return (rows.amax(-1) == rows.amin(-1)).all().item(), 0 < kept.sum().item() < kept.numel()
+
+
+def changed(m, function, x):
+    """The gradient, rounded, through a result that is doubled in place before backward."""
+    y = function(x.requires_grad_())
+    y.mul_(2)
+    y.sum().backward()
+    return [round(v, 2) for v in x.grad.flatten().tolist()]
 
 
 def refused(function):
