@@ -175,25 +175,21 @@ def _truth(op: Any, combine: Any, every: bool) -> Any:
 
 # ---- softmax -----------------------------------------------------------------------------------
 
-FEW = 1 << 12  # numbers of which it pays to look whether they need be shifted
+FEW = 1 << 12  # numbers that cost less than the calls around them
 
 
-def _powers(x: Any, axis: int, near: float) -> Any:
+# Every row is shifted, though small numbers need it not: were other rows to decide, a row's bits
+# would depend on how the batch is shared out over ranks.
+def _powers(x: Any, axis: int) -> Any:
     """`x` minus the largest of each row, its exponentials, and their sums; None for other arrays.
 
-    Few numbers that all are less than `near` away from zero are not shifted: the largest takes as
-    long as all the rest. Also None where a row holds NaN or has an infinite peak: its sum is NaN.
+    Also None where a row holds NaN or has an infinite peak: its sum is NaN.
     """
     if x.ndim != 2 or axis != 1 or x.dtype.char not in "fd" or not x.flags.c_contiguous:
         return None
     if not x.size or x.shape[1] > SHORT:
         return None
     ones = _ONES[x.dtype.char][x.shape[1]]
-    if x.size <= FEW:
-        flat = x.reshape(-1)
-        if flat.dot(flat) < near * near:
-            powers = numpy.exp(x)
-            return x, powers, powers.dot(ones).reshape(-1, 1)
     shifted = x - _peak(x, 1, None, None, True)
     powers = numpy.exp(shifted)
     sums = powers.dot(ones)
@@ -202,7 +198,7 @@ def _powers(x: Any, axis: int, near: float) -> Any:
 
 
 def _softmax(x, axis):
-    found = _powers(x, axis, 80.0)
+    found = _powers(x, axis)
     if found is None:
         return loss.softmax_axis.op.forward(x, axis)
     _, powers, sums = found
@@ -210,7 +206,7 @@ def _softmax(x, axis):
 
 
 def _log_softmax(x, axis):
-    found = _powers(x, axis, 6.0)  # of larger ones the difference would lose digits
+    found = _powers(x, axis)
     if found is None:
         return loss.log_softmax_axis.op.forward(x, axis)
     shifted, powers, sums = found
@@ -218,7 +214,7 @@ def _log_softmax(x, axis):
 
 
 def _softmax_nll(x, target, each, scale):
-    found = None if each is not None or type(scale) is not float else _powers(x, 1, 6.0)
+    found = None if each is not None or type(scale) is not float else _powers(x, 1)
     if found is None:
         return loss.softmax_nll.op.forward(x, target, each, scale)
     shifted, _, sums = found
