@@ -49,17 +49,22 @@ class Bucket:
         self.positions = list(positions)
         arrays = [parameters[i].array for i in positions]
         total = sum(array.size for array in arrays)
-        if isinstance(arrays[0], numpy.ndarray) and device_of(arrays[0]) == CPU:
-            self.array = allocate(total, arrays[0].dtype)
-        else:
-            with on(device_of(arrays[0])):
-                self.array = xp(arrays[0]).zeros(total, arrays[0].dtype)
-        self.views: dict[int, Any] = {}
-        start = 0
-        for i, array in zip(self.positions, arrays, strict=True):
-            self.views[i] = self.array[start : start + array.size].reshape(array.shape)
-            start += array.size
+        self.device = device_of(arrays[0])
+        with self.place:
+            on_host = isinstance(arrays[0], numpy.ndarray) and self.device == CPU
+            make = allocate if on_host else xp(arrays[0]).zeros
+            self.array = make(total, arrays[0].dtype)
+            self.views: dict[int, Any] = {}
+            start = 0
+            for i, array in zip(self.positions, arrays, strict=True):
+                self.views[i] = self.array[start : start + array.size].reshape(array.shape)
+                start += array.size
         self.missing = 0
+
+    @property
+    def place(self) -> Any:
+        """A context in which the array's GPU is the current one."""
+        return on(self.device)
 
     @property
     def nbytes(self) -> int:

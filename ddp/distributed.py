@@ -12,7 +12,7 @@ from typing import Any
 
 from core import nn
 from core.autograd.mode import is_grad_enabled
-from core.backend import CPU, device_of
+from core.backend import CPU, device_of, on
 from core.nn.stateless import stand_ins
 from ddp.current_group import current_group
 from ddp.device_split import map_tensors
@@ -161,7 +161,8 @@ class DistributedDataParallel(nn.Module):
             return self.company.forward(inputs, kwargs)
         if self.lanes is not None:
             self.reducer.follow_hooks()
-            return self.lanes.run(inputs, kwargs)
+            with on(self.device):
+                return self.lanes.run(inputs, kwargs)
         return module(*inputs, **kwargs)
 
     def _renew_reducer(self) -> None:
@@ -243,7 +244,8 @@ class DistributedDataParallel(nn.Module):
 
     def _install_hook(self, state: Any, hook: Hook) -> None:
         count = len(self.reducer.buckets)
-        self.reducer.use_hook(hooked(state, hook, self.reducer.parameters, count))
+        known = (self.reducer.parameters, count, self.process_group)
+        self.reducer.use_hook(hooked(state, hook, *known))
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:

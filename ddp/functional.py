@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from core.autograd.dispatch import primitive
+from core.backend import xp
 from ddp.collectives import ReduceOp
 from ddp.lifecycle import default_group, get_group_rank
+from ddp.staging import made_of, on_host
 
 __all__ = ["all_gather", "all_reduce", "all_to_all", "broadcast", "reduce", "reduce_scatter"]
 
@@ -23,8 +23,8 @@ def all_reduce(x: Any, op: ReduceOp = ReduceOp.SUM, group: Any = None) -> Any:
     Raises: TypeError for other reductions, which have no gradient rule here.
     """
     _check_linear("all_reduce", op)
-    out = x.copy()
-    default_group(group).all_reduce(out, op)
+    out, pg = x.copy(), default_group(group)
+    on_host(out, pg, lambda array: pg.all_reduce(array, op))
     return out
 
 
@@ -34,18 +34,18 @@ all_reduce.defvjp(x=lambda g, op, group: all_reduce(g, op, group), op=None, grou
 @primitive
 def broadcast(x: Any, src: int = 0, group: Any = None) -> Any:
     """What rank `src` had in `x`; the gradient is the sum of all on `src`, zero elsewhere."""
-    out = x.copy()
-    default_group(group).broadcast(out, get_group_rank(group, src))
+    out, pg = x.copy(), default_group(group)
+    on_host(out, pg, lambda array: pg.broadcast(array, get_group_rank(group, src)))
     return out
 
 
 @primitive
 def reduce(x: Any, dst: int = 0, group: Any = None) -> Any:
     """The sum over ranks of `x` on rank `dst`, zeros elsewhere."""
-    group, out = default_group(group), x.copy()
-    root = get_group_rank(group, dst)
-    group.reduce(out, root)
-    return out if group.rank == root else np.zeros_like(out)
+    pg, out = default_group(group), x.copy()
+    root = get_group_rank(pg, dst)
+    on_host(out, pg, lambda array: pg.reduce(array, root))
+    return out if pg.rank == root else xp(out).zeros_like(out)
 
 
 broadcast.defvjp(x=lambda g, src, group: reduce(g, src, group), src=None, group=None)
@@ -58,10 +58,8 @@ def all_gather(x: Any, group: Any = None) -> Any:
 
     Shape: (...) -> (size, ...).
     """
-    group = default_group(group)
-    out = np.empty((group.size, *x.shape), x.dtype)
-    group.all_gather_into_tensor(out, x)
-    return out
+    pg = default_group(group)
+    return made_of(x, (pg.size, *x.shape), pg, pg.all_gather_into_tensor)
 
 
 @primitive
@@ -71,10 +69,8 @@ def reduce_scatter(x: Any, op: ReduceOp = ReduceOp.SUM, group: Any = None) -> An
     Shape: (size, ...) -> (...).
     """
     _check_linear("reduce_scatter", op)
-    group = default_group(group)
-    out = np.empty(x.shape[1:], x.dtype)
-    group.reduce_scatter_tensor(out, x, op)
-    return out
+    pg = default_group(group)
+    return made_of(x, x.shape[1:], pg, lambda out, x: pg.reduce_scatter_tensor(out, x, op))
 
 
 @primitive
@@ -95,9 +91,8 @@ def all_to_all(x: Any, group: Any = None) -> Any:
 
     Shape: (size, ...) -> (size, ...).
     """
-    out = np.empty_like(x)
-    default_group(group).all_to_all_single(out, x)
-    return out
+    pg = default_group(group)
+    return made_of(x, x.shape, pg, pg.all_to_all_single)
 
 
 all_to_all.defvjp(x=lambda g, group: all_to_all(g, group), group=None)

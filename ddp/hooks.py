@@ -13,11 +13,12 @@ from typing import Any
 import numpy
 
 from core.autograd.value import Value, wrap
-from core.backend import xp
+from core.backend import device_of, on, xp
 from core.dtype import bfloat16
 from ddp.bucket import Bucket
 from ddp.group import ProcessGroup, ReduceOp, Work
 from ddp.lifecycle import default_group
+from ddp.staging import Staged, needs_host
 
 Hook = Callable[[Any, Any], Any]
 Contents = list[list[tuple[str, int]]]
@@ -26,9 +27,9 @@ Contents = list[list[tuple[str, int]]]
 class GradBucket:
     """The gradients of some parameters, side by side in one flat tensor."""
 
-    def __init__(self, bucket: Bucket, parameters: Sequence[Any], count: int) -> None:
+    def __init__(self, bucket: Bucket, array: Any, parameters: Sequence[Any], count: int) -> None:
         self._index, self._count = bucket.index, count
-        self._buffer = wrap(bucket.array)
+        self._buffer = wrap(array)
         self._parameters = [parameters[i] for i in bucket.positions]
 
     def index(self) -> int:
@@ -75,30 +76,35 @@ class Then:
 
 
 class HookedWork:
-    """A bucket on its way through a hook; waiting puts the result in the bucket."""
+    """An array on its way through a hook; waiting puts the result into it."""
 
-    def __init__(self, bucket: Bucket, answer: Any) -> None:
-        self.bucket, self.answer = bucket, answer
+    def __init__(self, array: Any, answer: Any) -> None:
+        self.array, self.answer = array, answer
 
     def wait(self) -> None:
-        """Nothing; the bucket holds what the hook made of it."""
+        """Nothing; the array holds what the hook made of it."""
         answer = self.answer.wait() if hasattr(self.answer, "wait") else self.answer
         if answer is None or answer is True:
             return
         if isinstance(answer, list):  # the tensors of a collective's future
             (answer,) = answer
         array = answer.array if isinstance(answer, Value) else answer
-        if array is not self.bucket.array:
-            self.bucket.array[...] = array.reshape(-1)
+        if array is not self.array:
+            with on(device_of(self.array)):
+                self.array[...] = array.reshape(-1)
 
 
 def hooked(
-    state: Any, hook: Hook, parameters: Sequence[Any], count: int
+    state: Any, hook: Hook, parameters: Sequence[Any], count: int, group: ProcessGroup
 ) -> Callable[[Bucket], Any]:
-    """What a reducer calls for each bucket, so that `hook` reduces it."""
+    """What a reducer of `group` calls for each bucket, so that `hook` reduces it."""
 
-    def send(bucket: Bucket) -> HookedWork:
-        return HookedWork(bucket, hook(state, GradBucket(bucket, parameters, count)))
+    def send(bucket: Bucket) -> Any:
+        def start(array: Any) -> HookedWork:
+            return HookedWork(array, hook(state, GradBucket(bucket, array, parameters, count)))
+
+        staged = needs_host(bucket.array, group)
+        return Staged(bucket.array, start) if staged else start(bucket.array)
 
     return send
 

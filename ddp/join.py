@@ -16,7 +16,9 @@ import numpy
 from core import random
 from core.autograd.accumulate import Session, queue_callback
 from core.autograd.mode import enable_grad
+from core.autograd.place import where_it_lies
 from core.autograd.value import Value
+from core.backend import device_of, on
 from ddp.absence import absent, is_absent
 from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup, ReduceOp
@@ -257,11 +259,12 @@ class Company:
             self.kept, self.used = [], False
         inputs, kwargs = self.model.last_input
         own = [b for b in self.model.module.buffers() if id(b) not in self.shared]
-        before = [b.array.copy() for b in own]
+        before = [_copy_of(b.array) for b in own]
         with enable_grad(), random.fork_rng():
             self.kept += tracked(self.model.module(*inputs, **kwargs))
         for b, array in zip(own, before, strict=True):
-            b.array[...] = array
+            with on(device_of(b.array)):
+                b.array[...] = array
 
     def follow_backward(self, kind: int) -> None:
         """Do as the others, with gradients that are zero."""
@@ -284,6 +287,11 @@ def _ran_out(rank: int, here: bool) -> str:
     if here:
         return f"Rank {rank} exhausted all inputs, so all ranks stop"
     return f"rank {rank}: Detected at least one rank that exhausted inputs, so all ranks stop"
+
+
+@where_it_lies
+def _copy_of(array: Any) -> Any:
+    return array.copy()
 
 
 def _decoded(code: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from core import nn
 from core.autograd.dispatch import primitive
-from core.backend import xp
+from core.backend import device_of, on, xp
 from core.ops.creation import empty
 from ddp.functional import all_gather, all_reduce
 from ddp.group import ProcessGroup
@@ -153,5 +153,6 @@ class RowParallelLinear(nn.Module):
 def _own(whole: Any, key: tuple[slice, ...]) -> nn.Parameter:
     part = whole.array[key]
     made = empty(part.shape, device=whole.device, dtype=whole.dtype)
-    made.array[...] = part
+    with on(device_of(part)):
+        made.array[...] = part
     return nn.Parameter(made)

@@ -19,7 +19,7 @@ from core.autograd.value import Leaf, RemovableHandle, leaf_of, wrap
 from ddp.absence import is_absent
 from ddp.bucket import Bucket, make_buckets
 from ddp.call import CollectiveError
-from ddp.group import ProcessGroup, ReduceOp, Work
+from ddp.group import ProcessGroup, ReduceOp
 from ddp.staging import Staged, needs_host
 from ddp.stats import recorder_of
 from ddp.weight import Weights
@@ -226,6 +226,10 @@ class Reducer:
         return True
 
     def _launch(self, bucket: Bucket) -> None:
+        with bucket.place:
+            self._launch_there(bucket)
+
+    def _launch_there(self, bucket: Bucket) -> None:
         first = bucket.positions[0]
         if self.parameters[first].array.dtype != bucket.array.dtype:
             raise RuntimeError(
@@ -277,14 +281,14 @@ class Reducer:
         """The started average of a bucket, in place."""
         if self.hook is not None:
             return self.hook(bucket)
-        if needs_host(bucket.array, self.group):
-            return Staged(bucket.array, self.average)
         return self.average(bucket.array)
 
-    def average(self, array: Any) -> Work | None:
+    def average(self, array: Any) -> Any:
         """The average of an array over ranks, in place: started, or None where it is there."""
         if self.group.size == 1:
             return None
+        if needs_host(array, self.group):
+            return Staged(array, self.average)
         early = self.launched <= self.early
         return self.group.all_reduce(array, ReduceOp.AVG, async_op=early, label=self.name)
 
@@ -352,7 +356,7 @@ class Reducer:
             if slot.local:
                 slot.local = False
                 if scale != 1 and slot.gradient is not None:
-                    slot.gradient.array *= slot.gradient.array.dtype.type(scale)
+                    slot.gradient.mul_(scale)
                 slot.reduced = slot.gradient
         self.recorder.kept()
         self.steps += 1
@@ -384,9 +388,11 @@ class Reducer:
                 slot.local = False
                 if used[i]:
                     if scale != 1:
-                        home *= home.dtype.type(scale)
+                        with bucket.place:
+                            home *= home.dtype.type(scale)
                     if slot.gradient is None:
                         slot.gradient = wrap(home)
                     slot.reduced = slot.gradient
                 elif i in self.kept:
-                    home[...] = self.kept[i]
+                    with bucket.place:
+                        home[...] = self.kept[i]

@@ -93,7 +93,11 @@ def tree_sum(arrays: Sequence[Array]) -> Array:
 
     Dtype: the same; 16-bit floats are added in float32 and rounded once at the end.
     """
-    return reduce_arrays(arrays, ReduceOp.SUM)
+    if isinstance(arrays[0], np.ndarray):
+        return reduce_arrays(arrays, ReduceOp.SUM)
+    dtype = arrays[0].dtype  # a GPU's arrays: by their own operators
+    wide = [array.astype(np.float32) for array in arrays] if is_narrow_float(dtype) else arrays
+    return tree_reduce(wide, lambda a, b, out: a + b).astype(dtype, copy=False)
 
 
 def reduce_arrays(arrays: Sequence[Array], op: ReduceOp) -> Array:

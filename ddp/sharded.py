@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy
 
 from core.autograd.accumulate import added_first, run_hooks
+from core.autograd.place import where_it_lies
 from core.autograd.value import RemovableHandle, leaf_of, wrap
+from core.backend import device_of, on
 from ddp.bucket import Bucket, make_buckets
 from ddp.group import ProcessGroup
 from ddp.reducer import Reducer
@@ -88,7 +90,8 @@ class ShardedReducer(Reducer):
         """
         hooks = {n: hook for n, hook in self.slots[i].before.items() if n != self.ours[i]}
         count = len(self.lanes)
-        return wrap(run_hooks(hooks, g.array * count, False) / count)
+        with on(device_of(g.array)):
+            return wrap(run_hooks(hooks, g.array * count, False) / count)
 
     # ---- gradients that no shard gave ----
 
@@ -149,11 +152,11 @@ class ShardedReducer(Reducer):
             parts += [self.outside[i]] if i in self.outside else []
             if parts:
                 before = slot.gradient
-                total = sum(
-                    parts[1:], parts[0].copy() if before is None else before.array + parts[0]
-                )
-                self.shown[i] = _Shown(before, total)
-                slot.gradient, slot.local = wrap(total.copy()), True
+                with on(device_of(parts[0])):
+                    first = parts[0].copy() if before is None else before.array + parts[0]
+                    total = sum(parts[1:], first)
+                    self.shown[i] = _Shown(before, total)
+                    slot.gradient, slot.local = wrap(total.copy()), True
         for lane in self.aliases if self.shown else ():
             for alias in lane:
                 slot = leaf_of(alias)
@@ -178,7 +181,7 @@ class ShardedReducer(Reducer):
             if x is not None and _equal(x.array, was.total):
                 slot.gradient = was.before
                 continue
-            if x is not None and bool(x.array.any()):
+            if x is not None and _has_any(x.array):
                 raise RuntimeError(
                     f"rank {self.group.rank}: the gradient of {self.names[i]} was changed between"
                     " backwards under no_sync on logical shards: change it once it is reduced"
@@ -218,19 +221,21 @@ class ShardedReducer(Reducer):
             for slot in slots:
                 slot.local, slot.gradient = False, None
         for bucket in self.buckets:
-            wide = self.wide.pop(bucket.index, None)
-            if wide is not None:
-                bucket.array[...] = wide
-            if scale != 1:
-                bucket.array *= bucket.array.dtype.type(scale)
-            self._store(bucket, used)
+            with bucket.place:
+                wide = self.wide.pop(bucket.index, None)
+                if wide is not None:
+                    bucket.array[...] = wide
+                if scale != 1:
+                    bucket.array *= bucket.array.dtype.type(scale)
+                self._store(bucket, used)
         for i, g in self.outside.items():
             self.slots[i].local = False
             before = self.slots[i].gradient
             if before is None:
                 self.slots[i].gradient = wrap(g)
             else:
-                before.array += g
+                with on(device_of(g)):
+                    before.array += g
         self.outside = {}
 
     def _store(self, bucket: Bucket, used: Sequence[int]) -> None:
@@ -255,5 +260,11 @@ class ShardedReducer(Reducer):
             self.lanes[0][i].home = bucket.views[i]
 
 
+@where_it_lies
+def _has_any(a: Any) -> bool:
+    return bool(a.any())
+
+
+@where_it_lies
 def _equal(a: Any, b: Any) -> bool:
     return bool(((a == b) | ((a != a) & (b != b))).all())  # a NaN is what it was

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from core.backend import device_of, to_device, xp
 from core.pinned import from_pinned, to_pinned
 
 
@@ -27,3 +28,24 @@ class Staged:
         if self.work is not None:
             self.work.wait()
         from_pinned(self.host, self.array)
+
+
+def on_host(array: Any, group: Any, change: Callable[[Any], Any]) -> None:
+    """Nothing; `change`, a collective of `group`, has changed `array`, or its copy on the host."""
+    if not needs_host(array, group):
+        change(array)
+        return
+    host = to_pinned(array)
+    change(host)
+    from_pinned(host, array)
+
+
+def made_of(x: Any, shape: Any, group: Any, fill: Callable[[Any, Any], Any]) -> Any:
+    """An array where `x` lies, after `fill(out, x)`, a collective of `group`, perhaps on copies."""
+    if not needs_host(x, group):
+        out = xp(x).empty(shape, x.dtype)
+        fill(out, x)
+        return out
+    host = numpy.empty(shape, x.dtype)
+    fill(host, to_pinned(x))
+    return to_device(host, device_of(x))

@@ -12,6 +12,7 @@ from core.autograd.value import version_of
 from core.backend import to_host
 from ddp.group import ReduceOp
 from ddp.lifecycle import default_group
+from ddp.staging import on_host
 
 
 def digest(x: Any) -> str:
@@ -84,7 +85,7 @@ def sync_buffers(module: Any, how: str = "mean", group: Any = None) -> None:
     pg = default_group(group)
     for buffer in module.buffers():
         if how == "mean" and buffer.is_floating_point():
-            pg.all_reduce(buffer.array, ReduceOp.AVG)
+            on_host(buffer.array, pg, lambda array: pg.all_reduce(array, ReduceOp.AVG))
         else:
-            pg.broadcast(buffer.array, 0)
+            on_host(buffer.array, pg, lambda array: pg.broadcast(array, 0))
         version_of(buffer)[0] += 1

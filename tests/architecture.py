@@ -81,8 +81,16 @@ ROWS = [
         "ddp.weight",
         "ddp.starting",
     ],
-    ["ddp.device_split", "ddp.sync", "ddp.staging", "ddp.stats", "ddp.tuning"],
-    ["ddp.collectives", "ddp.consensus", "ddp.stop", "ddp.bucket", "ddp.shards", "ddp.sampler"],
+    ["ddp.device_split", "ddp.staging", "ddp.stats", "ddp.tuning"],
+    [
+        "ddp.collectives",
+        "ddp.consensus",
+        "ddp.stop",
+        "ddp.bucket",
+        "ddp.shards",
+        "ddp.sampler",
+        "ddp.sync",
+    ],
     ["ddp.reducer", "ddp.functional", "ddp.sync_norm", "ddp.plan"],
     ["ddp.join", "ddp.hooks", "ddp.parallel_layers", "ddp.sharded"],
     [

@@ -86,6 +86,7 @@ def _put(home: Any, g: Any) -> Any:
     return home
 
 
+@where_it_lies
 def run_hooks(hooks: dict[int, Callable[..., Any]] | None, g: Any, graph: bool) -> Any:
     """`g` after each hook had its say; hooks see tensors and may return another one."""
     for hook in tuple((hooks or {}).values()):

@@ -8,6 +8,8 @@ import pytest
 import core
 import ddp
 from core import nn, optim
+from ddp.current_group import current_group
+from tests.ddp import beside_laws, ddp_laws, hook_laws, join_laws, layer_laws, shard_laws, wrap_laws
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +128,64 @@ def test_what_comes_from_another_gpu_is_added_where_the_tensor_lies():
     x = core.ones(3, device="cuda:0").requires_grad_()
     ((x * 2).sum() + (x.to("cuda:1") * 3).sum().to("cuda:0")).backward()
     assert x.grad.tolist() == [5.0] * 3
+
+
+ELSEWHERE = [
+    ddp_laws.unused_parameters_keep_no_gradient,
+    ddp_laws.weighted_backward_divides_by_the_global_weight,
+    ddp_laws.frozen_and_unfrozen_between_steps,
+    ddp_laws.accumulation_without_sync_equals_one_step,
+    beside_laws.an_exception_that_all_ranks_catch,
+    wrap_laws.an_output_that_the_loss_leaves_out_changes_nothing,
+    wrap_laws.layers_without_outputs_and_outputs_without_gradients,
+    wrap_laws.hooks_after_a_gradient_see_the_reduced_one,
+    join_laws.ranks_that_ran_out_keep_the_others_company,
+    join_laws.buffers_that_are_not_broadcast_stay_each_ranks_own,
+    hook_laws.the_plain_hook_changes_no_bit,
+    hook_laws.what_was_left_out_is_sent_later,
+    layer_laws.it_trains_under_ddp_over_the_orthogonal_group,
+]
+
+
+def on_a_gpu_that_is_not_current(law, monkeypatch):
+    """The law, with all tensors of rank r on GPU r + 1, while GPU 0 stays the current one."""
+    shared, taken = core.from_numpy, core.Tensor.numpy
+
+    def place():
+        return f"cuda:{current_group().rank + 1}"
+
+    def there(array):
+        return shared(array).to(place()) if array.dtype.kind == "f" else shared(array)
+
+    monkeypatch.setattr(core, "from_numpy", there)
+    monkeypatch.setattr(core.Tensor, "numpy", lambda x, **how: taken(x.cpu(), **how))
+
+    def run():
+        core.set_default_device(place())
+        return law()
+
+    return run
+
+
+@pytest.mark.parametrize("law", ELSEWHERE, ids=lambda law: law.__name__)
+def test_laws_of_ranks_need_no_current_device(law, monkeypatch):
+    ddp.simulate(on_a_gpu_that_is_not_current(law, monkeypatch), 2)
+
+
+def test_shards_have_the_same_bits_on_any_gpus(monkeypatch):
+    def trained_on_shards():
+        module = ddp_laws.mlp()
+        module[2].bias.register_hook(lambda g: g * 2)
+        model = shard_laws.wrapped(module)
+        opt = optim.Adam(model.parameters(), lr=0.01)
+        for step in range(3):
+            opt.zero_grad()
+            x, y = shard_laws.data(step)
+            penalty = sum(p.pow(2).sum() for p in model.parameters())
+            (shard_laws.loss_of(model, x, y) + penalty / 100).backward()
+            opt.step()
+        ddp.sync_buffers(model)
+        return ddp.check_sync(model)
+
+    run = on_a_gpu_that_is_not_current(trained_on_shards, monkeypatch)
+    assert len({*ddp.simulate(run, 1), *ddp.simulate(run, 2)}) == 1
