@@ -43,6 +43,7 @@ from core.ops import (
     scatter_reduce,
     shape,
     softmax,
+    solve,
     sort,
     special,
     statistics,
@@ -85,9 +86,9 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     (softmax, "softmax log_softmax", ""),
     (
         elementwise,
-        "add sub rsub mul pow neg abs sign sgn square reciprocal positive signbit float_power ldexp"
+        "add sub rsub mul pow neg abs sign sgn square reciprocal positive signbit float_power"
         " lerp addcmul addcdiv subtract multiply negative absolute",
-        "add sub mul pow neg abs sign sgn square reciprocal float_power ldexp lerp addcmul addcdiv"
+        "add sub mul pow neg abs sign sgn square reciprocal float_power lerp addcmul addcdiv"
         " subtract multiply negative absolute",
     ),
     (
@@ -97,8 +98,9 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     ),
     (
         exponential,
-        "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt logaddexp logaddexp2 xlogy sigmoid logit",
-        "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt xlogy sigmoid logit",
+        "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt logaddexp logaddexp2 xlogy sigmoid logit"
+        " ldexp",
+        "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt xlogy sigmoid logit ldexp",
     ),
     (
         trigonometric,
@@ -144,6 +146,7 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     (gamma, "lgamma digamma mvlgamma", "lgamma digamma mvlgamma"),
     (incomplete, "igamma igammac", "igamma igammac"),
     (factors, "lu_solve", ""),
+    (solve, "pinverse", ""),
     (
         shape,
         "reshape reshape_as view_as ravel flatten squeeze unsqueeze permute transpose t expand"

@@ -19,7 +19,7 @@ def unfold_columns(x, kernel, stride, padding, dilation):
     x = window.padded(x)
     parts = [x[part] for part in window.offsets()]
     out = xp(x).stack(parts, 2)
-    return out.reshape(x.shape[0], x.shape[1] * math.prod(kernel), -1)
+    return out.reshape(x.shape[0], x.shape[1] * math.prod(kernel), math.prod(window.out))
 
 
 @primitive(label="Col2ImBackward0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.demand import of_tensors
+from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
@@ -21,7 +22,7 @@ from core.ops.decompose import (
     solution,
 )
 from core.ops.linalg import matmul
-from core.ops.matrices import eps, eye_like, matrix_rank
+from core.ops.matrices import eps, eye_like, matrix_rank, svdvals
 from core.ops.results import result
 from core.ops.shape import reshape_array, unsqueeze
 from core.ops.triangle import lower
@@ -112,9 +113,12 @@ LstsqResult = result("linalg_lstsq", "solution", "residuals", "rank", "singular_
 
 @of_tensors("A", "B")
 @where_it_lies
-def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
-    """The X of least |A @ X - B|, the squared residuals, the ranks and (none) singular values.
+def lstsq(
+    A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None, out: Any = None
+) -> Any:
+    """The X of least |A @ X - B|, the squared residuals, the ranks and the singular values.
 
+    What the driver does not compute is empty.
     Raises: RuntimeError where shapes or dtypes do not fit.
     """
     check_matrix("torch.linalg.lstsq", A)
@@ -134,10 +138,9 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     if right.array.shape[-2] != m:
         raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size(-2)")
     rtol = rcond if rcond is not None else eps(A) * max(m, n)
-    found = matmul(pseudo_inverse(A, rtol), right)
+    found = mT(matmul(mT(right), mT(pseudo_inverse(A, rtol))))  # column by column in memory
     rank = matrix_rank(A.detach(), rtol=rtol)
-    empty = wrap(xp(A.array).empty(0, A.array.dtype))
-    residuals = empty
+    residuals = empty = reshape_array(found, (found.array.size,))[:0]
     if m > n and driver != "gelsy" and bool((rank.array == n).all()):
         difference = matmul(A, found) - right
         residuals = (difference * difference).sum(-2)
@@ -145,7 +148,21 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         found = reshape_array(found, found.array.shape[:-1])
     if driver == "gels":
         rank = wrap(xp(A.array).empty(0, "int64"))
-    return LstsqResult(called(found, "LinalgLstsqBackward0"), residuals, rank, empty)
+    values = empty.detach()
+    if driver in ("gelsd", "gelss"):
+        values = svdvals(A.detach())
+    parts = (called(x, "LinalgLstsqBackward0") for x in (found, residuals))
+    found = LstsqResult(*parts, rank, values)
+    return found if out is None else write_out(found, out)
+
+
+@primitive
+def symmetric(x):
+    """The symmetric matrices of which the lower halves are read."""
+    return xp(x).tril(x) + mT(xp(x).tril(x, -1))
+
+
+symmetric.defvjp(x=lambda g: (g + mT(g)) * 0.5)
 
 
 def pinv(
@@ -162,6 +179,7 @@ def pinv(
     Raises: RuntimeError unless matrices of a floating type.
     """
     check_matrix("linalg.pinv", A)
+    A = symmetric(A) if hermitian else A
     chosen = rcond if rcond is not None else rtol
     if chosen is None:
         chosen = 0.0 if atol else eps(A) * max(A.array.shape[-2:])

@@ -203,8 +203,8 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
-    one = len(input.shape) == 1
-    x = input.unsqueeze(0) if one else input
+    one = len(input.shape) < 2
+    x = input.reshape(1, -1) if one else input
     column = target.reshape(-1, 1)
     short = clamp_min(x - gather(x, 1, column) + margin, 0)
     short = short if p == 1 else short * short
@@ -239,8 +239,8 @@ def multilabel_margin_loss(
         raise RuntimeError(
             f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
         )
-    one = len(input.shape) == 1
-    x, t = (v.unsqueeze(0) if one else v for v in (input, target))
+    one = len(input.shape) < 2
+    x, t = (v.reshape(1, -1) if one else v for v in (input, target))
     module = xp(x.array)
     classes = x.shape[1]
     counted = module.cumsum(t.array < 0, 1) == 0

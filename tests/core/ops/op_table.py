@@ -118,7 +118,7 @@ ARITHMETIC = [
     two(division, "fmod", lambda a, b: a - b * towards_zero(a, b), X, SECOND),
     two(division, "gcd", each(math.gcd), M, N, slopes=()),
     two(division, "lcm", each(math.lcm), M, N, slopes=()),
-    two(elementwise, "scaled", lambda a, b: a * 2**b),
+    two(exponential, "scaled", lambda a, b: a * 2**b),
     two(elementwise, "pow", each(math.pow), POSITIVE, Y),
     Row(elementwise.pow, (X, 3), lambda a, b: a * a * a),
     Row(elementwise.pow, (2.0, X), each(lambda a, b: math.exp(b * math.log(a))), slopes=(1,)),
@@ -183,7 +183,7 @@ ROUNDING = [
     one(rounding, "frac", lambda x: x - each(math.trunc)(x)),
     two(rounding, "copysign", each(math.copysign)),
     two(rounding, "nextafter", each(math.nextafter), slopes=(), halves=False),
-    one(rounding, "frexp", lambda x: numpy.frexp(x)[0], halves=False),
+    one(rounding, "frexp", numpy.frexp, halves=False),
 ]
 CHOICES = [
     Row(choice.choose, (TRUE, X, Y), lambda c, a, b: c * a + (1 - c) * b, (1, 2)),
