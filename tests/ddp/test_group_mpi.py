@@ -28,7 +28,7 @@ def _started(ranks, part, environment):
         env={**os.environ, **PERMISSIONS, **environment},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=400,  # a hang; 120 s is what eight ranks took on two cores that ten others used
     )
 
 

@@ -18,8 +18,9 @@ from launch.world import OPEN_MPI
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FAULTS = pathlib.Path(__file__).with_name("faults.py")
 MPIEXEC = pathlib.Path(sys.executable).with_name("mpiexec")
-# A job that is not over by then hangs; no test waits for it otherwise.
-LIMIT = 60
+# A job that is not over by then hangs; no test waits for it otherwise. Four ranks took 40 s
+# on two cores that ten others used.
+LIMIT = 180
 # How often it is looked at what shared memory a running job has mapped.
 LOOK_EVERY = 0.2
 
@@ -178,7 +179,7 @@ def mapped(pids):
 
 def gone(look):
     """What is still there after it had time to go: [] at once when there is nothing."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (left := look()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return sorted(left)

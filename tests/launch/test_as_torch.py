@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -39,7 +40,8 @@ def test_a_tutorials_cnn_learns_unchanged(tmp_path):
 
 def with_pytorch(folder, script, ranks):
     """What the script prints on ranks of PyTorch itself."""
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20_000 + os.getpid() % 40_000)}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     environ = {**os.environ, **address, "WORLD_SIZE": str(ranks), "OMP_NUM_THREADS": "1"}
     started = [
         subprocess.Popen(

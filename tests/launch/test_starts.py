@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.launch.jobs import MPIEXEC, ROOT, alone, is_open_mpi, mpiexec, needs_mpi, run
+from tests.launch.jobs import LIMIT, MPIEXEC, ROOT, alone, is_open_mpi, mpiexec, needs_mpi, run
 
 pytestmark = needs_mpi
 
@@ -59,7 +59,12 @@ def direct(folder, *ranks, env=None):
         words += [":", "-n", "1", *program] if number else program
     environ = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
     return subprocess.run(
-        [*mpiexec(1), *words], cwd=folder, env=environ, capture_output=True, text=True, timeout=60
+        [*mpiexec(1), *words],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
     )
 
 
@@ -115,7 +120,7 @@ def test_a_rank_that_cannot_load_mpi_ends_the_job(tmp_path):
     words += [":", "-n", "1", sys.executable, "-c", shim]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
-        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=LIMIT
     )
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.count("mpi4py cannot load an MPI (broken)") == 1
@@ -132,7 +137,7 @@ def test_a_rank_that_fails_as_it_starts_ends_the_job(tmp_path):
     words += [":", "-n", "1", sys.executable, "-c", shim]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
-        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=LIMIT
     )
     assert ended.returncode == 1, ended.stderr
     assert len(re.findall("rank 1 of 2 .*ZeroDivisionError", ended.stderr)) == 1

@@ -31,7 +31,8 @@ def calm(tmp_path_factory):
 
 def stopped(folder, ranks, to, number):
     """A training of some ranks of which one, or mpirun, gets a signal after its first step."""
-    job = Job(folder, ranks, TRAINS, options=SHARDS, direct=to == "mpirun")
+    waits = {"UNISON_TEST_SIGNALLED": "0" if to == "mpirun" else str(to)}
+    job = Job(folder, ranks, TRAINS, options=SHARDS, direct=to == "mpirun", env=waits)
     pids = [int(job.wait_for(f"pid.{rank}")) for rank in range(ranks)]
     os.kill(job.process.pid if to == "mpirun" else pids[to], number)
     return job.end()

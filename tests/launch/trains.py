@@ -7,11 +7,13 @@ import os
 import pathlib
 import signal
 import sys
+import time
 
 import core
 import ddp
 from core import nn, optim
 from core.data import TensorDataset
+from ddp.board import stop_requested
 from tests.launch.marks import written
 
 EPOCHS, SAMPLES, BATCH = 3, 64, 8
@@ -55,6 +57,12 @@ def resume(model, optimizer, loader):
     return state["step"], state["epoch"]
 
 
+def wait_for_the_signal():
+    """The training would be over before a slow test has sent it."""
+    while not stop_requested():
+        time.sleep(0.001)
+
+
 def main():
     """Train to the end, or until somebody asks for a stop."""
     ddp.init_process_group()
@@ -68,6 +76,8 @@ def main():
             optimizer.step()
             step += 1
             written(folder / f"pid.{ddp.get_rank()}", f"{os.getpid()}")
+            if step == 1 and os.environ.get("UNISON_TEST_SIGNALLED") == str(ddp.get_rank()):
+                wait_for_the_signal()
             if ddp.get_rank() == BAD and step == AT and int(os.environ["UNISON_RESTARTS"]) < TIMES:
                 os.kill(os.getpid(), signal.SIGKILL)
             stopping = ddp.should_stop()
