@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import Late, accelerates
-from core.kernels import choice, heap, reductions, ufuncs
+from core.kernels import choice, heap, movement, reductions, ufuncs
 
 Table = tuple[tuple[Any, Any], ...]
 
@@ -17,7 +17,7 @@ Table = tuple[tuple[Any, Any], ...]
 def install() -> None:
     """Register every acceleration: forwards for NumPy arrays, and forwards with their gradients."""
     heap.keep_freed_memory()
-    register(ufuncs.DIRECT + reductions.DIRECT + choice.DIRECT)
+    register(ufuncs.DIRECT + reductions.DIRECT + choice.DIRECT + movement.DIRECT)
     Late.with_layers = install_layers  # type: ignore[method-assign]
 
 

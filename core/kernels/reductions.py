@@ -6,6 +6,8 @@ product would round worse than add.reduce, which adds pairwise.
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import numpy
@@ -255,12 +257,20 @@ def _order(x: Any, descending: bool) -> Any:
     return (x.shape[-1] - 1 - x[..., ::-1].argsort(-1, "stable"))[..., ::-1]
 
 
+def starts_of(*shape: int) -> Any:
+    """Where in the flat order of a shape its rows begin."""
+    return numpy.arange(0, math.prod(shape), shape[-1]).reshape(*shape[:-1], 1)
+
+
+starts_of_few = functools.lru_cache(maxsize=256)(starts_of)
+
+
 def _picked(x: Any, index: Any) -> Any:
     """The elements of each row at its indices."""
     if x.ndim == 1:
         return x.take(index)
-    starts = numpy.arange(0, x.size, x.shape[-1]).reshape(*x.shape[:-1], 1)
-    return x.ravel().take(index + starts)
+    starts = starts_of_few if x.size <= FEW else starts_of
+    return x.ravel().take(index + starts(*x.shape[:-1], x.shape[-1]))
 
 
 def _gathered(x, index, axis):

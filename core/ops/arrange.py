@@ -10,6 +10,7 @@ from core.autograd.errors import broadcast_complaint
 from core.ops.dims import axis_of, flat, pair_of
 from core.ops.shape import (
     broadcast_array,
+    in_order,
     permute_axes,
     reshape_array,
     resolved,
@@ -53,7 +54,9 @@ def swapdims(input: Any, dim0: int, dim1: int) -> Any:
 
 def mirrored(input: Any) -> Any:
     """A view with the dims in reverse order: `input.T`."""
-    return permute_axes(input, tuple(reversed(range(input.array.ndim))))
+    order = tuple(range(input.array.ndim - 1, -1, -1))
+    out = in_order(input, order)
+    return permute_axes(input, order) if out is None else out
 
 
 def matrix_transposed(input: Any) -> Any:

@@ -6,6 +6,7 @@ anything but their operands.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -15,6 +16,8 @@ from core.autograd.dispatch import primitive
 from core.backend import xp
 from core.ops.dims import row_major
 from core.ops.promotion import accumulates_in
+
+_INT64 = numpy.dtype("int64")
 
 
 @primitive(name="take", label="TakeBackward0")
@@ -108,28 +111,39 @@ def along(index: Any, axis: int, shape: tuple[int, ...]) -> Any:
         return index.reshape(index.shape)
     module = xp(index)
     out = index.astype(numpy.int64, copy=False)
-    steps = row_major(shape)
-    if steps[axis] != 1:
-        out = out * steps[axis]
-    for d, n in enumerate(index.shape):
-        if d != axis and n > 1:
-            line = module.arange(0, n * steps[d], steps[d] or 1)[:n]
-            out = out + line.reshape((-1,) + (1,) * (index.ndim - 1 - d))
+    step = row_major(shape)[axis]
+    if step != 1:
+        out = out * step
+    lines = _lines_of_few if module is numpy and index.size <= _FEW else _lines
+    for line in lines(module, index.shape, axis, shape):
+        out = out + line
     return out
+
+
+def _lines(module: Any, sizes: tuple[int, ...], axis: int, shape: tuple[int, ...]) -> list[Any]:
+    """Per axis but one, where in the flat order of `shape` its indices below `sizes` lie."""
+    steps, found = row_major(shape), []
+    for d, n in enumerate(sizes):
+        if d != axis and n != 1:
+            line = module.arange(n) * steps[d]
+            found.append(line.reshape((-1,) + (1,) * (len(sizes) - 1 - d)))
+    return found
+
+
+_FEW = 1 << 12
+_lines_of_few = functools.lru_cache(maxsize=256)(_lines)
 
 
 def rows(index: Any, axis: int, shape: tuple[int, ...]) -> Any:
     """The flat places in `shape` of all elements at the given indices along one axis."""
     if not shape:
         return index.reshape(())
-    steps = row_major(shape)
     module = xp(index)
     out = index.astype(numpy.int64, copy=False).reshape((-1,) + (1,) * (len(shape) - 1 - axis))
-    out = out * steps[axis]
-    for d, n in enumerate(shape):
-        if d != axis:
-            line = module.arange(n) * steps[d]
-            out = out + line.reshape((-1,) + (1,) * (len(shape) - 1 - d))
+    out = out * row_major(shape)[axis]
+    lines = _lines_of_few if module is numpy and math.prod(shape) <= _FEW else _lines
+    for line in lines(module, shape, axis, shape):
+        out = out + line
     return out
 
 
@@ -141,6 +155,10 @@ def check_range(index: Any, low: int, n: int, error: type[Exception], said: str)
     if not isinstance(index, numpy.ndarray) or not index.size:
         return
     places = index.ravel()  # min and max cost four times as much where there are few
+    if not low and places.dtype is _INT64:
+        seen = places.view(numpy.uint64)  # where what is below zero is large
+        if seen[seen.argmax()] < n:
+            return
     least, most = int(places[places.argmin()]), int(places[places.argmax()])
     if least < low or most >= n:
         bad = least if least < low else most

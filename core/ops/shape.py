@@ -158,7 +158,10 @@ def ravel(input: Any) -> Any:
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """`input` with the dims from `start_dim` to `end_dim` made one."""
-    shape = input.array.shape
+    x, shape, recording = input.array, input.array.shape, mode.fast
+    if start_dim == 0 and end_dim == -1 and len(shape) > 1 and type(x) is ndarray:
+        if recording is not None and x.flags.c_contiguous:
+            return view_of(reshape_array.op, (input, (x.size,)), x, x.reshape(-1), recording)
     start, end = axis_of(start_dim, len(shape)), axis_of(end_dim, len(shape))
     if not shape:
         return reshape_array(input, (1,))
@@ -232,10 +235,24 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axes.index(i) for i in range(len(axes)))
 
 
+def in_order(input: Any, order: tuple[int, ...]) -> Any:
+    """`permute_axes` in fewer steps; None where the order, or the array, is not so plain."""
+    x, recording = input.array, mode.fast
+    if recording is None or type(x) is not ndarray or not order or min(order) < 0:
+        return None
+    try:
+        out = x.transpose(order)
+    except (ValueError, TypeError):
+        return None  # what is no order of the axes, the long way says
+    return view_of(permute_axes.op, (input, order), x, out, recording)
+
+
 def permute(input: Any, *dims: Any, **named: Any) -> Any:
     """A view of `input` with its dims in the given order."""
     order = flat(dims or (named["dims"],))
     ndim = input.array.ndim
+    if len(order) == ndim and (out := in_order(input, order)) is not None:
+        return out
     if sorted(order) == list(range(ndim)):
         return permute_axes(input, order)
     if len(order) != ndim:

@@ -15,13 +15,16 @@ from core.ops import (
     linalg,
     loss,
     masked,
+    movement,
     norm,
+    parts,
     pool,
     reduce,
     scan,
     shape,
     sort,
     special,
+    triangle,
 )
 from core.ops import statistics as spread
 
@@ -165,6 +168,13 @@ EACH = {
     "none": (normal(0, 2),),
     "far out": (numpy.array([-numpy.inf, -40.0, -0.0, 0.0, 1e-20, 5.5, 40.0, numpy.inf]),),
 }
+TRIANGLES = {
+    "square": (normal(4, 4), 0),
+    "wide": (normal(2, 3, 5), 1),
+    "a gap": (WITH_NAN, -1),
+    "large": (normal(130, 130), -3),
+    "turned": (TURNED, 0),
+}
 ORDERS = {
     "rows": (normal(5, 4), 1, False),
     "falling": (normal(5, 4), -1, True),
@@ -266,6 +276,25 @@ TABLE = {
         "scaled": (normal(4, 5), 1.7, 1.05, 0.5),
         "turned": (TURNED, 1.0, 1, 1),
     },
+    parts.diagonal_array: {
+        "above": (normal(4, 5), 1, 0, 1),
+        "below": (normal(2, 5, 4), -2, 1, 2),
+        "swapped": (normal(2, 5, 4), 0, 2, 0),
+        "beyond": (normal(4, 5), 7, 0, 1),
+        "turned": (TURNED, 0, 0, 1),
+    },
+    movement.roll_axes: {
+        "rows": (normal(4, 5), (1,), (0,)),
+        "back": (normal(4, 5), (-7,), (1,)),
+        "both": (normal(4, 5), (1, 2), (0, 1)),
+        "not at all": (normal(4, 5), (5,), (1,)),
+        "turned": (TURNED, (1,), (0,)),
+    },
+    movement.flip_axes: {
+        "rows": (normal(4, 5), (0,)),
+        "both": (normal(4, 5), (0, 1)),
+        "turned": (TURNED, (1,)),
+    },
     loss.picked_total: {
         "rows": (normal(5, 4), CLASSES, 5),
         "many rows": (normal(100, 4), numpy.arange(100) % 4, 1),
@@ -340,7 +369,8 @@ TABLE = {
     },
     extreme.largest_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "turned": (TURNED,)},
     extreme.smallest_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "turned": (TURNED,)},
-} | {op: REDUCED for op in (reduce.all, reduce.any, extreme.argmax, extreme.argmin)}
+} | {op: TRIANGLES for op in (triangle.lower, triangle.upper)}
+TABLE |= {op: REDUCED for op in (reduce.all, reduce.any, extreme.argmax, extreme.argmin)}
 TABLE |= {
     op: {name: (*call, None) for name, call in REDUCED.items()}
     for op in (reduce.sum, reduce.mean, reduce.prod)

@@ -5,11 +5,11 @@ import pytest
 
 import core
 from core.autograd.mode import mode
-from core.kernels import choice, layers, reductions, ufuncs
+from core.kernels import choice, layers, movement, reductions, ufuncs
 from core.ops import attention, norm, pool
 from tests.core.kernel_cases import PAIR, TABLE, TIES, frame, normal
 
-DIRECT = (*ufuncs.DIRECT, *reductions.DIRECT, *choice.DIRECT, *layers.DIRECT)
+DIRECT = (*ufuncs.DIRECT, *reductions.DIRECT, *choice.DIRECT, *movement.DIRECT, *layers.DIRECT)
 FUSED = layers.FUSED
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
