@@ -13,7 +13,7 @@ from core.autograd.op import Plan
 from core.autograd.record import PICK, FusedPlan
 from core.autograd.value import Node, Value, wrap
 from core.backend import MODULE_OF, xp
-from core.dtype import of
+from core.dtype import float32, of
 
 
 # Once per node of every backward: each step made a function costs 0.1 us.
@@ -211,7 +211,15 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
         return numpy.ones(len(flat), g.dtype).dot(flat).reshape(shape)
     axes = (*range(lead), *stretched)
     # The axes are kept, as NumPy's sum of all elements is no array.
-    return (g.sum(axes, keepdims=True) if axes else g).reshape(shape)
+    return (total(g, axes) if axes else g).reshape(shape)
+
+
+def total(g: Any, axes: Any, keepdims: bool = True) -> Any:
+    """The sum over axes; of arrays of half types in float32: bfloat16's 256 + 1 is 256."""
+    half = g.dtype.itemsize == 2 and not isinstance(g, Value) and g.dtype.kind in "fV"
+    if not half:
+        return g.sum(axes, keepdims=keepdims)
+    return g.astype(float32.numpy).sum(axes, keepdims=keepdims).astype(g.dtype)
 
 
 def _is_long(g: Any) -> bool:

@@ -166,6 +166,7 @@ class TransformerEncoder(Module):
         super().__init__()
         self.layers = _copies(encoder_layer, num_layers)
         self.num_layers = num_layers
+        self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
         self.norm = norm
 
     def forward(

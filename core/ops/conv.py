@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
+from core.autograd.product import total
 from core.backend import xp
 from core.ops.promotion import accumulates_in, same_device
 
@@ -86,7 +87,7 @@ convolution.defvjp(
     w=lambda g, x, w_shape, stride, padding, dilation, groups: conv_weight(
         x, g, tuple(w_shape[2:]), stride, padding, dilation, groups
     ),
-    b=lambda g: g.sum((0, *range(2, len(g.shape)))),
+    b=lambda g: total(g, (0, *range(2, len(g.shape))), False),
     stride=None,
     padding=None,
     dilation=None,

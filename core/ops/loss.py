@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.product import total
 from core.autograd.quick import binary, leading, unary
 from core.backend import packed, xp
 from core.ops.promotion import accumulates_in, promote
@@ -33,7 +34,7 @@ def log_softmax_axis(x, axis):
 
 log_softmax_axis.op.label = "LogSoftmaxBackward0"
 log_softmax_axis.defvjp(
-    x=lambda g, out, axis: g - exp_of(out) * g.sum(axis, keepdims=True),
+    x=lambda g, out, axis: g - exp_of(out) * total(g, axis),
     axis=None,
 )
 
@@ -66,7 +67,7 @@ softmax_axis.defvjp(
 def softmax_pull(g: Any, out: Any, axis: int) -> Any:
     """The gradient that `g` gives the argument of a softmax with result `out`."""
     product = g * out
-    return product - out * product.sum(axis, keepdims=True)
+    return product - out * total(product, axis)
 
 
 @leading

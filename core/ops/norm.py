@@ -81,6 +81,7 @@ layer_normalised.op.label = "NativeLayerNormBackward0"
 @primitive
 def pull(g, x, mean, scale, axes, eps):
     """The gradient that `g` gives the argument `x` of `standardise`."""
+    g = g.astype(accumulates_in(g.dtype), copy=False)
     out = x - mean
     out *= scale
     product = g * out
@@ -149,10 +150,18 @@ def rms_scale(x: Any, axes: tuple[int, ...], eps: float) -> Any:
     return ((x * x).mean(axes, keepdims=True) + eps) ** -0.5
 
 
+def rms_pull(g: Any, x: Any, out: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """The gradient that `g` gives the argument `x` of `rms_scaled`, of half types in float32."""
+    wide = None if isinstance(x, Value) else accumulates_in(x.dtype)
+    if wide is not None and wide != x.dtype:
+        v = x.astype(wide)
+        scaled = v * rms_scale(v, axes, eps)
+        return rms_pull(g.astype(wide), v, scaled, axes, eps).astype(x.dtype)
+    return rms_scale(x, axes, eps) * (g - out * (g * out).mean(axes, keepdims=True))
+
+
 rms_scaled.defvjp(
-    x=lambda g, x, out, axes, eps: (
-        rms_scale(x, axes, eps) * (g - out * (g * out).mean(axes, keepdims=True))
-    ),
+    x=lambda g, x, out, axes, eps: rms_pull(g, x, out, axes, eps),
     axes=None,
     eps=None,
 )

@@ -74,6 +74,18 @@ def theirs(x):
     return {name: theirs(value) for name, value in x.items()} if isinstance(x, dict) else x
 
 
+# What PyTorch's fused kernels ask for.
+INSIDE = ("activation_relu_or_gelu", "use_nested_tensor")
+
+
+def settings(a, b):
+    """The public attributes of PyTorch's module that are no tensors or modules, in both."""
+    kinds = (int, float, str, tuple, list, type(None))
+    found = {k: v for k, v in vars(b).items() if isinstance(v, kinds) and k[0] != "_"}
+    found = {k: v for k, v in found.items() if k not in INSIDE}
+    return {k: getattr(a, k, "missing") for k in found}, found
+
+
 class Pair:
     """A module of each library, made alike and in one state."""
 
@@ -82,6 +94,7 @@ class Pair:
         self.theirs = info.module_cls(*theirs(given.args), **theirs(given.kwargs))
         self.ours = getattr(nn, info.module_cls.__name__)(*ours(given.args), **ours(given.kwargs))
         self.repr = repr(self.ours), repr(self.theirs)
+        self.settings = settings(self.ours, self.theirs)
         self.theirs.to(dtype).train(training)
         self.ours.to(ours(dtype)).train(training)
         self.given = sample.forward_input
@@ -195,6 +208,7 @@ def test_text_state_results_and_gradients_are_pytorchs(info, training):
             pair = Pair(info, sample, dtype, training)
             here = Differences(info.module_cls.__name__, tolerance)
             here.check("text", *pair.repr)
+            here.check("settings", *pair.settings)
             passed(pair, here)
             found += [f"{dtype} {i} {sample.desc} {line}" for line in here]
     assert not found, "\n".join(found)
