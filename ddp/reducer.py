@@ -363,16 +363,17 @@ class Reducer:
         if used:
             self.run_final(used)
 
-    def used_here(self) -> list[int]:
+    def used_here(self) -> Sequence[int]:
         """Which parameters have a gradient that this rank has to reduce."""
-        lanes = [] if is_absent() else self.lanes
+        if is_absent():
+            return [False] * len(self.parameters)
         # One that was dropped since, as by zero_grad() after no_sync(), is not used.
-        return [
-            any(slot.local and slot.gradient is not None for slot in slots)
-            for slots in zip(*lanes, strict=True)
-        ] or [False] * len(self.parameters)
+        first, *others = [
+            [slot.local and slot.gradient is not None for slot in slots] for slots in self.lanes
+        ]
+        return [any(flags) for flags in zip(first, *others, strict=True)] if others else first
 
-    def _used_anywhere(self) -> list[int]:
+    def _used_anywhere(self) -> Sequence[int]:
         used = self.used_here()
         if self.group.size == 1:
             return used
