@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core import dtype as dtypes
-from core.autograd.value import Value, wrap
+from core.autograd.value import Value, called, wrap
 from core.backend import Device, device_of, resolve
 from core.dtype import dtype
 from core.layout import preserve_format
@@ -47,12 +47,12 @@ def to(
             out = wrap(copied_meanwhile(x.array, where))
         else:
             out = cast.transfer(out, where, device_of(x.array))
-    want = dtypes.to_numpy(dtype)
-    if want is not None and want != out.array.dtype:
+    if dtype is not None and (want := dtypes.to_numpy(dtype)) != out.array.dtype:
         out = cast.cast(out, want)
     if memory_format not in (None, preserve_format):
         out = cast.contiguous(out, memory_format)
-    return cast.clone(x) if (copy or flags[1:] == [True]) and out is x else out
+    fresh = (copy or flags[1:] == [True]) and out is x
+    return called(cast.clone(x), "ToCopyBackward0") if fresh else out
 
 
 def cpu(x: Any, memory_format: Any = None) -> Any:

@@ -157,6 +157,21 @@ def _camel(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
+class Variant:
+    """PyTorch's two names of an op: for a tensor as the argument at a position, or a number."""
+
+    def __init__(self, tensor: str, number: str, at: int = 1) -> None:
+        self.tensor, self.number, self.at = tensor, number, at
+
+    def __call__(self, node: Node) -> str:
+        """The name of a node of an acceleration, which is for tensors."""
+        return self.tensor
+
+    def of(self, plan: Plan) -> str:
+        """The name of the nodes of a plan."""
+        return self.tensor if plan.given >> self.at & 1 else self.number
+
+
 class Plan:
     """For one pattern of arguments: which rules will run, and the union of what they ask for.
 
@@ -166,9 +181,11 @@ class Plan:
     __slots__ = (
         "constants",
         "every_shape",
+        "given",
         "into",
         "keeps_out",
         "kept",
+        "label",
         "op",
         "shapes",
         "steps",
@@ -178,6 +195,8 @@ class Plan:
 
     def __init__(self, op: Op, count: int, tensors: int, wanted: int) -> None:
         self.op = op
+        self.given = tensors
+        self.label = op.label.of(self) if isinstance(op.label, Variant) else op.label
         self.wanted = [i for i in range(count) if wanted >> i & 1]
         asked = {i: self._sources(op.rule(i), i) for i in self.wanted}
         every = [source for sources in asked.values() for source in sources]
@@ -235,13 +254,13 @@ class Plan:
         A node that saved no tensor can be used again.
         """
         if self.tensors or self.keeps_out:
-            if not isinstance(self.op.label, str):
+            if not isinstance(self.label, str):
                 extra_of(node).label = self.name(node)
             node.saved = None
 
     def name(self, node: Node) -> str:
         """PyTorch's name for a node of this op."""
-        label = self.op.label
+        label = self.label
         known = node.extra.label if node.extra is not None else None
         return known or (label if isinstance(label, str) else label(node))
 

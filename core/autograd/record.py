@@ -176,6 +176,7 @@ class FusedPlan:
 
     def __init__(self, op: Op, wanted: list[int], vjp: Any) -> None:
         self.op = op
+        self.label = op.label
         self.wanted = wanted
         self.vjp = vjp
 

@@ -153,7 +153,8 @@ def extra_of(node: Node) -> Extra:
 def called(x: Any, label: str) -> Any:
     """`x`, a new result whose node is to bear PyTorch's name of the function as a whole."""
     if isinstance(x, Value) and x.node is not None:  # arrays inside a gradient rule have none
-        extra_of(x.node).label = label
+        several = x.node.plan.op is None  # the node that all results are picked from
+        extra_of(x.node.edges[0] if several else x.node).label = label
     return x
 
 

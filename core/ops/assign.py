@@ -14,7 +14,7 @@ from core.autograd.inplace import (
 )
 from core.autograd.mode import mode
 from core.autograd.place import where_it_lies
-from core.autograd.value import Value, version_of
+from core.autograd.value import Value, called, version_of
 from core.backend import device_of, to_device, xp
 from core.ops import cast
 
@@ -67,7 +67,7 @@ def fill_(x: Any, value: Any) -> Any:
 
 def zero_(x: Any) -> Any:
     """`x`, every element of which is now zero."""
-    return _assigned(x, fill, 0)
+    return _assigned(x, fill, 0, "ZeroBackward0")
 
 
 def copy_(x: Any, src: Any, non_blocking: bool = False) -> Any:
@@ -88,10 +88,10 @@ def copy_(x: Any, src: Any, non_blocking: bool = False) -> Any:
 
 
 @where_it_lies
-def _assigned(x: Any, op: Any, value: Any) -> Any:
+def _assigned(x: Any, op: Any, value: Any, label: str = "") -> Any:
     forbid_leaf(x)
     if mode.recording and (x.needs_grad or (isinstance(value, Value) and value.needs_grad)):
-        write_recorded(x, op(stand_in(x), value))
+        write_recorded(x, called(op(stand_in(x), value), label))
         return x
     array = value.array if isinstance(value, Value) else value
     if isinstance(value, Value):

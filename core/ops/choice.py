@@ -185,7 +185,7 @@ def clamp_min(input: Any, min: Any, *, out: Any = None) -> Any:
     if min is None:
         raise refusal("clamp_min", "min", 1, min)
     return (
-        called(clamp(input, min), "ClampMinBackward0")
+        called(clamp(input, min), f"ClampMinBackward{int(isinstance(min, Value))}")
         if out is None
         else clamp(input, min, out=out)
     )
@@ -197,7 +197,7 @@ def clamp_max(input: Any, max: Any, *, out: Any = None) -> Any:
         raise refusal("clamp_max", "max", 1, max)
     if out is not None:
         return clamp(input, None, max, out=out)
-    return called(clamp(input, None, max), "ClampMaxBackward0")
+    return called(clamp(input, None, max), f"ClampMaxBackward{int(isinstance(max, Value))}")
 
 
 clip = clamp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,12 +36,25 @@ def slice_along(
     return parts.slice_at(input, (slice(None),) * axis + (slice(start, end, step),))
 
 
+# Names of PyTorch's nodes that are not made of the view's.
+_LABELS = {"alias": "AliasBackward0_copy", "narrow": "NarrowCopyBackward0"}
+
+
+def _copied(x: Any, label: str | None) -> Any:
+    """A copy of a view; its node bears the view's name with _copy, unless it has a label."""
+    if label is None and x.grad_fn is not None:
+        label = f"{x.grad_fn.name()}_copy"
+    return called(compact(x), label or "")
+
+
 def _copying(name: str, view: Callable[..., Any]) -> Any:
     """`view`, but for its results, which are copies and may be written to `out`."""
 
     def copy(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         found = view(input, *args, **kwargs)
-        found = tuple(map(compact, found)) if isinstance(found, tuple) else compact(found)
+        label = _LABELS.get(name)
+        several = isinstance(found, tuple)
+        found = tuple(_copied(x, label) for x in found) if several else _copied(found, label)
         if out is None:
             return found
         write_out(found, out)
@@ -67,9 +81,25 @@ def _copying(name: str, view: Callable[..., Any]) -> Any:
     }.items()
 )  # fmt: skip
 
-# PyTorch does not watch what is written into these; here they are the views themselves.
-unsafe_chunk, unsafe_split = parts.chunk, parts.split
-unsafe_split_with_sizes = parts.split_with_sizes
+
+def _unwatched(name: str, split: Callable[..., Any]) -> Any:
+    """`split`: PyTorch does not watch what is written into its parts; here they are views too."""
+
+    @functools.wraps(split)
+    def parted(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        found: tuple[Any, ...] = split(*args, **kwargs)
+        for x in found:
+            called(x, "UnsafeSplitBackward0" if "sizes" not in name else _SIZES)
+        return found
+
+    parted.__name__ = parted.__qualname__ = name
+    return parted
+
+
+_SIZES = "UnsafeSplitWithSizesBackward0"
+unsafe_chunk = _unwatched("unsafe_chunk", parts.chunk)
+unsafe_split = _unwatched("unsafe_split", parts.split)
+unsafe_split_with_sizes = _unwatched("unsafe_split_with_sizes", parts.split_with_sizes)
 
 # ---- with a part replaced ---------------------------------------------------------------------
 

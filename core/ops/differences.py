@@ -6,7 +6,7 @@ from typing import Any
 
 from core.autograd.demand import of_tensors
 from core.autograd.inplace import write_out
-from core.autograd.value import Value
+from core.autograd.value import Value, called
 from core.ops.compare import ne
 from core.ops.dims import axis_of, distinct, pair_of
 from core.ops.elementwise import minus
@@ -122,7 +122,8 @@ def _pieces(y: Any, x: Any, dx: Any, axis: int) -> Any:
 def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The integral of `y` along a dim by trapezoids, at the places `x` or `dx` apart."""
     axis = axis_of(dim, y.array.ndim)
-    return sum(_pieces(y, x, dx, axis), axis)
+    name = "MulBackward1" if x is None else "DivBackward1"
+    return called(sum(_pieces(y, x, dx, axis), axis), name)
 
 
 @of_tensors("y", "x")
@@ -135,4 +136,5 @@ def trapz(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The running integral of `y` along a dim by trapezoids."""
     axis = axis_of(dim, y.array.ndim)
-    return cumsum(_pieces(y, x, dx, axis), axis)
+    found = cumsum(_pieces(y, x, dx, axis), axis)
+    return found if x is None else called(found, "DivBackward1")

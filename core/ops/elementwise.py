@@ -9,8 +9,10 @@ import numpy
 
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import type_name
+from core.autograd.op import Variant
 from core.autograd.quick import binary, unary
 from core.autograd.several import alike
+from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, INTEGER, of, result_type
 from core.ops.cast import cast
@@ -38,7 +40,7 @@ from core.ops.promotion import (
 from core.ops.trigonometric import tanh as tanh
 
 __all__ = (
-    "add sub rsub mul pow neg abs sign sgn square reciprocal positive signbit float_power ldexp"
+    "add sub rsub mul pow neg abs sign sgn square reciprocal positive signbit float_power"
     " lerp addcmul addcdiv"
     " subtract multiply negative absolute"
 ).split()
@@ -60,7 +62,12 @@ plus.defvjp(
 
 
 @binary
-@primitive(casts=promote_numeric, label="SubBackward0", whole="bBhil", tensors=0)
+@primitive(
+    casts=promote_numeric,
+    label=Variant("SubBackward0", "RsubBackward1", 0),
+    whole="bBhil",
+    tensors=0,
+)
 def minus(a, b):
     """Elementwise difference a - b."""
     return a - b
@@ -97,7 +104,8 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     Raises: RuntimeError where either is of bools.
     """
     _refuse_bools(input, other)
-    return sub(other, positive(input), alpha=alpha)
+    out = sub(other, positive(input), alpha=alpha)
+    return called(out, f"RsubBackward{int(not hasattr(other, 'array'))}")
 
 
 def _refuse_bools(input: Any, other: Any) -> None:
@@ -146,24 +154,6 @@ mul.defvjp(
     a=lambda g, b: g * b,
     b=lambda g, a: g * a,
 )
-
-
-@primitive(casts=promote_float, label="MulBackward0", tensors=2)
-@widened
-def scaled(a, b):
-    """Elementwise a * 2**b."""
-    return a * 2.0**b
-
-
-scaled.defvjp(a=lambda g, b: g * 2.0**b, b=lambda g, out: g * out * 0.6931471805599453)
-
-
-def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:
-    """Elementwise input * 2**other."""
-    if hasattr(other, "array") and other.array.dtype.kind in "iu":
-        half = other >> 1  # 2**other may overflow where the product does not
-        return scaled(scaled(input, half), other - half, out=out)
-    return scaled(input, other, out=out)
 
 
 @unary
@@ -289,7 +279,8 @@ def sign(x):
 
 
 sign.defvjp(x=lambda g: 0 * g)
-sgn = sign
+sgn = unary(primitive(sign.op.forward, name="sgn"))
+sgn.defvjp(x=lambda g: 0 * g)
 
 
 @unary
@@ -316,7 +307,7 @@ def positive(input: Any) -> Any:
 
 
 @alike
-@primitive(casts=uniform, tensors=2, numbers=3)
+@primitive(casts=uniform, tensors=2, numbers=3, label=Variant("LerpBackward1", "LerpBackward0", 2))
 @widened
 def lerp(input, end, weight):
     """Elementwise input + weight * (end - input), exact at both ends.

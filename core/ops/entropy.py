@@ -55,7 +55,9 @@ def entr(x):
 entr.defvjp(x=lambda g, x: -g * (1 + log(x)))
 
 
-@primitive(casts=promote_float, tensors=None, name="special_xlog1py")
+@primitive(
+    casts=promote_float, tensors=None, name="special_xlog1py", label="SpecialXlog1PyBackward0"
+)
 @widened
 def xlog1py(a, b):
     """Elementwise a * log(1 + b), zero where a is zero and b is not NaN."""

@@ -15,7 +15,7 @@ from core.ops.choice import where
 from core.ops.promotion import promote_float, widened, without
 
 __all__ = (
-    "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt logaddexp logaddexp2 xlogy sigmoid logit"
+    "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt logaddexp logaddexp2 xlogy sigmoid logit ldexp"
 ).split()
 
 LN2, LN10 = math.log(2), math.log(10)
@@ -198,3 +198,21 @@ for _call, _ufunc in (
 
 ):  # fmt: skip
     _call.op.direct = _ufunc
+
+
+@primitive(casts=promote_float, tensors=2, label="LdexpBackward0")
+@widened
+def scaled(a, b):
+    """Elementwise a * 2**b."""
+    return a * 2.0**b
+
+
+scaled.defvjp(a=lambda g, b: g * 2.0**b, b=lambda g, out: g * out * 0.6931471805599453)
+
+
+def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:
+    """Elementwise input * 2**other."""
+    if hasattr(other, "array") and other.array.dtype.kind in "iu":
+        half = other >> 1  # 2**other may overflow where the product does not
+        return scaled(scaled(input, half), other - half, out=out)
+    return scaled(input, other, out=out)

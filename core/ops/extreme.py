@@ -9,7 +9,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import leading, unary
-from core.autograd.value import Value
+from core.autograd.value import Value, called
 from core.backend import packed, xp
 from core.dtype import of
 from core.ops import results
@@ -194,7 +194,8 @@ def _dispatched(x: Any, dim: Any, keepdim: bool, other: Any, out: Any, forms: An
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False, out: Any = None) -> Any:
     """The smallest and the largest elements, of all or along one dim."""
     dims = () if dim is None else dim
-    result = results.aminmax(amin(input, dims, keepdim), amax(input, dims, keepdim))
+    ends = amin(input, dims, keepdim), amax(input, dims, keepdim)
+    result = results.aminmax(*(called(x, "AminmaxBackward0") for x in ends))
     return result if out is None else write_out(result, out)
 
 

@@ -292,7 +292,7 @@ def solve_ex(
 # ---- of tensors as matrices -------------------------------------------------------------------
 
 
-@of_tensors("x", "y")
+@of_tensors("x", "y", first=True)
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """The sums of the products of the elements along a dim."""
     product = x * y

@@ -10,7 +10,7 @@ from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import packed, xp
 from core.dtype import of
 from core.ops.arrange import broadcast_shapes
@@ -66,7 +66,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
     if index.array.ndim == max(input.array.ndim, 1):
         result = gather_array(input, index, axis)
     else:  # no elements, or a zero-dim tensor on either side
-        result = take_flat(input, index.array)
+        result = called(take_flat(input, index.array), "GatherBackward0")
     if out is None:
         return result
     return write_out(result, out, exact=True, apart=(input, index))
@@ -167,7 +167,7 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
                 "index_select(): Index to scalar can have only 1 value, got"
                 f" {index.array.size} value(s)"
             )
-        result = reshape_array(input, ()).clone()
+        result = called(reshape_array(input, ()).clone(), "IndexSelectBackward0")
     else:
         result = select_rows(input, axis, reshape_array(index, (index.array.size,)))
     if out is None:

@@ -163,7 +163,8 @@ def _matmul(x: Any, y: Any, a: tuple[int, ...], b: tuple[int, ...]) -> Any:
         return matrix_vector(x, y)
     if left == 1:
         product = matrix_product(reshape_array(x, (1, *a)), y)
-        return copied_in_shape(product, (*b[:-2], b[-1]))
+        out = copied_in_shape(product, (*b[:-2], b[-1]))
+        return called(out, "SqueezeBackward4") if right == 2 else out
     if right <= 2:  # one matrix for the whole batch: one product of all rows
         rows = 1
         for n in a[:-1]:

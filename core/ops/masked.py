@@ -7,6 +7,7 @@ from typing import Any
 from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import watch
+from core.autograd.op import Variant
 from core.autograd.place import where_it_lies
 from core.autograd.several import with_mask
 from core.autograd.value import Value, wrap
@@ -25,7 +26,11 @@ __all__ = "masked_fill masked_scatter put".split()
 
 
 @with_mask(1)
-@primitive(casts=same_device, name="masked_fill")
+@primitive(
+    casts=same_device,
+    name="masked_fill",
+    label=Variant("MaskedFillBackward1", "MaskedFillBackward0", 2),
+)
 def fill_mask(x, mask, value):
     """`x` with `value` where the mask is True."""
     value = value if hasattr(value, "dtype") else x.dtype.type(value)

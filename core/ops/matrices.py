@@ -195,7 +195,7 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     if input.array.shape[-1] != input.array.shape[-2]:
         check_square("linalg.matrix_power", input)
     if n == 0:
-        found = input * 0 + eye_like(input)
+        found = called(input * 0 + eye_like(input), "torch::autograd::CopyBackwards")
     else:
         found = compact(input) if n == 1 else _power(input if n > 0 else inv(input), abs(n))
     return found if out is None else write_out(found, out)
@@ -279,6 +279,7 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     shape = found.array.shape
     if first or last:
         found = reshape_array(found, shape[int(first) : 2 - int(last)])
+    found = called(found, "ViewBackward0")
     return found if out is None else write_out(found, out)
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.autograd.inplace import write_out
+from core.autograd.value import called
 from core.dtype import to_numpy
 from core.ops.cast import cast
 from core.ops.decompose import check_floating, check_square
@@ -125,7 +126,7 @@ def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
     if p is None or (not isinstance(p, str) and math.fabs(p) == 2):
         values = svdvals(A)
         largest, smallest = values[..., 0], values[..., -1]
-        found = smallest / largest if p == -2 else largest / smallest
+        found = called(smallest / largest if p == -2 else largest / smallest, "SqueezeBackward1")
     else:
         check_square("linalg.cond", A)
         found = matrix_norm(A, p) * matrix_norm(inv(A), p)

@@ -49,7 +49,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
             f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(places)}"
         )
     if not input.array.size:
-        return input.clone()
+        return called(input.clone(), "RollBackward0")
     return roll_axes(input, moves, tuple(axis_of(d, input.array.ndim) for d in places))
 
 
@@ -106,7 +106,7 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
         )
     turns = k % 4
     if turns == 0:
-        return input.clone()
+        return called(input.clone(), "Rot90Backward0")
     if turns == 2:
         return called(flip_axes(input, (a, b)), "Rot90Backward0")
     turned = flip_axes(input, (b,) if turns == 1 else (a,))

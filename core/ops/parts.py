@@ -9,6 +9,7 @@ from typing import Any
 from core import backend
 from core.autograd.dispatch import primitive
 from core.autograd.quick import leading
+from core.autograd.value import called
 from core.backend import xp
 from core.ops.dims import axis_of
 from core.ops.positions import add_flat
@@ -386,7 +387,6 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     if size < 0 or step <= 0:
         raise RuntimeError(f"step is {step} and size is {size} but must be > 0 and >= 0")
     if not input.array.ndim:
-        return (
-            reshape_array(input, (1,)) if size else slice_axis(reshape_array(input, (1,)), 0, 0, 0)
-        )
+        line = reshape_array(input, (1,))
+        return called(line if size else slice_axis(line, 0, 0, 0), "UnfoldBackward0")
     return windows(input, axis, size, step)

@@ -9,6 +9,7 @@ from core.autograd.adapt import adaptable
 from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
+from core.autograd.value import called
 from core.backend import xp
 from core.dtype import BOOL, FLOAT, of, result_type
 from core.ops.arrange import broadcast_shapes
@@ -131,7 +132,7 @@ def addbmm(
     # The sum over the batch is one product of matrices whose inner dims are the batch's together.
     left = reshape_array(permute_axes(batch1, (1, 0, 2)), (a[1], a[0] * a[2]))
     right = reshape_array(batch2, (b[0] * b[1], b[2]))
-    result = _addmm(input, left, right, beta, alpha)
+    result = called(_addmm(input, left, right, beta, alpha), "AddbmmBackward0")
     return result if out is None else write_out(result, out)
 
 
@@ -153,6 +154,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
     column = reshape_array(vec, (vec.array.size, 1))
     start = reshape_array(input, (input.array.size, 1))
     result = reshape_array(_addmm(start, mat, column, beta, alpha), (rows,))
+    result = called(result, "AddmvBackward0")
     return result if out is None else write_out(result, out)
 
 
@@ -179,6 +181,7 @@ def addr(
         result = product + 0 * broadcast_array(input.detach(), (n, m))
     else:
         result = product + (input if beta == 1 else input * beta)
+    result = called(result, "AddrBackward0")
     return result if out is None else write_out(result, out)
 
 
@@ -217,6 +220,7 @@ def kron(input: Any, other: Any, *, out: Any = None) -> Any:
     left = reshape_array(input, tuple(m for n in a for m in (n, 1)))
     right = reshape_array(other, tuple(m for n in b for m in (1, n)))
     result = reshape_array(mul(left, right), tuple(n * m for n, m in zip(a, b)))
+    result = called(result, "UnsafeViewBackward0")
     return result if out is None else write_out(result, out)
 
 

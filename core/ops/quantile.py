@@ -11,7 +11,7 @@ from core.autograd.adapt import adaptable
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
-from core.autograd.value import wrap
+from core.autograd.value import called, wrap
 from core.backend import xp
 from core.dtype import BOOL, FLOAT, of
 from core.ops import results
@@ -80,7 +80,8 @@ def _quantile(x: Any, q: Any, dim: Any, keepdim: bool, how: str, skip_nan: bool)
     if keepdim:
         kept = [1] * ndim if axis is None or not ndim else [*lead[:axis], 1, *lead[axis:]]
     order = (found.ndim - 1, *range(found.ndim - 1))
-    return reshape_array(permute_axes(found, order), (*([q.numel()] * several), *kept))
+    found = reshape_array(permute_axes(found, order), (*([q.numel()] * several), *kept))
+    return called(found, "SqueezeBackward4")
 
 
 @where_it_lies

@@ -10,6 +10,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import alone, leading
+from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.choice import choose
@@ -238,4 +239,6 @@ def sum_to_size(input: Any, *size: Any) -> Any:
         return sum(input)
     axes = [*range(lead)]
     axes += [lead + i for i, (n, m) in enumerate(zip(want, have[lead:])) if n == 1 != m]
-    return reshape_array(sum(input, axes, True), want) if axes else input
+    if not axes:
+        return input
+    return called(reshape_array(sum(input, axes, True), want), "SumBackward1")

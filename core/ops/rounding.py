@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.op import Variant
 from core.autograd.quick import leading, unary
+from core.autograd.value import called
 from core.backend import xp
 from core.dtype import FLOAT, of
 from core.ops import results
-from core.ops.elementwise import ldexp, sign
+from core.ops.elementwise import sign
+from core.ops.exponential import ldexp
 from core.ops.promotion import accumulates_in, promote, promote_float, widened
 
 __all__ = "floor ceil trunc fix round frac frexp copysign nextafter".split()
@@ -62,9 +65,12 @@ def round_to(x, decimals):
 round_to.op.label = "RoundBackward0"
 
 
-def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
+def round(input: Any, *, decimals: int | None = None, out: Any = None) -> Any:
     """Elementwise nearest number with so many decimals; halves go to the even one."""
-    return round_to(input, decimals) if out is None else round_to(input, decimals, out=out)
+    if out is not None:
+        return round_to(input, decimals or 0, out=out)
+    found = round_to(input, decimals or 0)
+    return found if decimals is None else called(found, "RoundBackward1")
 
 
 for _call in (floor, ceil, trunc):
@@ -85,7 +91,7 @@ def frac(x):
 frac.defvjp(x=lambda g: g)
 
 
-@primitive(casts=promote_float)
+@primitive(casts=promote_float, label=Variant("CopysignBackward0", "CopysignBackward1"))
 def copysign(a, b):
     """Elementwise size of a with the sign of b."""
     return xp(a).copysign(a, b)

@@ -12,6 +12,7 @@ import numpy
 from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import type_name, write_out
+from core.autograd.op import Variant
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, wrap
 from core.backend import xp
@@ -249,7 +250,11 @@ def index_copy(input: Any, dim: int, index: Any, source: Any, *, out: Any = None
     return result if out is None else write_out(result, out)
 
 
-@primitive(casts=same_device, name="index_fill")
+@primitive(
+    casts=same_device,
+    name="index_fill",
+    label=Variant("IndexFillBackward1", "IndexFillBackward0", 3),
+)
 def fill_rows(x, axis, index, value):
     """`x` with a number written at indices along one axis."""
     out = x.copy().reshape(-1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from core.autograd.place import where_it_lies
-from core.autograd.value import Value, wrap
+from core.autograd.value import Value, called, wrap
 from core.backend import resolve, to_device, xp
 from core.dtype import get_default_dtype, to_numpy
 from core.ops.creation import check_options, checked, given
@@ -223,7 +223,8 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = numpy.array(list(pick(numpy.arange(n), r)), numpy.int64).reshape(-1, r)
     places = wrap(xp(input.array).asarray(rows.reshape(-1)))
-    return reshape_array(index_select(input, 0, places), rows.shape)
+    found = reshape_array(index_select(input, 0, places), rows.shape)
+    return called(found, "StackBackward0")
 
 
 def powers(x: Any, N: int | None = None) -> Any:
@@ -254,4 +255,4 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
         found = broadcast_array(reshape_array(x, (-1, 1)), (x.array.size, N)) * 0 + 1
         return found
     found = powers(x, N)
-    return found if increasing else flip(found, 1)
+    return called(found if increasing else flip(found, 1), "CatBackward0")

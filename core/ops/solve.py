@@ -148,9 +148,7 @@ def lstsq(
         found = reshape_array(found, found.array.shape[:-1])
     if driver == "gels":
         rank = wrap(xp(A.array).empty(0, "int64"))
-    values = empty.detach()
-    if driver in ("gelsd", "gelss"):
-        values = svdvals(A.detach())
+    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else empty.detach()
     parts = (called(x, "LinalgLstsqBackward0") for x in (found, residuals))
     found = LstsqResult(*parts, rank, values)
     return found if out is None else write_out(found, out)

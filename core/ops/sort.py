@@ -11,7 +11,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.quick import leading
-from core.autograd.value import Value, wrap
+from core.autograd.value import Value, called, wrap
 from core.backend import packed, xp
 from core.dtype import BOOL, of
 from core.ops import results
@@ -109,10 +109,17 @@ ranked.defvjp(
 
 
 def sort(
-    input: Any, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
+    input: Any,
+    dim: int = -1,
+    descending: bool = False,
+    stable: bool | None = None,
+    *,
+    out: Any = None,
 ) -> Any:
     """The elements in order along a dim, and where they were; NaN counts as the largest."""
     result = sort_along(input, dim, descending)
+    if stable is not None:
+        called(result[0], "SortBackward1")
     return result if out is None else write_out(result, out)
 
 

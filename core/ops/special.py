@@ -223,7 +223,7 @@ def i1_over(x):
 
 
 @unary
-@primitive(casts=promote_float, name="special_i0e")
+@primitive(casts=promote_float, name="special_i0e", label="SpecialI0EBackward0")
 @in_float64
 def i0e(x):
     """Elementwise exp(-|x|) * i0(x)."""
@@ -231,7 +231,7 @@ def i0e(x):
 
 
 @unary
-@primitive(casts=promote_float, name="special_i1e")
+@primitive(casts=promote_float, name="special_i1e", label="SpecialI1EBackward0")
 @in_float64
 def i1e(x):
     """Elementwise exp(-|x|) * i1(x)."""

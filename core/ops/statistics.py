@@ -11,6 +11,7 @@ from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import leading
+from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, of
 from core.ops import results
@@ -120,13 +121,15 @@ def std(
 def var_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, **more: Any):
     """The variance and the mean over `dim`."""
     found = var(input, dim, unbiased, keepdim, **more)
-    return found, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    middle = mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    return called(found, "VarMeanBackward0"), called(middle, "VarMeanBackward0")
 
 
 def std_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, **more: Any):
     """The standard deviation and the mean over `dim`."""
     found = std(input, dim, unbiased, keepdim, **more)
-    return found, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    middle = mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    return called(found, "StdMeanBackward0"), called(middle, "StdMeanBackward0")
 
 
 # ---- order statistics -------------------------------------------------------------------------
@@ -155,14 +158,14 @@ def without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 
 @leading
-@primitive(result=results.median, name="median")
+@primitive(result=results.median, name="median", label="MedianBackward1")
 def median_along(x, dim, keepdim):
     """The lower middle elements along a dim, and their indices."""
     return _middle(x, axis_of(dim, x.ndim), keepdim, False)
 
 
 @leading
-@primitive(result=results.nanmedian, name="nanmedian")
+@primitive(result=results.nanmedian, name="nanmedian", label="NanmedianBackward1")
 def nanmedian_along(x, dim, keepdim):
     """The lower middle elements along a dim of those that are not NaN, and their indices."""
     return _middle(x, axis_of(dim, x.ndim), keepdim, True)
@@ -298,4 +301,5 @@ def corrcoef(input: Any) -> Any:
     if not len(found.shape):
         return found / found
     scale = sqrt(found.diagonal())
-    return clamp(found / scale.unsqueeze(1) / scale.unsqueeze(0), -1, 1)
+    found = clamp(found / scale.unsqueeze(1) / scale.unsqueeze(0), -1, 1)
+    return called(found, "ClampBackward1")

@@ -8,6 +8,7 @@ from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import leading
+from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import BOOL, of
 from core.ops.cast import clone
@@ -110,7 +111,10 @@ def diag(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     ndim = input.array.ndim
     if ndim not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
-    result = embedded(input, diagonal, 0, 1) if ndim == 1 else clone(_diagonal(input, diagonal))
+    if ndim == 1:
+        result = embedded(input, diagonal, 0, 1)
+    else:
+        result = called(clone(_diagonal(input, diagonal)), "DiagonalBackward0_copy")
     return result if out is None else write_out(result, out)
 
 

@@ -80,12 +80,15 @@ def rrelu(
             f" {lower} and {upper}"
         )
     if not training:
-        return applied(activation.leaky, inplace, input, (lower + upper) / 2)
+        out = applied(activation.leaky, inplace, input, (lower + upper) / 2)
+        return called(out, "RreluWithNoiseBackward0")
     x = input.array
     key = random.default_generator().reserve()
     with on(device_of(x)):
         slopes = random.uniform(key, x.shape, x.dtype, lower, upper, xp(x))
-    return applied(activation.prelu_of, inplace, input, wrap(slopes))
+    return called(
+        applied(activation.prelu_of, inplace, input, wrap(slopes)), "RreluWithNoiseBackward0"
+    )
 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:

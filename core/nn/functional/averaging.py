@@ -299,7 +299,8 @@ def _max_unpool(
     module = module_of(device_of(x.array))
     zeros = wrap(module.zeros((*x.shape[:2], math.prod(size)), x.array.dtype))
     out = scatter(zeros, 2, reshape_array(indices, rows), reshape_array(x, rows))
-    return reshape_array(out, (*x.shape[:2], *size))
+    name = "SqueezeBackward1" if n == 1 else f"MaxUnpool{n}DBackward0"
+    return called(reshape_array(out, (*x.shape[:2], *size)), name)
 
 
 def _unpooled_size(n: int, given: Any, usual: Any, stride: Any) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.autograd.value import called
 from core.nn.functional.convolution import each_dim
 from core.ops.fold import fold_columns, unfold_columns
 from core.ops.shape import permute, reshape_array
@@ -116,7 +117,8 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     n = len(lead)
     x = reshape_array(input, (*lead, c // (r * r), r, r, h, w))
     x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return reshape_array(x, (*lead, c // (r * r), h * r, w * r))
+    out = reshape_array(x, (*lead, c // (r * r), h * r, w * r))
+    return called(out, "PixelShuffleBackward0")
 
 
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
@@ -131,7 +133,8 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     n = len(lead)
     x = reshape_array(input, (*lead, c, h // r, r, w // r, r))
     x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return reshape_array(x, (*lead, c * r * r, h // r, w // r))
+    out = reshape_array(x, (*lead, c * r * r, h // r, w // r))
+    return called(out, "PixelUnshuffleBackward0")
 
 
 def channel_shuffle(input: Any, groups: int) -> Any:
@@ -155,4 +158,4 @@ def channel_shuffle(input: Any, groups: int) -> Any:
         )
     x = reshape_array(input, (shape[0], groups, shape[1] // groups, *shape[2:]))
     x = permute(x, 0, 2, 1, *range(3, len(shape) + 1))
-    return reshape_array(x, shape)
+    return called(reshape_array(x, shape), "ChannelShuffleBackward0")

@@ -285,6 +285,13 @@ def _read(x: Any, places: list[Any]) -> Any:
     return reshape_array(picked * wrap(keep), (*x.shape[:2], *flat.shape[1:]))
 
 
+_GRID_SAMPLER = "GridSampler{}DBackward0".format
+
+
+def _nearest(module: Any, x: Any) -> Any:
+    return module.rint(x).astype(numpy.int64)
+
+
 @where_it_lies
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros",
@@ -309,7 +316,7 @@ def grid_sample(
     where = [_placed(grid[..., n - 1 - i], sizes[i], bring, align) for i in range(n)]
     module = xp(input.array)
     if mode == "nearest":
-        return _read(input, [module.rint(v.array).astype(numpy.int64) for v in where])
+        return called(_read(input, [_nearest(module, v.array) for v in where]), _GRID_SAMPLER(n))
     first = [module.floor(v.array).astype(numpy.int64) for v in where]
     rest = [v - wrap(f.astype(v.array.dtype)) for v, f in zip(where, first, strict=True)]
     cubic = mode == "bicubic"
@@ -324,7 +331,7 @@ def grid_sample(
             weight = weight * weights[i][corner[i]]
         part = _read(input, places) * weight.unsqueeze(1)
         out = part if out is None else out + part
-    return out
+    return called(out, _GRID_SAMPLER(n))
 
 
 def _check_grid(size: tuple[int, ...], grid: tuple[int, ...], n: int) -> None:

@@ -106,6 +106,7 @@ def embedding_bag(
 
     Shape: (B, N), (V, D) -> (B, D); or (N,), (V, D), offsets (B,) -> (B, D).
     """
+    name = "EmbeddingBagBackward0"
     _check_bags(input, mode, per_sample_weights)
     check_indices(input, weight.shape[0])
     said = "padding_idx must be within the number of embeddings"
@@ -119,16 +120,16 @@ def embedding_bag(
     if per_sample_weights is not None:
         rows = rows * reshape_array(per_sample_weights, (-1, 1))
     if mode == "max" and len(input.shape) == 2 and padding_idx is None and input.shape[1]:
-        return amax(reshape_array(rows, (*input.shape, weight.shape[1])), 1)
+        return called(amax(reshape_array(rows, (*input.shape, weight.shape[1])), 1), name)
     if mode == "max":
-        return _largest(rows, bag, kept, count)
+        return called(_largest(rows, bag, kept, count), name)
     keep = wrap(kept.astype(weight.array.dtype).reshape(-1, 1))
     total = add_rows(rows * keep, 0, wrap(bag), (count, weight.shape[1]))
     if mode == "sum":
-        return total
+        return called(total, name)
     sizes = counted(bag, count, kept.astype(numpy.int64))
     divisor = xp(flat).maximum(sizes, 1).astype(weight.array.dtype)
-    return total / wrap(divisor.reshape(-1, 1))
+    return called(total / wrap(divisor.reshape(-1, 1)), name)
 
 
 def _check_bags(input: Any, mode: str, weights: Any) -> None:
