@@ -25,6 +25,7 @@ from core.ops.promotion import accumulates_in
 from core.ops.reduce import any as any_of
 from core.ops.reduce import sum
 from core.ops.rounding import ceil, floor, round
+from core.ops.sequences import linspace
 from core.ops.shape import permute_axes, reshape_array
 from core.ops.sort import sort_along
 
@@ -261,7 +262,8 @@ def _edges(column: Any, bins: Any, span: Any) -> Any:
     if not isinstance(bins, int):
         return bins.array
     low, high = span or ((column.min(), column.max()) if column.size else (0.0, 1.0))
-    low, high = float(low), float(high)
+    low, high = column.dtype.type(low), column.dtype.type(high)
     if low == high:
-        low, high = low - 0.5, high + 0.5
-    return xp(column).linspace(low, high, bins + 1, dtype=column.dtype)
+        half = column.dtype.type(0.5)
+        low, high = low - half, high + half
+    return linspace(float(low), float(high), bins + 1, dtype=of(column.dtype)).array

@@ -131,9 +131,9 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -
     Raises: RuntimeError for one dim, or a norm or limit that is negative.
     """
     ndim = input.array.ndim
-    axis = axis_of(dim, ndim)
     if ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {ndim} dimensions")
+    axis = axis_of(dim, ndim)
     if p <= 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
     if maxnorm < 0:

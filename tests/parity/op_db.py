@@ -38,7 +38,7 @@ SCOPE = {
         linalg.eig linalg.eigvals istft stft fft.""",
     "sparse tensors": "to_sparse sparse.",
     "windows and masked reductions, which issue 3 does not name": "signal. masked.",
-    "factorisations that issue 3 does not name": """geqrf ormqr linalg.householder_product linalg.ldl_
+    "factorisations that issue 3 does not name": """geqrf ormqr linalg.householder linalg.ldl_
         triangular_solve svd_lowrank pca_lowrank""",
     "orthogonal polynomials and Bessel functions": """special.airy special.bessel special.chebyshev
         special.hermite special.laguerre special.legendre special.modified special.scaled
@@ -94,13 +94,16 @@ def to_core(x, memo):
         return type(x)(to_core(y, memo) for y in x)
     if isinstance(x, dict):
         return {name: to_core(y, memo) for name, y in x.items()}
+    return setting(x)
+
+
+def setting(x):
+    """An argument that is no data: PyTorch's own objects as ours."""
     if isinstance(x, torch.nn.PairwiseDistance):
         return core.nn.PairwiseDistance(x.norm, x.eps, x.keepdim)
     if type(x).__name__ == "LinearCrossEntropyOptions":
         options = linear_loss.LinearCrossEntropyOptions
-        return options(
-            **{name: to_core(getattr(x, name), memo) for name in options.__annotations__}
-        )
+        return options(**{name: to_core(getattr(x, name), {}) for name in options.__annotations__})
     return x
 
 

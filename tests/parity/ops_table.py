@@ -108,6 +108,7 @@ ROUNDED = [
     Row("round", one(), inplace=True, out=True),
     Row("round", one(FLOATS, values=("plain",)), one_of({"decimals": 1}, {"decimals": -1})),
     Row("copysign", two(scalars=False), inplace=True, out=True, grad_values=("plain",)),
+    Row("frexp", one()),
     constant("nextafter", two(("float32", "float64"), scalars=False), inplace=True, out=True),
 ]
 CHOICES = [

@@ -186,6 +186,17 @@ STATISTICS = [
             array(("int64",), ((3,),), low=0, values=PLAIN), array(REAL, ((3,), (2,)), values=PLAIN)
         ),
     ),
+    constant(
+        "histogram",
+        one(("float32", "float64"), values=PLAIN),
+        one_of({"bins": 3}, {"bins": 4, "range": (-1.0, 2.0)}, {"bins": 2, "density": True}),
+    ),
+    constant(
+        "histogramdd",
+        one(("float32", "float64"), shapes=((5, 2), (1, 2), (3, 2)), values=PLAIN),
+        one_of({"bins": [2, 3]}, {"bins": 2, "range": (-1.0, 2.0, 0.0, 1.5)}),
+        method=False,
+    ),
     Row(
         "cov",
         one(shapes=((3,), (2, 4), (3, 3), (), (1, 1), (2, 2, 2)), values=PLAIN),
@@ -197,6 +208,16 @@ DISTANCES = [
     Row("norm", one(FLOATS, dims=True), st.builds(lambda p: {"p": p}, P), grad_values=PLAIN),
     Row("norm", one(ALL, values=PLAIN)),
     Row("norm", call(array(WIDE, values=PLAIN), one_of("fro", 3), SEVERAL)),
+    Row(
+        "renorm",
+        one(FLOATS, shapes=((2, 3), (3, 1), (2, 2, 2), (0, 3), (3,)), values=PLAIN),
+        one_of(
+            {"p": 2, "dim": 0, "maxnorm": 0.5},
+            {"p": 1, "dim": -1, "maxnorm": 2.0},
+            {"p": 2, "dim": 3, "maxnorm": 1.0},
+            {"p": 2, "dim": 0, "maxnorm": -1.0},
+        ),
+    ),
     Row(
         "dist",
         two(FLOATS, scalars=False, values=PLAIN),
