@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from core import backend
+from core import backend, simulated
 from core.backend import Device, on
 from ddp.backends.nccl_messages import GpuMessages
 from ddp.backends.nccl_verbs import GpuCollectives
@@ -92,16 +92,19 @@ def gpus_differ(control: ProcessGroup) -> bool:
 
 
 SHARED_GPU = (
-    "ddp: several of {size} ranks have one GPU, where NCCL makes no group: arrays of GPUs travel"
-    " through pinned host memory and the {name} group"
+    "ddp: several of {size} ranks have one GPU, or simulated ones, where NCCL makes no group:"
+    " arrays of GPUs travel through pinned host memory and the {name} group"
 )
 
 
 def may_have_nccl(control: ProcessGroup) -> bool:
     """Whether NCCL makes a group of these ranks; all ranks ask together.
 
-    Since 2.30 it does so for ranks that share a GPU, where NCCL_MULTI_RANK_GPU_ENABLE=1 asks.
+    Since 2.30 it does so for ranks that share a GPU, where NCCL_MULTI_RANK_GPU_ENABLE=1 asks. The
+    memory of a simulated GPU is its process's own: between processes there is the host.
     """
+    if simulated.count() and control.name != "thread":
+        return False
     if gpus_differ(control):
         return True
     asked = os.environ.get("NCCL_MULTI_RANK_GPU_ENABLE") == "1"

@@ -13,13 +13,13 @@ pytestmark = pytest.mark.mpi
 PROGRAM = pathlib.Path(__file__).with_name("share_a_gpu.py")
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_on_one_gpu_use_mpi_and_say_so_once(ranks):
+@pytest.mark.parametrize("ranks, gpus", [(2, 1), (3, 1), (2, 2)])
+def test_ranks_on_one_gpu_or_simulated_ones_use_mpi_and_say_so_once(ranks, gpus):
     if MPIEXEC is None:
         pytest.skip("this machine has no mpiexec")
     done = subprocess.run(
         [MPIEXEC, "-n", str(ranks), sys.executable, "-W", "error", str(PROGRAM)],
-        env={**os.environ, **PERMISSIONS, "UNISON_SIMULATED_GPUS": "1"},
+        env={**os.environ, **PERMISSIONS, "UNISON_SIMULATED_GPUS": str(gpus)},
         capture_output=True,
         text=True,
         timeout=100,
