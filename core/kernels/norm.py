@@ -109,12 +109,12 @@ def fast_layer(x, w, b, axes, eps):
     if not (_match(x, axes, w) and _match(x, axes, b)):
         return NotImplemented
     flat, shape = x.reshape(-1, layout[2]), x.shape
-    given = [None if v is None else v.reshape(-1) for v in (w, b)]
-    out, mean, scale = _standard_rows(flat, *given, eps)
+    factor, shift = (None if v is None else v.reshape(-1) for v in (w, b))
+    out, mean, scale = _standard_rows(flat, factor, shift, eps)
 
     def vjp(g: Any) -> Any:
         g = numpy.ascontiguousarray(g).reshape(flat.shape)
-        gx, gw, gb = _pull_rows(g, flat, mean, scale, given[0])
+        gx, gw, gb = _pull_rows(g, flat, mean, scale, factor)
         of_w, of_b = (None if v is None else h.reshape(v.shape) for v, h in ((w, gw), (b, gb)))
         return gx.reshape(shape), of_w, of_b, None, None
 

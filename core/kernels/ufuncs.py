@@ -109,12 +109,15 @@ FEW = 256
 
 
 def _one_by_one(op: Any, function: Any, few: int = FEW) -> Any:
-    """The C library's function of each of a few elements, which a formula needs 40 calls for."""
+    """The C library's function of each of a few elements, which a formula needs 40 calls for.
+
+    The formula is for pieces of the others whose 40 temporary arrays stay in the cache.
+    """
 
     def each(x: Any, *rest: Any) -> Any:
         d = x.dtype
         if x.size > few or d.char not in "fd":
-            return op.op.forward(x, *rest)
+            return _by_pieces(op.op.forward, x, *rest)
         try:
             found = [function(a) for a in x.ravel().tolist()]
         except (ValueError, ArithmeticError):  # Python raises where the result is infinite
@@ -122,6 +125,17 @@ def _one_by_one(op: Any, function: Any, few: int = FEW) -> Any:
         return numpy.array(found, d).reshape(x.shape)
 
     return each
+
+
+_PIECE = 1 << 13
+
+
+def _by_pieces(function: Any, x: Any, *rest: Any) -> Any:
+    if x.size <= _PIECE or not x.flags.c_contiguous:
+        return function(x, *rest)
+    flat = x.reshape(-1)
+    parts = [function(flat[i : i + _PIECE], *rest) for i in range(0, x.size, _PIECE)]
+    return numpy.concatenate(parts).reshape(x.shape)
 
 
 def _few(op: Any, function: Any) -> Any:

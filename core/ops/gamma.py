@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -12,12 +11,17 @@ from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.quick import unary
 from core.autograd.several import alike
+from core.autograd.value import called
 from core.backend import xp
 from core.ops.elementwise import plus
 from core.ops.promotion import promote_float
 from core.ops.quotients import (
     DIGAMMA,
     DIGAMMA_SHORT,
+    LGAMMA,
+    LGAMMA_SHORT,
+    STIRLING,
+    STIRLING_SHORT,
     TRIGAMMA,
     TRIGAMMA_SHORT,
     quotient,
@@ -38,62 +42,40 @@ ENOUGH = 10  # from here on the asymptotic series below are right to the last di
 
 @unary
 @primitive(casts=promote_float)
-@in_float64
 def lgamma(x):
     """Elementwise logarithm of the absolute value of the gamma function."""
+    return rounded(_lgamma, x)
+
+
+def _lgamma(x: Any, short: bool) -> Any:
     module = xp(x)
-    a = module.where(x < 0.5, 1 - x, x)
-    near = a < 2.5
-    out = module.where(
-        near, _near_its_zeros(module, module.where(near, a, 2.0)), _log_gamma(module, a)
-    )
-    fraction = x - module.floor(x)
-    mirrored = math.log(math.pi) - module.log(module.sin(math.pi * fraction)) - out
-    out = module.where(x < 0.5, mirrored, out)
-    pole = (x <= 0) & (fraction == 0)
-    return module.where(pole | module.isinf(x), math.inf, out)
+    a = module.abs(x)
+    z = a + 2
+    above = quotient(STIRLING_SHORT if short else STIRLING, 1 / z)
+    above += (z - 0.5) * module.log(z) - z + 0.5 * math.log(2 * math.pi)
+    above -= module.log(a + 1)  # lgamma(a + 1)
+    out = above - module.log(a)
+    if _any(x < 0):
+        fraction = x - module.rint(x)
+        mirrored = module.log(math.pi / module.abs(module.sin(math.pi * fraction))) - above
+        out = module.where(x < 0, mirrored, out)
+    near = (x > 0.5) & (x < 2.5)  # all digits also close to the zeros 1 and 2
+    inside = module.where(near, x, 1)
+    middle = quotient(LGAMMA_SHORT if short else LGAMMA, inside) * ((inside - 1) * (inside - 2))
+    out = module.where(near, middle + 0.0, out)  # at its zeros it is not -0
+    return module.where(module.isinf(x), math.inf, out)
 
 
-@functools.cache
-def _slopes() -> list[float]:
-    """The coefficients of z, z**2, ... in the logarithm of gamma(2 + z)."""
-    tails = [float(hurwitz(numpy, k, numpy.asarray(2.0))) for k in range(2, 36)]  # zeta(k) - 1
-    return [1 - EULER, *((-1) ** k * tail / k for k, tail in enumerate(tails, 2))]
-
-
-def _near_its_zeros(module: Any, a: Any) -> Any:
-    """The same from 0.5 to 2.5, with all digits also close to the zeros 1 and 2."""
-    below = a < 1.5
-    z = module.where(below, a - 1, a - 2)
-    out = 0.0
-    for slope in reversed(_slopes()):
-        out = (out + slope) * z
-    return module.where(below, out - module.log1p(z), out)
+def _any(mask: Any) -> bool:
+    """Whether one is True; where that would wait for a GPU, it is taken to be so."""
+    return type(mask) not in (numpy.ndarray, numpy.bool_) or bool(mask.any())
 
 
 def lgamma_of_number(x: float) -> float:
     """The same of one number: Python's own, which loses digits close to the zeros 1 and 2."""
     if not 0.9 < x < 2.1 or 1.1 < x < 1.9:
         return math.lgamma(x)
-    z, out = x - round(x), 0.0
-    for slope in reversed(_slopes()[:16]):
-        out = (out + slope) * z
-    return out if x > 1.5 else out - math.log1p(z)
-
-
-def _log_gamma(module: Any, a: Any) -> Any:
-    """Stirling's series, after as many steps up as it needs."""
-    low = a < ENOUGH
-    product = module.where(low, a, 1)
-    for k in range(1, ENOUGH):
-        product = product * module.where(low, a + k, 1)
-    z = module.where(low, a + ENOUGH, a)
-    series, power = 0.0, 1 / z
-    for k, b in enumerate(BERNOULLI, 1):
-        series = series + b / (2 * k * (2 * k - 1)) * power
-        power = power / (z * z)
-    big = (z - 0.5) * module.log(z) - z + 0.5 * math.log(2 * math.pi)
-    return big + series - module.log(product)
+    return quotient_at(LGAMMA, x) * ((x - 1) * (x - 2)) + 0.0
 
 
 @unary
@@ -108,10 +90,12 @@ def _digamma(x: Any, short: bool) -> Any:
     a = module.abs(x)
     above = quotient(DIGAMMA_SHORT if short else DIGAMMA, 1 / (a + 2))
     above += module.log(a + 1.5) - 1 / (a + 1)  # digamma(a + 1)
+    out = above - 1 / x
+    if not _any(x < 0):
+        return out
     fraction = x - module.rint(x)
     mirrored = above - math.pi / module.tan(math.pi * fraction)
-    mirrored = module.where(fraction == 0, math.nan, mirrored)
-    return module.where(x >= 0, above - 1 / x, mirrored)
+    return module.where(x >= 0, out, module.where(fraction == 0, math.nan, mirrored))
 
 
 def digamma_of_number(x: float, short: bool) -> float:
@@ -135,8 +119,11 @@ def _trigamma(x: Any, short: bool) -> Any:
     u = 1 / (a + 2)
     above = quotient(TRIGAMMA_SHORT if short else TRIGAMMA, u) * u
     above += (a + 1) ** -2.0
+    out = above + x**-2.0
+    if not _any(x < 0):
+        return out
     mirrored = (math.pi / module.sin(math.pi * (x - module.rint(x)))) ** 2 - above
-    return module.where(x >= 0, above + x**-2.0, mirrored)
+    return module.where(x >= 0, out, mirrored)
 
 
 def trigamma_of_number(x: float, short: bool) -> float:
@@ -204,5 +191,5 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     result = lgamma(input)
     for i in range(1, p):
         result = plus(result, lgamma(input - i / 2))
-    result = result + p * (p - 1) / 4 * math.log(math.pi)
+    result = called(result + p * (p - 1) / 4 * math.log(math.pi), "MvlgammaBackward0")
     return result if out is None else write_out(result, out)

@@ -349,6 +349,7 @@ TABLE = {
         "few": (numpy.array([-1.3, -0.6, 0.25, 1.5, 30.0]),),
         "poles": (numpy.array([-2.0, 0.0, 3.0]),),
         "many": (numpy.linspace(0.1, 9, 40),),
+        "pieces": (numpy.linspace(0.1, 9, 9000).reshape(90, 100),),
     },
     gamma.derivative_of_digamma: {
         "first": (numpy.array([-1.3, -0.6, 0.25, 1.5, 30.0]), 1),
