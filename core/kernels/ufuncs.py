@@ -150,6 +150,21 @@ def _polygamma() -> Any:
     return lambda x, n: few(x, n) if n == 1 else op.op.forward(x, n)
 
 
+def _lerp(input: Any, end: Any, weight: Any) -> Any:
+    """The interpolation by one number, from the end that is nearer."""
+    if type(weight) is not float:
+        return elementwise.lerp.op.forward(input, end, weight)
+    step = end - input
+    return input + weight * step if math.fabs(weight) < 0.5 else end - step * (1 - weight)
+
+
+def _addcmul(input: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
+    """The sum of a product, without a factor of one."""
+    return input + (
+        tensor1 * tensor2 if type(value) is int and value == 1 else value * tensor1 * tensor2
+    )
+
+
 def _new_axis(x: Any, axis: int) -> Any:
     """A view with a new axis of size one."""
     if not x.flags.c_contiguous or not x.size:
@@ -171,6 +186,8 @@ DIRECT = (
     (bitwise.logical_and, numpy.logical_and),
     (bitwise.logical_or, numpy.logical_or),
     (bitwise.logical_xor, numpy.logical_xor),
+    (elementwise.lerp, _lerp),
+    (elementwise.addcmul, _addcmul),
     (shape.expand_axis, _new_axis),
     (elementwise.plus, numpy.add),
     (elementwise.minus, numpy.subtract),

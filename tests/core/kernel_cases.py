@@ -247,7 +247,8 @@ TABLE = {
     sort.sort_along: ORDERS,
     sort.largest_few: {
         name: (x, min(2, x.shape[dim]), dim, up) for name, (x, dim, up) in ORDERS.items()
-    },
+    }
+    | {"of many": (numpy.round(normal(60, 100), 1), 5, 1, True)},
     spread.median_of_all: {"few": (normal(3, 4),), "a gap": (WITH_NAN,), "one": (normal(1),)},
     shape.expand_axis: {
         "first": (normal(2, 3), 0),
@@ -294,6 +295,15 @@ TABLE = {
         "rows": (normal(4, 5), (0,)),
         "both": (normal(4, 5), (0, 1)),
         "turned": (TURNED, (1,)),
+    },
+    elementwise.lerp: {
+        "near": (normal(4, 5), normal(4, 5), 0.3),
+        "far": (normal(4, 5), normal(5), 0.7),
+        "each": (normal(4, 5), normal(4, 5), normal(4, 5)),
+    },
+    elementwise.addcmul: {
+        "plain": (normal(4, 5), normal(4, 5), normal(5), 1),
+        "scaled": (normal(4, 5), normal(4, 5), normal(5), 0.3),
     },
     loss.picked_total: {
         "rows": (normal(5, 4), CLASSES, 5),
