@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from core.autograd import sweep
+from core.autograd.dispatch import primitive
 from core.autograd.value import Value, wrap
 from core.backend import device_of, on, xp
 
@@ -49,7 +51,8 @@ def grad(
 ) -> tuple[Any, ...]:
     """The gradients of `outputs` with respect to each of `inputs`, leaving every `.grad` alone.
 
-    With `allow_unused` None stands where there is no path; with `materialize_grads`, zeros.
+    With `allow_unused` None stands where there is no path; with `materialize_grads`, zeros. With
+    `is_grads_batched` the first dim of `grad_outputs` counts them, and that of the result.
 
     Raises: RuntimeError where an input was not used, or does not require grad.
     """
@@ -59,7 +62,15 @@ def grad(
             " allow_unused=False."
         )
     if is_grads_batched:
-        raise NotImplementedError("is_grads_batched: call grad once per row of the batch instead")
+        one = functools.partial(
+            grad,
+            outputs,
+            inputs,
+            create_graph=create_graph,
+            allow_unused=allow_unused,
+            materialize_grads=materialize_grads,
+        )
+        return _batched(one, _listed(grad_outputs), create_graph or bool(retain_graph))
     roots, inputs = _listed(outputs), _listed(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
@@ -72,6 +83,24 @@ def grad(
         create_graph=create_graph,
     )
     return tuple(_answer(x, g, allow_unused, materialize_grads) for x, g in zip(inputs, found))
+
+
+def _batched(one: Any, seeds: Any, retain: bool) -> tuple[Any, ...]:
+    """What `one` answers for each row of the seeds, stacked."""
+    count = next(len(g) for g in seeds if g is not None)
+    rows = [
+        one([g if g is None else g[n] for g in seeds], retain_graph=retain or n + 1 < count)
+        for n in range(count)
+    ]
+    return tuple(None if xs[0] is None else _stacked(*xs) for xs in zip(*rows))
+
+
+@primitive(name="stack")
+def _stacked(*xs: Any) -> Any:
+    return xp(xs[0]).stack(xs)
+
+
+_stacked.defvjp(xs=lambda g, i: g[i])
 
 
 def _answer(x: Any, g: Any, allow_unused: bool | None, materialize: bool) -> Any:
