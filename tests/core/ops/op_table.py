@@ -127,6 +127,7 @@ ARITHMETIC = [
     one(elementwise, "neg", lambda x: 0 - x),
     one(elementwise, "abs", each(abs)),
     one(elementwise, "sign", each(lambda x: (x > 0) - (x < 0))),
+    one(elementwise, "sgn", each(lambda x: (x > 0) - (x < 0))),
     one(elementwise, "signbit", each(lambda x: math.copysign(1, x) < 0), slopes=()),
     Row(
         elementwise.lerp, (X, drawn(0, 1, seed=3), drawn(0.1, 0.9, seed=4)),
