@@ -175,6 +175,8 @@ def addr(
         raise RuntimeError(
             f"addr: size mismatch, input: {list(input.array.shape)}, v1: [{n}], v2: [{m}]"
         )
+    if input.array.dtype == bool:  # numbers are truth values too
+        beta, alpha = bool(beta), bool(alpha)
     product = outer(vec1, vec2)
     product = product if alpha == 1 else product * alpha
     if beta == 0:
