@@ -56,6 +56,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributions.bernoulli": ("core.distributions",),
     "torch.distributions.categorical": ("core.distributions",),
     "torch.distributions.independent": ("core.distributions",),
+    "torch.distributions.multinomial": ("core.distributions",),
     "torch.distributions.kl": ("core.distributions",),
     "torch.distributions.multivariate_normal": ("core.distributions",),
     "torch.distributions.normal": ("core.distributions",),

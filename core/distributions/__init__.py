@@ -6,6 +6,7 @@ from core.distributions.continuous import LogNormal as LogNormal
 from core.distributions.continuous import MultivariateNormal as MultivariateNormal
 from core.distributions.continuous import Normal as Normal
 from core.distributions.continuous import Uniform as Uniform
+from core.distributions.counts import Multinomial as Multinomial
 from core.distributions.discrete import Bernoulli as Bernoulli
 from core.distributions.discrete import Categorical as Categorical
 from core.distributions.discrete import Geometric as Geometric
@@ -25,6 +26,7 @@ __all__ = [
     "Independent",
     "Laplace",
     "LogNormal",
+    "Multinomial",
     "MultivariateNormal",
     "Normal",
     "OneHotCategorical",
