@@ -14,7 +14,14 @@ from core.autograd.several import alike, with_mask
 from core.autograd.value import Value, called, wrap
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, finfo, of
-from core.ops.promotion import is_array, promote, promote_choices, uniform, without
+from core.ops.promotion import (
+    is_array,
+    promote,
+    promote_choices,
+    uniform,
+    without,
+    zero_for,
+)
 
 __all__ = (
     "where maximum minimum fmax fmin clamp clamp_min clamp_max clip relu nan_to_num heaviside"
@@ -212,7 +219,7 @@ def relu(x):
     return xp(x).maximum(x, x.dtype.type(0))
 
 
-relu.defvjp(x=lambda g, out: g * (out > 0))
+relu.defvjp(x=lambda g, out: g * (out > zero_for(out)))
 
 
 @primitive

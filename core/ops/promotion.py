@@ -262,6 +262,19 @@ def widened(forward: Callable[..., Any]) -> Callable[..., Any]:
     return wide
 
 
+_ZEROS, _ONES = ({c: numpy.array(n, c) for c in "fd"} for n in (0, 1))
+
+
+def zero_for(x: Any) -> Any:
+    """Zero, as an array where `x` is one of the CPU: a number is converted first, for 0.3 us."""
+    return _ZEROS.get(x.dtype.char, 0) if type(x) is numpy.ndarray else 0
+
+
+def one_for(x: Any) -> Any:
+    """One, likewise."""
+    return _ONES.get(x.dtype.char, 1) if type(x) is numpy.ndarray else 1
+
+
 def is_half(x: Any) -> bool:
     """Whether `x` is an array of float16 or bfloat16."""
     d = getattr(x, "dtype", None)

@@ -13,7 +13,7 @@ from core.backend import xp
 from core.dtype import INTEGER
 from core.ops.choice import where
 from core.ops.exponential import sqrt
-from core.ops.promotion import promote_float, widened, without
+from core.ops.promotion import one_for, promote_float, widened, without
 
 __all__ = (
     "sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc hypot deg2rad rad2deg"
@@ -114,7 +114,7 @@ def tanh(x):
 
 sinh.defvjp(x=lambda g, x: g * cosh(x))
 cosh.defvjp(x=lambda g, x: g * sinh(x))
-tanh.defvjp(x=lambda g, out: g * (1 - out * out))
+tanh.defvjp(x=lambda g, out: g * (one_for(out) - out * out))
 
 
 @unary
