@@ -4,6 +4,7 @@ Draws are other numbers than PyTorch's; they are held to the distribution's own 
 """
 
 import itertools
+
 import numpy
 import pytest
 
