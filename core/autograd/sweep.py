@@ -154,9 +154,11 @@ class Sweep:
             extra = node.extra
             if extra is not None and extra.before:
                 g = run_prehooks(node, g, self.graph)
-            home = self.goes_home and extra is None and type(node.plan) is Plan and node.plan.into
-            others = (self.steps_home(node),) if home else ()
-            parts = self.products(node, g, self.graph, *others)
+            plan = node.plan
+            if self.goes_home and extra is None and type(plan) is Plan and plan.into:
+                parts = self.products(node, g, self.graph, self.steps_home(node))
+            else:
+                parts = self.products(node, g, self.graph)
             if extra is not None and extra.after:
                 parts = run_posthooks(node, parts, g, self.graph)
             if not self.retain:
