@@ -154,8 +154,7 @@ class Sweep:
             extra = node.extra
             if extra is not None and extra.before:
                 g = run_prehooks(node, g, self.graph)
-            plan = node.plan
-            if self.goes_home and extra is None and type(plan) is Plan and plan.into:
+            if self.goes_home and extra is None and type(node.plan) is Plan and node.plan.into:
                 parts = self.products(node, g, self.graph, self.steps_home(node))
             else:
                 parts = self.products(node, g, self.graph)
