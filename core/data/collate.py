@@ -96,7 +96,7 @@ def _sequence(batch: Sequence[Sequence[Any]]) -> Any:
 _COLLATES: list[tuple[Any, Callable[[Any], Any]]] = [
     (Tensor, _tensors),
     (numpy.ndarray, _arrays),
-    ((str, bytes), list),
+    ((str, bytes), lambda batch: batch),
     (numpy.generic, lambda batch: from_numpy(numpy.asarray(batch))),
     (bool, lambda batch: tensor(list(batch))),
     (float, lambda batch: from_numpy(numpy.array(batch, numpy.float64))),

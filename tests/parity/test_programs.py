@@ -111,6 +111,10 @@ AGREE = {
         m.testing.assert_allclose(x, [[1.5001, -2], [0, 3]]),
         refused(lambda: m.testing.assert_allclose(x, x + 1)),
     ],
+    "batches of strings": lambda m, x: [
+        m.utils.data.default_collate(batch) if m is torch else m.data.default_collate(batch)
+        for batch in (["a", "b"], [("a", b"c"), ("b", b"d")], [{"k": "a"}, {"k": "b"}])
+    ],
     "permissions to unpickle": lambda m, x: permitted(m.serialization),
     "marks for compilers": lambda m, x: [
         mark(lambda y: y + 1)(2)
