@@ -26,6 +26,7 @@ from core.ops.decompose import (
 from core.ops.linalg import matmul
 from core.ops.linalg import matrix_product as mm
 from core.ops.matrices import cholesky, inv
+from core.ops.parts import diagonal_array
 from core.ops.results import result
 from core.ops.shape import permute, reshape_array
 from core.ops.solve import solve
@@ -158,7 +159,8 @@ def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out:
 def _first_zero(factors: Any) -> Any:
     """The place, from one on, of the first zero on the diagonal; zero for none."""
     module = xp(factors.array)
-    zero = module.diagonal(factors.array, 0, -2, -1) == 0
+    ndim = factors.array.ndim
+    zero = diagonal_array(factors.array, 0, ndim - 2, ndim - 1) == 0
     if not zero.shape[-1]:
         return wrap(module.zeros(zero.shape[:-1], numpy.int32))
     first = module.where(zero.any(-1), zero.argmax(-1) + 1, 0)

@@ -74,7 +74,7 @@ MOST_TERMS = 10_000
 
 def _lower_series(module: Any, a: Any, x: Any) -> Any:
     """The sum of x**n / ((a + 1) ... (a + n)), for x below a + 1."""
-    total, term, n = module.ones_like(x), module.ones_like(x), 0
+    total, term, n = module.ones(x.shape, x.dtype), module.ones(x.shape, x.dtype), 0
     while n < MOST_TERMS and bool((term > total * 1e-17).any()):
         n += 1
         term = term * (x / (a + n))
@@ -85,7 +85,7 @@ def _lower_series(module: Any, a: Any, x: Any) -> Any:
 def _upper_fraction(module: Any, a: Any, x: Any) -> Any:
     """The continued fraction of the upper function, for x above a + 1, by Lentz's method."""
     b = x + 1 - a
-    c, d = module.full_like(x, 1e300), 1 / b
+    c, d = module.full(x.shape, 1e300, x.dtype), 1 / b
     out, n, going = d, 0, x == x
     while n < MOST_TERMS and bool(going.any()):
         n += 1
@@ -102,7 +102,8 @@ def _upper_fraction(module: Any, a: Any, x: Any) -> Any:
 def _shares(x: Any, a: Any, upper: bool) -> Any:
     """The lower or upper incomplete gamma function of a and x, divided by the whole."""
     module = xp(x)
-    x, a = module.broadcast_arrays(x, a.astype(numpy.float64))
+    shape = module.broadcast_shapes(x.shape, a.shape)
+    x, a = (module.broadcast_to(y, shape) for y in (x, a.astype(numpy.float64)))
     usual = (x > 0) & (a > 0) & module.isfinite(x) & module.isfinite(a)
     below = x < a + 1
     near_x, near_a = module.where(usual & below, x, 1.0), module.where(usual & below, a, 1.0)
@@ -147,7 +148,8 @@ def zeta(s, q):
     module = xp(q if hasattr(q, "dtype") else s)
     want = q.dtype if hasattr(q, "dtype") else s.dtype
     s, q = (module.asarray(x).astype(numpy.float64) for x in (s, q))
-    s, q = module.broadcast_arrays(s, q)
+    shape = module.broadcast_shapes(s.shape, q.shape)
+    s, q = module.broadcast_to(s, shape), module.broadcast_to(q, shape)
     found = hurwitz(module, module.where(s > 1, s, 2.0), q)
     found = module.where((q <= 0) & (q == module.floor(q)), math.inf, found)
     found = module.where((q < 0) & (q != module.floor(q)) & (s != module.floor(s)), math.nan, found)

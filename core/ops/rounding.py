@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from core.autograd.dispatch import primitive
 from core.autograd.op import Variant
 from core.autograd.quick import leading, unary
@@ -125,10 +127,17 @@ def frexp(input):
             f"torch.frexp() only supports floating-point dtypes, not {of(input.dtype)!r}"
         )
     module = xp(input)
-    wide = input.astype(accumulates_in(input.dtype), copy=False)
-    mantissa, exponent = module.frexp(wide)
-    exponent = module.where(module.isfinite(wide), exponent, 0).astype(module.int32)
-    return module.asarray(mantissa).astype(input.dtype, copy=False), exponent
+    x = input.astype(accumulates_in(input.dtype), copy=False)
+    usual = module.isfinite(x) & (x != 0)
+    size = module.where(usual, module.abs(x), x.dtype.type(1))
+    power = module.floor(module.log2(size)) + 1
+    half = module.floor(power / 2)  # 2 ** power may overflow where its halves do not
+    mantissa = x * module.exp2(-half) * module.exp2(half - power)
+    large, small = module.abs(mantissa) >= 1, module.abs(mantissa) < 0.5
+    mantissa = module.where(large, mantissa / 2, module.where(small, mantissa * 2, mantissa))
+    power = module.where(usual, power + large - small, 0)
+    mantissa = module.where(usual, mantissa, x)
+    return mantissa.astype(input.dtype, copy=False), power.astype(numpy.int32)
 
 
 frexp.defvjp(input=lambda g, out: ldexp(g[0], -out[1]))

@@ -157,7 +157,7 @@ def lstsq(
 @primitive
 def symmetric(x):
     """The symmetric matrices of which the lower halves are read."""
-    return xp(x).tril(x) + mT(xp(x).tril(x, -1))
+    return lower(x, 0) + mT(lower(x, -1))
 
 
 symmetric.defvjp(x=lambda g: (g + mT(g)) * 0.5)

@@ -360,7 +360,7 @@ def random_like(x, seed):
 # ---- the samples ------------------------------------------------------------------------------
 
 
-def samples(op, dtype, most, kind="sample_inputs"):
+def samples(op, dtype, most):
     """The first samples of an op in a dtype, the same in every process."""
     if dtype not in op.dtypes:
         return []
@@ -369,7 +369,7 @@ def samples(op, dtype, most, kind="sample_inputs"):
     torch.manual_seed(0)
     grad = dtype.is_floating_point and op.supports_autograd
     # Not the entry's method: that looks up the whole stack for every sample, most of a run's time.
-    drawn = getattr(op, f"{kind}_func")(op, "cpu", dtype, grad)
+    drawn = op.sample_inputs_func(op, "cpu", dtype, grad)
     return [sample for sample in itertools.islice(drawn, most) if known(sample)]
 
 
