@@ -91,13 +91,13 @@ def _switch(new: Any) -> None:
     mode.watch(rest if new is None else (*rest, new))
 
 
-def checked(node: Node, g: Any, create_graph: bool) -> list[Any]:
+def checked(node: Node, g: Any, create_graph: bool, steps: Any = None) -> list[Any]:
     """The node's products, with its forward's place told where they fail or hold NaN.
 
     Raises: what the rule raised; RuntimeError for NaN.
     """
     try:
-        parts = products(node, g, create_graph)
+        parts = products(node, g, create_graph, steps)
         if is_anomaly_check_nan_enabled():
             _refuse_nan(node, parts)
     except Exception:

@@ -154,10 +154,9 @@ class Sweep:
             extra = node.extra
             if extra is not None and extra.before:
                 g = run_prehooks(node, g, self.graph)
-            if self.goes_home and extra is None and type(node.plan) is Plan and node.plan.into:
-                parts = self.products(node, g, self.graph, self.steps_home(node))
-            else:
-                parts = self.products(node, g, self.graph)
+            home = self.goes_home and extra is None and type(node.plan) is Plan and node.plan.into
+            steps = self.steps_home(node) if home else None
+            parts = self.products(node, g, self.graph, steps)
             if extra is not None and extra.after:
                 parts = run_posthooks(node, parts, g, self.graph)
             if not self.retain:
