@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from core.autograd import sweep
@@ -62,15 +61,8 @@ def grad(
             " allow_unused=False."
         )
     if is_grads_batched:
-        one = functools.partial(
-            grad,
-            outputs,
-            inputs,
-            create_graph=create_graph,
-            allow_unused=allow_unused,
-            materialize_grads=materialize_grads,
-        )
-        return _batched(one, _listed(grad_outputs), create_graph or bool(retain_graph))
+        rest = create_graph, only_inputs, allow_unused, False, materialize_grads
+        return _batched(outputs, inputs, _listed(grad_outputs), retain_graph, rest)
     roots, inputs = _listed(outputs), _listed(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
@@ -85,13 +77,13 @@ def grad(
     return tuple(_answer(x, g, allow_unused, materialize_grads) for x, g in zip(inputs, found))
 
 
-def _batched(one: Any, seeds: Any, retain: bool) -> tuple[Any, ...]:
-    """What `one` answers for each row of the seeds, stacked."""
+def _batched(outputs: Any, inputs: Any, seeds: Any, retain: Any, rest: Any) -> tuple[Any, ...]:
+    """The gradients for each row of the seeds, stacked."""
     count = next(len(g) for g in seeds if g is not None)
-    rows = [
-        one([g if g is None else g[n] for g in seeds], retain_graph=retain or n + 1 < count)
-        for n in range(count)
-    ]
+    rows = []
+    for n in range(count):
+        row = [g if g is None else g[n] for g in seeds]
+        rows.append(grad(outputs, inputs, row, retain if n + 1 == count else True, *rest))
     return tuple(None if xs[0] is None else _stacked(*xs) for xs in zip(*rows))
 
 

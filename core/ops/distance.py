@@ -47,6 +47,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     return called(vector_norm(apart, p, -1), "CdistBackward0")
 
 
+@of_tensors("input")
 @adaptable
 def pdist(input: Any, p: float = 2.0) -> Any:
     """The p-norm distance between each row and each later one, row by row.
@@ -65,7 +66,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     return vector_norm(apart, p, -1) if input.shape[1] else sum(apart, -1)
 
 
-@of_tensors("x1", "x2")
+@of_tensors("x1", "x2", first=True)
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Any:

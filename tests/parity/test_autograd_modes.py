@@ -227,6 +227,21 @@ def vjp_with_wrong_weights(m):
     m.autograd.functional.vjp(lambda t: t * 2, leaf(m, 1.0, 2.0), m.ones(3))
 
 
+@program
+def batch_of_gradients(m):
+    x, unused = leaf(m, 1.0, 2.0), leaf(m, 1.0)
+    rows = m.eye(2, dtype=m.float64)
+    return m.autograd.grad(x**3, (x, unused), rows, is_grads_batched=True, allow_unused=True)
+
+
+@program
+def batch_of_gradients_differentiated(m):
+    x = leaf(m, 1.0, 2.0)
+    rows = m.eye(2, dtype=m.float64)
+    (found,) = m.autograd.grad(x**3, x, rows, is_grads_batched=True, create_graph=True)
+    return found, m.autograd.grad(found.sum(), x)
+
+
 @pytest.mark.parametrize("name", program)
 def test_program(name):
     same(program[name])

@@ -153,7 +153,7 @@ from core.ops.distance import pdist as pdist
 _TENSORS = {
     "input": """adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d avg_pool2d
         avg_pool3d channel_shuffle dropout feature_alpha_dropout max_pool1d max_pool2d max_pool3d
-        hardtanh pad pdist relu6 pixel_shuffle pixel_unshuffle rrelu unfold""",
+        hardtanh pad relu6 pixel_shuffle pixel_unshuffle rrelu unfold""",
     "input weight bias": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d
         conv_transpose3d""",
     "input weight bias running_mean? running_var?": "batch_norm instance_norm",
@@ -175,7 +175,6 @@ _AT_ONCE = {
     "input": "softsign tanhshrink",
     "input target": """huber_loss kl_div l1_loss mse_loss poisson_nll_loss smooth_l1_loss
         soft_margin_loss""",
-    "x1 x2": "pairwise_distance",
     "input weight bias": "layer_norm",
 }
 for _table in (_TENSORS, _AT_ONCE):
