@@ -88,6 +88,8 @@ def to_numpy(d: Any) -> numpy.dtype | None:
         return d.numpy
     if isinstance(d, type) and d in BY_PYTHON:
         return BY_PYTHON[d].numpy
+    if isinstance(d, str):  # NumPy's "float" is float64, PyTorch's is float32
+        raise TypeError(f"a dtype must be core.dtype, not the string {d!r}")
     return of(numpy.dtype(d)).numpy
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy
 
+from core.backend import Device
 from core.philox import Key, multiply_wide, words
 
 Array = Any
@@ -254,7 +255,7 @@ class Generator:
     __slots__ = ("_seed", "device", "offset", "stream")
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = device
+        self.device = Device(device)
         self.stream = 0
         self.manual_seed(DEFAULT_SEED)
 
@@ -311,14 +312,12 @@ class Generator:
         return self.device, self.get_state()
 
     def __setstate__(self, state: tuple[Any, Array]) -> None:
-        self.device = state[0]
-        self.set_state(state[1])
+        self.device, place = state
+        self.set_state(place)
 
     def __repr__(self) -> str:
-        return (
-            f"Generator(device={str(self.device)!r}, seed={self._seed}, "
-            f"stream={self.stream}, offset={self.offset})"
-        )
+        place = f"seed={self._seed}, stream={self.stream}, offset={self.offset}"
+        return f"Generator(device={str(self.device)!r}, {place})"
 
 
 class _Installed(threading.local):

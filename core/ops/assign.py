@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import (
     forbid_leaf,
@@ -61,6 +63,10 @@ def fill_(x: Any, value: Any) -> Any:
         raise RuntimeError(
             "fill_ only supports 0-dimension value tensor but got tensor with"
             f" {value.array.ndim} dimensions."
+        )
+    if not isinstance(value, (int, float, numpy.generic, Value)):
+        raise TypeError(
+            f"fill_(): argument 'value' must be a tensor or a number, not {type(value).__name__}"
         )
     return _assigned(x, fill, value)
 

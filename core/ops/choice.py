@@ -225,6 +225,11 @@ relu.defvjp(x=lambda g, out: g * (out > zero_for(out)))
 @primitive
 def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     """`x` with NaN and infinities replaced by numbers, by 0 and the extreme ones unless given."""
+    for i, number in enumerate((nan, posinf, neginf), 2):
+        if not isinstance(number, (int, float, numpy.number, type(None))):
+            raise TypeError(
+                f"nan_to_num(): argument {i} must be a number or None, not {type(number).__name__}"
+            )
     if of(x.dtype).category != FLOAT:
         return x.copy()
     limits: Any = finfo(of(x.dtype))

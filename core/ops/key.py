@@ -67,6 +67,8 @@ def _is_array(part: Any) -> bool:
 def _place(part: Any, view: list[Any], arrays: list[Any], array: Any, axis: int, used: int) -> int:
     """Put one part where it belongs; the axis of `array` that the next one is about."""
     if part is Ellipsis:
+        if Ellipsis in view:  # the first one stands for all axes that no other part is about
+            return axis
         rest = array.ndim - used
         view.append(Ellipsis)
         arrays += [FULL] * rest

@@ -11,7 +11,7 @@ from core.autograd.adapt import adaptable
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
-from core.autograd.value import called, wrap
+from core.autograd.value import Value, called, wrap
 from core.backend import xp
 from core.dtype import BOOL, FLOAT, of
 from core.ops import results
@@ -211,6 +211,10 @@ def histogram(
 
     Raises: RuntimeError for a weight of another shape, or edges of another dtype.
     """
+    if not isinstance(bins, (int, Value)):
+        raise TypeError(
+            f"histogram(): argument 'bins' must be int or Tensor, not {type(bins).__name__}"
+        )
     found = histogramdd(
         reshape_array(input, (-1, 1)),
         [bins],

@@ -213,6 +213,11 @@ def _check_rows(name: str, have: Any, axis: int, count: int, got: Any) -> None:
     want = (*have[:axis], count, *have[axis + 1 :]) if have else ()
     given = got or ((1,) if have else ())
     if given != want and not (not have and count == 1):
+        if name == "index_copy_" and (len(given) != len(want) or given[axis] != count):
+            raise IndexError(
+                f"{name}: {count} indices at dimension {axis} are for as many rows of source, which"
+                f" has shape {list(got)}"
+            )
         raise RuntimeError(
             f"{name}: source of shape {list(got)} does not match self of shape {list(have)} with"
             f" {count} indices at dimension {axis}"

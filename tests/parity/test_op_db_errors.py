@@ -49,10 +49,6 @@ KNOWN = {
     "the method that fills a tensor has another name": """
         normal/0:None normal/0:int normal/0:list normal/0:str
     """,
-    "to be mended": """
-        histogram/1:None histogram/1:list histogram/1:str
-        Tensor.histogram/1:None Tensor.histogram/1:list Tensor.histogram/1:str
-    """,
 }
 ERRORS_KNOWN = {
     "the number of dims is looked at before the list of sizes": """

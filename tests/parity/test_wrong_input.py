@@ -330,6 +330,17 @@ m.set_default_dtype(m.int64)
 m.device('x')
 m.device('cpu',-2)
 m.manual_seed('a')
+m.Generator('x')
+X[...,...]
+X[...,0,...]
+m.nan_to_num(X,'a')
+m.nan_to_num(X,nan='a')
+m.histogram(X,None)
+m.histogram(X,'a')
+m.zeros(2,dtype='float')
+X.fill_('a')
+X.index_copy(0,I,m.zeros(1,3,4))
+X.index_copy(0,I,m.zeros(2,4))
 """
 
 
