@@ -12,7 +12,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, called, wrap
-from core.backend import xp
+from core.backend import device_of, xp
 from core.dtype import BOOL, FLOAT, of
 from core.ops import results
 from core.ops.choice import choose, clamp
@@ -265,9 +265,11 @@ def _edges(column: Any, bins: Any, span: Any) -> Any:
     """The edges of intervals: those given, or so many equal ones over the span of the elements."""
     if not isinstance(bins, int):
         return bins.array
-    low, high = span or ((column.min(), column.max()) if column.size else (0.0, 1.0))
+    ends = (column.min().item(), column.max().item()) if column.size and not span else (0.0, 1.0)
+    low, high = span or ends
     low, high = column.dtype.type(low), column.dtype.type(high)
     if low == high:
         half = column.dtype.type(0.5)
         low, high = low - half, high + half
-    return linspace(float(low), float(high), bins + 1, dtype=of(column.dtype)).array
+    where = device_of(column)
+    return linspace(float(low), float(high), bins + 1, dtype=of(column.dtype), device=where).array
