@@ -7,17 +7,17 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core import backend, nn, random
+from core import backend, random
 from core.autograd.dispatch import primitive
 from core.autograd.mode import is_grad_enabled, mode, set_grad_enabled
 from core.autograd.value import version_of
 from core.backend import Device, device_of, resolve, write
 from core.ops.cast import transfer
 from ddp.device_split import gather, scatter
-from ddp.keys import prefixed, without_prefix
+from ddp.wrapper import Wrapper
 
 
-class DataParallel(nn.Module):
+class DataParallel(Wrapper):
     """`module` applied to chunks of the batch, one thread and one replica per device.
 
     The first device works with `module` itself, so its buffers are the ones that stay. With `loss`,
@@ -33,7 +33,7 @@ class DataParallel(nn.Module):
         dim: int = 0,
         loss: Callable[..., Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(module)
         if device_ids is None:
             device_ids = range(backend.device_count())
         self.devices = [resolve(d) for d in device_ids]
@@ -43,7 +43,6 @@ class DataParallel(nn.Module):
         )
         self.dim = dim
         self.loss = loss
-        self.module = module
         self._replicas: Replicas | None = None
         if self.devices:
             module.to(self.devices[0])
@@ -96,23 +95,6 @@ class DataParallel(nn.Module):
         if self._replicas is None or not self._replicas.fit(self.module, self.devices):
             self._replicas = Replicas(self.module, self.devices)
         return self._replicas.refreshed(len(devices))
-
-    # ---- as if it were the module itself ----
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The state of the bare module, under its own keys."""
-        return self.module.state_dict(*args, **kwargs)
-
-    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a state of the bare module, or one whose keys begin with `module.` as PyTorch's."""
-        bare = without_prefix(state_dict, self.module)
-        return self.module.load_state_dict(bare, *args, **kwargs)
-
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        prefixed(state_dict, prefix, self.module)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: the replicas are made anew."""

@@ -19,7 +19,6 @@ from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup
 from ddp.hooks import ErrorFeedback, GradBucket, Hook, contents, hooked
 from ddp.join import Company, Join
-from ddp.keys import prefixed, without_prefix
 from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer
 from ddp.sharded import ShardedReducer
@@ -27,13 +26,14 @@ from ddp.shards import Lanes, check_shards, warn_of_threads
 from ddp.stats import Stats, stats
 from ddp.sync import check_sync
 from ddp.tuning import Tuner
+from ddp.wrapper import Wrapper
 
 _made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 # Attributes that `_start` makes.
 _OF_THIS_JOB = "process_group lanes reducer company last_input tuner plan name".split()
 
 
-class DistributedDataParallel(nn.Module):
+class DistributedDataParallel(Wrapper):
     """`module` trained by all ranks of a group: same parameters, averaged gradients, no flags.
 
     `broadcast_buffers` (`forward_sync_buffers`) gives all ranks rank 0's buffers after every
@@ -66,9 +66,8 @@ class DistributedDataParallel(nn.Module):
         forward_sync_buffers: bool | None = None,
         shards: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(module)
         _check_arguments(module, device_ids, mixed_precision, device_mesh)
-        self.module = module
         self.device_ids = device_ids
         given = broadcast_buffers if forward_sync_buffers is None else forward_sync_buffers
         self.broadcast_buffers = True if given is None else given
@@ -280,21 +279,6 @@ class DistributedDataParallel(nn.Module):
         return frozenset(getattr(self.module, "_ddp_params_and_buffers_to_ignore", ()))
 
     # ---- as if it were the module itself ----
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The state of the bare module, under its own keys."""
-        return self.module.state_dict(*args, **kwargs)
-
-    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a state of the bare module, or one whose keys begin with `module.` as PyTorch's."""
-        bare = without_prefix(state_dict, self.module)
-        return self.module.load_state_dict(bare, *args, **kwargs)
-
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        prefixed(state_dict, prefix, self.module)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -54,7 +54,7 @@ ROWS = [
     [
         "ddp.call",
         "ddp.futures",
-        "ddp.keys",
+        "ddp.wrapper",
         "ddp.reduction",
         "ddp.board",
         "launch.status",
