@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.autograd.mode import no_grad
-from core.distributions.discrete import Categorical
-from core.distributions.distribution import Distribution
+from core.distributions.discrete import OfCategories
 from core.ops.arrange import broadcast_tensors
 from core.ops.exponential import xlogy
 from core.ops.gamma import lgamma
 
 
-class Multinomial(Distribution):
+class Multinomial(OfCategories):
     """How often each number comes among `total_count` draws of a Categorical.
 
     Raises: NotImplementedError for a tensor of numbers of draws.
@@ -33,19 +32,7 @@ class Multinomial(Distribution):
         if not isinstance(total_count, int):
             raise NotImplementedError("inhomogeneous total_count is not supported")
         self.total_count = total_count
-        self._categorical = Categorical(probs, logits, validate_args)
-        shape = (logits if probs is None else probs).shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    @property
-    def probs(self) -> Any:
-        """The probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """The logarithms of the probabilities."""
-        return self._categorical.logits
+        super().__init__(probs, logits, validate_args)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws, of the dtype of the probabilities."""

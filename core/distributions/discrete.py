@@ -98,8 +98,8 @@ class Categorical(Distribution):
         return self.mean
 
 
-class OneHotCategorical(Distribution):
-    """Vectors with a single one, at a place that a Categorical draws."""
+class OfCategories(Distribution):
+    """Vectors made of what a Categorical draws."""
 
     parameters = ("probs", "logits")
 
@@ -119,6 +119,10 @@ class OneHotCategorical(Distribution):
     def logits(self) -> Any:
         """The logarithms of the probabilities."""
         return self._categorical.logits
+
+
+class OneHotCategorical(OfCategories):
+    """Vectors with a single one, at a place that a Categorical draws."""
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws, of the dtype of the probabilities."""
