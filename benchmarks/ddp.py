@@ -39,7 +39,10 @@ from tqdm import tqdm  # noqa: E402
 import core  # noqa: E402
 import ddp  # noqa: E402
 
-STEPS = {"toy": 40, "linear": 60, "lenet": 10, "tutorial cnn": 4, "mlp": 10, "mnist cnn": 2}
+STEPS = {
+    "toy": 40, "linear": 60, "lenet": 10, "tutorial cnn": 4, "tutorial cnn, shared": 6, "mlp": 10,
+    "mnist cnn": 2,
+}  # fmt: skip
 
 
 def network(nn: Any, kind: str) -> Any:
@@ -54,7 +57,7 @@ def network(nn: Any, kind: str) -> Any:
             nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
         )  # fmt: skip
-    if kind == "tutorial cnn":
+    if kind.startswith("tutorial cnn"):
         return nn.Sequential(
             nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(3136, 128), nn.ReLU(), nn.Linear(128, 10),
@@ -71,8 +74,12 @@ def network(nn: Any, kind: str) -> Any:
     )  # fmt: skip
 
 
-# The shape of a rank's batch: of the tutorials' networks the one that they train with.
-BATCHES = {"toy": (20, 10), "linear": (1, 1), "lenet": (1, 1, 32, 32)}
+# The shape of a rank's batch: of the tutorials' networks the one that they train with. Where it is
+# shared, two ranks have it together, as in the same training on two ranks.
+BATCHES = {
+    "toy": (20, 10), "linear": (1, 1), "lenet": (1, 1, 32, 32),
+    "tutorial cnn, shared": (32, 1, 28, 28),
+}  # fmt: skip
 
 
 def batch(lib: Any, kind: str) -> tuple[Any, Any]:
@@ -90,7 +97,7 @@ def stepper(lib: Any, model: Any, kind: str) -> Callable[[], None]:
     x, y = batch(lib, kind)
     criterion = lib.nn.MSELoss() if kind == "linear" else lib.nn.CrossEntropyLoss()
     optimizer: Any = lib.optim.SGD(model.parameters(), lr=0.01)
-    if kind == "tutorial cnn":
+    if kind.startswith("tutorial cnn"):
         optimizer = lib.optim.Adam(model.parameters(), lr=0.001)
 
     def step() -> None:
