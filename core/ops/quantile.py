@@ -239,6 +239,10 @@ def histogramdd(
     if of(x.dtype).category != FLOAT:
         raise NotImplementedError(f'"histogramdd" not implemented for {of(x.dtype).name!r}')
     bins = [bins] * count if isinstance(bins, int) else list(bins)
+    if len(bins) != count:
+        raise RuntimeError(
+            f"histogramdd: expected bins for each of {count} columns of input, got {len(bins)}"
+        )
     ranges = [None] * count if range is None else numpy.asarray(range).reshape(count, 2).tolist()
     edges = [_edges(x[:, i], n, r) for i, (n, r) in enumerate(zip(bins, ranges, strict=True))]
     place: Any = 0

@@ -57,7 +57,6 @@ ERRORS_KNOWN = {
     """,
     "memory grows with what is written to it": "cat/6 cat/8",
     "a dim out of range is an IndexError": "narrow_copy/1",
-    "to be mended": "histogramdd/0 nn.functional.max_pool1d/17 nn.functional.max_pool1d/5",
 }
 
 

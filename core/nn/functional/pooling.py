@@ -160,8 +160,7 @@ def _max_pool(
 ) -> Any:
     kernel, stride, pads, dilation = windows(n, kernel_size, stride, padding, dilation)
     size = tuple(x.shape[2:])
-    if n > 1:
-        check_filled(x)
+    check_filled(x)
     x = contiguous(x) if n != 2 else x
     both = frame(size, kernel, stride, pads, dilation, ceil_mode)
     out = max_windows(x, kernel, stride, both, dilation)
