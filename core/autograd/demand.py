@@ -44,7 +44,7 @@ def of_tensors(*names: str, numbers: str = "", first: bool = False) -> Callable[
         def after(*args: Any, **kwargs: Any) -> Any:
             try:
                 return function(*args, **kwargs)
-            except Exception:
+            except Exception:  # of any kind: it goes on, unless an argument explains it
                 _refuse(name, places(), args, kwargs)
                 raise
 

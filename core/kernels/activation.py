@@ -27,14 +27,20 @@ _PEAK = 1 / math.sqrt(2 * math.pi)
 _ROOT, _CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
-def _erf_form(out: Any, x: Any, slope: Any = None) -> None:
-    square = x * x
+def _inner(x: Any, square: Any) -> Any:
+    """`x` times the polynomial at `square`, in memory of its own."""
     below = square * _INNER[-1]
     for c in _INNER[-2:0:-1]:
         below += c
         below *= square
     below += _INNER[0]
     below *= x
+    return below
+
+
+def _erf_form(out: Any, x: Any, slope: Any = None) -> None:
+    square = x * x
+    below = _inner(x, square)
     numpy.tanh(below, out=below)
     below *= 0.5
     below += 0.5
@@ -178,12 +184,7 @@ def _erf(x):
 def _erf_piece(out: Any, x: Any) -> None:
     numpy.multiply(x, x, out)
     out *= 2
-    below = out * _INNER[-1]
-    for c in _INNER[-2:0:-1]:
-        below += c
-        below *= out
-    below += _INNER[0]
-    below *= x
+    below = _inner(x, out)
     below *= math.sqrt(2)
     numpy.tanh(below, out)
 

@@ -16,6 +16,7 @@ import pytest
 
 import core
 from core.nn.functional import linear_loss
+from tests.parity import table
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 pytest.importorskip("expecttest", reason="PyTorch's tables import it")
@@ -224,12 +225,7 @@ def close(a, b):
 
 def outcome(function, *args, **kwargs):
     """What a call returns, or the exception it raises."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return function(*args, **kwargs)
-    except Exception as error:
-        return error
+    return table.outcome(function, args, kwargs)
 
 
 def returned(found, where, a, b):
