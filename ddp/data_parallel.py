@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,10 +10,9 @@ from typing import Any
 from core import backend, random
 from core.autograd.dispatch import primitive
 from core.autograd.mode import is_grad_enabled, mode, set_grad_enabled
-from core.autograd.value import version_of
-from core.backend import Device, device_of, resolve, write
+from core.backend import Device, device_of, resolve, to_device
 from core.ops.cast import transfer
-from ddp.device_split import gather, scatter
+from ddp.device_split import gather, map_tensors, scatter
 from ddp.wrapper import Wrapper
 
 
@@ -52,17 +51,23 @@ class DataParallel(Wrapper):
         if not self.devices:
             return self._one(self.module, inputs, kwargs)
         self._check_placement()
-        chunks = scatter((inputs, kwargs), self.devices, self.dim)
+        given = (inputs, kwargs)
+        # Without any argument there is nothing to share out, and one device does it all.
+        chunks = scatter(given, self.devices, self.dim) if inputs or kwargs else [given]
         if len(chunks) == 1:
-            args, options = chunks[0]
-            return gather([self._one(self.module, args, options)], self.output_device, self.dim)
+            return self._from_one(self._one(self.module, *chunks[0]))
         modules = self.replicate(self.devices[: len(chunks)])
         calls: list[Any] = [self._caller(m) for m in modules]
         outputs = parallel_apply(
-            calls, [c[0] for c in chunks], [c[1] for c in chunks], self.devices
+            calls, [c[0] for c in chunks], [c[1] for c in chunks], self.devices[: len(chunks)]
         )
         joined = gather(outputs, self.output_device, self.dim)
         return joined if self.loss is None else self._mean(joined, chunks)
+
+    def _from_one(self, out: Any) -> Any:
+        if len(self.devices) == 1 or self.loss is not None:
+            return map_tensors(out, lambda x: x.to(self.output_device))
+        return gather([out], self.output_device, self.dim)
 
     def _caller(self, module: Any) -> Callable[..., Any]:
         return lambda *args, **options: self._one(module, args, options)
@@ -102,59 +107,59 @@ class DataParallel(Wrapper):
 
 
 class Replicas:
-    """Copies of a module on other devices, made once, whose parameters come from the module's."""
+    """Copies of a module on other devices, made once, whose tensors come from the module's."""
 
     def __init__(self, module: Any, devices: Sequence[Device]) -> None:
         self.module = module
         self.devices = list(devices)
-        self.kinds = [type(m) for m in module.modules()]
-        self.copies = [_bare_copy(module, d) for d in devices[1:]]
-        self.shapes = [p.shape for p in module.parameters()]
+        self.layers = [*module.modules()]
+        self.copies = [{id(m): object.__new__(type(m)) for m in self.layers} for _ in devices[1:]]
 
     def fit(self, module: Any, devices: Sequence[Device]) -> bool:
-        """Whether the copies were made of this module, as it is built now, for these devices."""
-        kinds = [type(m) for m in module.modules()]
-        shapes = [p.shape for p in module.parameters()]
-        same = shapes == self.shapes and kinds == self.kinds
-        return module is self.module and list(devices) == self.devices and same
+        """Whether the copies were made of this module's layers, for these devices."""
+        found = [*module.modules()]
+        same = len(found) == len(self.layers) and all(map(operator.is_, found, self.layers))
+        return same and list(devices) == self.devices
 
     def refreshed(self, count: int) -> list[Any]:
         """The module and its first copies, with its values, modes, hooks and attributes."""
-        for device, replica in zip(self.devices[1:count], self.copies, strict=False):
-            for source, target in zip(self.module.modules(), replica.modules(), strict=True):
-                for name, value in source.__dict__.items():
-                    if name not in ("_parameters", "_buffers", "_modules"):
-                        target.__dict__[name] = value
-            pairs = [*zip(self.module.parameters(), replica.parameters(), strict=True)]
-            pairs += zip(self.module.buffers(), replica.buffers(), strict=True)
-            for p, q in pairs:
-                q.node = stand_in(p, (q.array,), device, device_of(p.array)).node
-                q.needs_grad = p.needs_grad
-                version_of(q)[0] += 1
-        return [self.module, *self.copies[: count - 1]]
+        copies = zip(self.devices[1:count], self.copies, strict=False)
+        return [self.module, *[self._on(device, made) for device, made in copies]]
+
+    def _on(self, device: Device, made: dict[int, Any]) -> Any:
+        sent: dict[int, Any] = {}
+        for m in self.layers:
+            state = vars(made[id(m)])
+            state.clear()
+            state.update(vars(m))
+            state["_modules"] = {name: made.get(id(child)) for name, child in m._modules.items()}
+            for table in ("_parameters", "_buffers"):
+                # New ones each time: the graph of another forward may need those that were.
+                for x in state[table].values():
+                    if x is not None and id(x) not in sent:
+                        sent[id(x)] = _sent(x, device)
+                state[table] = {name: sent.get(id(x)) for name, x in state[table].items()}
+        return made[id(self.module)]
+
+
+def _sent(x: Any, device: Device) -> Any:
+    """A copy of a parameter or buffer on `device`, of its class; it is no leaf."""
+    made = stand_in(x, device, device_of(x.array))
+    out = object.__new__(type(x))
+    out.array, out.node, out.needs_grad = made.array, made.node, made.needs_grad
+    out.version, out.base, out.leaf = made.version, None, None
+    out.__dict__ = x.__dict__
+    return out
 
 
 @primitive(label="BroadcastBackward")
-def stand_in(x, place, device, origin):  # type: ignore[no-untyped-def]
-    """The memory in `place`, on `device`, which holds what `x` on `origin` does."""
-    write(place[0], x)
-    return place[0]
+def stand_in(x, device, origin):  # type: ignore[no-untyped-def]
+    """A copy on `device` of `x`, which lies on `origin`."""
+    made = to_device(x, device)
+    return made.copy() if made is x else made
 
 
-stand_in.defvjp(
-    x=lambda g, device, origin: transfer(g, origin, device), place=None, device=None, origin=None
-)
-
-
-def _bare_copy(module: Any, device: Device) -> Any:
-    grads = [p.grad for p in module.parameters()]
-    for p in module.parameters():
-        p.grad = None
-    try:
-        return copy.deepcopy(module).to(device)
-    finally:
-        for p, g in zip(module.parameters(), grads, strict=True):
-            p.grad = g
+stand_in.defvjp(x=lambda g, device, origin: transfer(g, origin, device), device=None, origin=None)
 
 
 # ---- the parts as functions -------------------------------------------------------------------
@@ -164,11 +169,7 @@ def replicate(network: Any, devices: Sequence[Any], detach: bool = False) -> lis
     """`network` (on the first device) and copies of it on the others, with their own parameters."""
     places = [resolve(d) for d in devices]
     with set_grad_enabled(is_grad_enabled() and not detach):
-        copies = Replicas(network, places).refreshed(len(places))
-    if detach:
-        for replica in copies[1:]:
-            replica.requires_grad_(False)
-    return copies
+        return Replicas(network, places).refreshed(len(places))
 
 
 def parallel_apply(
@@ -208,8 +209,17 @@ def parallel_apply(
     parent.offset = max(g.offset for g in generators)
     for i, error in enumerate(errors):
         if error is not None:
-            raise type(error)(f"in replica {i} on device {places[i]}: {error}") from error
+            raise _with_place(error, f"in replica {i} on device {places[i]}") from error
     return outs
+
+
+def _with_place(error: BaseException, place: str) -> BaseException:
+    """An error of the same kind, where that is made of a text, that says where it was raised."""
+    kind = type(error)
+    try:
+        return kind(f"{place}: {error}")
+    except TypeError:
+        return RuntimeError(f"{place}: {kind.__name__}: {error}")
 
 
 def data_parallel(

@@ -27,7 +27,9 @@ def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> list[Any]:
     Chunks differ by at most one; with fewer samples than devices the last devices stay idle.
     """
     count = _count(inputs, dim)
-    sizes = [0] * len(target_gpus) if count is None else chunk_sizes(count, len(target_gpus))
+    parts = len(target_gpus)
+    # A batch without samples is one chunk, for one device.
+    sizes = [0] * parts if count is None else chunk_sizes(count, parts) or [0]
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     places = zip(target_gpus, starts, sizes)  # idle devices have no chunk
     return [_chunk(inputs, device, start, n, dim, count) for device, start, n in places]
@@ -35,7 +37,7 @@ def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> list[Any]:
 
 def _count(x: Any, dim: int) -> int | None:
     if isinstance(x, Value):
-        return x.array.shape[dim] if x.array.ndim > dim else None
+        return x.array.shape[dim] if _has(x, dim) else None
     items = x.values() if isinstance(x, dict) else x
     if isinstance(x, (dict, list, tuple)):
         for item in items:
@@ -44,11 +46,15 @@ def _count(x: Any, dim: int) -> int | None:
     return None
 
 
+def _has(x: Value, dim: int) -> bool:
+    return -x.array.ndim <= dim < x.array.ndim
+
+
 def _chunk(x: Any, device: Any, start: int, n: int, dim: int, count: int | None) -> Any:
     if isinstance(x, Value):
         tensor: Any = x
-        if count is not None and x.array.ndim > dim and x.array.shape[dim] == count:
-            tensor = tensor[(slice(None),) * dim + (slice(start, start + n),)]
+        if count is not None and _has(x, dim) and x.array.shape[dim] == count:
+            tensor = tensor.narrow(dim, start, n)
         return tensor.to(device)
     if isinstance(x, dict):
         return type(x)((k, _chunk(v, device, start, n, dim, count)) for k, v in x.items())

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -52,6 +53,71 @@ def test_chunks_differ_by_at_most_one_and_none_is_empty():
             assert sum(sizes) == n
             assert len(sizes) == min(n, parts)
             assert max(sizes) - min(sizes) <= 1
+
+
+def test_two_forwards_before_a_backward_and_one_without_gradients_between():
+    found = []
+    for devices in (1, 3):
+        model = network()
+        wrapped = DataParallel(model, range(devices))
+        total = wrapped(rows(7)).sum()
+        with core.no_grad():
+            wrapped(rows(5, 1))
+        (total + wrapped(rows(7, 2)).pow(2).sum()).backward()
+        found.append([on_host(p.grad) for p in model.parameters()])
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_allclose(three, one, rtol=1e-10)
+
+
+class Same(nn.Module):
+    def forward(self, *args, **kwargs):
+        return args[0] if args else kwargs["x"]
+
+
+class OnlyAWeight(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(core.ones(3, 2))
+
+    def forward(self):
+        return self.weight * 2
+
+
+def test_calls_of_every_kind_and_size():
+    """By name, along the last dim, without samples, without arguments; scalars as in PyTorch."""
+    x = rows(5)
+    both = DataParallel(Same(), [0, 1])
+    assert (both(x=x, text="a", none={}) == x).all()
+    assert (DataParallel(Same(), [0, 1], dim=-1)(x) == x).all()
+    assert DataParallel(network(), [0, 1])(rows(0)).shape == (0, 3)
+    assert DataParallel(OnlyAWeight(), [0, 1])().shape == (3, 2)
+    summed = DataParallel(network(), [0, 1], loss=lambda out, _: out.sum())
+    assert summed(rows(1), rows(1)).shape == ()
+    assert DataParallel(nn.MSELoss(), [0])(x, x).shape == ()
+    assert DataParallel(nn.MSELoss(), [0, 1])(x, x).shape == (2,)
+
+
+def test_what_changed_in_the_module_since_the_last_call_is_seen():
+    """Another dtype, a new buffer, one of another size, a bias less, a layer more."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)).to("cuda:0")
+    model.guard = threading.Lock()  # which cannot be copied
+    model.register_buffer("table", core.zeros(2, device="cuda:0"))
+    wrapped = DataParallel(model, [0, 1])
+
+    def add_layer():
+        model.add_module("last", nn.Linear(4, 2).double().to("cuda:0"))
+
+    for change in (
+        model.double,
+        lambda: model.register_buffer("more", core.zeros(3, device="cuda:0")),
+        lambda: setattr(model, "table", core.zeros(7, device="cuda:0")),
+        lambda: setattr(model[0], "bias", None),
+        add_layer,
+    ):
+        dtype = model[0].weight.dtype
+        assert (wrapped(rows(4).to(dtype)) == model(rows(4).to(dtype))).all()
+        change()
+    np.testing.assert_allclose(on_host(wrapped(rows(4))), on_host(model(rows(4))), rtol=1e-12)
 
 
 class Nested(nn.Module):
@@ -157,6 +223,15 @@ def test_an_exception_names_its_replica():
             return x
 
     with pytest.raises(ValueError, match="replica 1 on device cuda:1: not here"):
+        DataParallel(Odd(), [0, 1])(rows(4))
+
+
+def test_an_exception_that_no_text_makes_is_told_by_one_that_does():
+    class Odd(nn.Module):
+        def forward(self, x):
+            return bytes([255]).decode()
+
+    with pytest.raises(RuntimeError, match="replica 0 on device cuda:0: UnicodeDecodeError: "):
         DataParallel(Odd(), [0, 1])(rows(4))
 
 
