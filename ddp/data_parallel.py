@@ -12,7 +12,8 @@ from core.autograd.dispatch import primitive
 from core.autograd.mode import is_grad_enabled, mode, set_grad_enabled
 from core.backend import Device, device_of, resolve, to_device
 from core.ops.cast import transfer
-from ddp.device_split import gather, map_tensors, scatter
+from ddp.device_split import gather, scatter
+from ddp.nested import map_tensors
 from ddp.wrapper import Wrapper
 
 

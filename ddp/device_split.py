@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from core.autograd.value import Value
-from core.nn.packing import PackedSequence
 from core.ops.join import cat, stack
+from ddp.nested import entries, has_dim, remade, size_along
 
 
 def chunk_sizes(count: int, parts: int) -> list[int]:
@@ -26,7 +26,7 @@ def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> list[Any]:
 
     Chunks differ by at most one; with fewer samples than devices the last devices stay idle.
     """
-    count = _count(inputs, dim)
+    count = size_along(inputs, dim)
     parts = len(target_gpus)
     # A batch without samples is one chunk, for one device.
     sizes = [0] * parts if count is None else chunk_sizes(count, parts) or [0]
@@ -35,54 +35,23 @@ def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> list[Any]:
     return [_chunk(inputs, device, start, n, dim, count) for device, start, n in places]
 
 
-def _count(x: Any, dim: int) -> int | None:
-    if isinstance(x, Value):
-        return x.array.shape[dim] if _has(x, dim) else None
-    items = x.values() if isinstance(x, dict) else x
-    if isinstance(x, (dict, list, tuple)):
-        for item in items:
-            if (found := _count(item, dim)) is not None:
-                return found
-    return None
-
-
-def _has(x: Value, dim: int) -> bool:
-    return -x.array.ndim <= dim < x.array.ndim
-
-
 def _chunk(x: Any, device: Any, start: int, n: int, dim: int, count: int | None) -> Any:
     if isinstance(x, Value):
         tensor: Any = x
-        if count is not None and _has(x, dim) and x.array.shape[dim] == count:
+        if count is not None and has_dim(x, dim) and x.array.shape[dim] == count:
             tensor = tensor.narrow(dim, start, n)
         return tensor.to(device)
-    if isinstance(x, dict):
-        return type(x)((k, _chunk(v, device, start, n, dim, count)) for k, v in x.items())
-    if isinstance(x, (list, tuple)):
-        made = [_chunk(v, device, start, n, dim, count) for v in x]
-        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
-    return x
-
-
-def map_tensors(x: Any, function: Callable[[Any], Any]) -> Any:
-    """Nested `x`, dicts, lists and tuples, with `function` of each tensor in it."""
-    if isinstance(x, Value):
-        return function(x)
-    if isinstance(x, dict):
-        return type(x)((key, map_tensors(v, function)) for key, v in x.items())
-    if isinstance(x, PackedSequence):
-        return x._replace(data=function(x.data))
-    if isinstance(x, (list, tuple)):
-        made = [map_tensors(v, function) for v in x]
-        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
-    return x
+    found = entries(x)
+    if found is None:
+        return x
+    return remade(x, [_chunk(v, device, start, n, dim, count) for v in found])
 
 
 def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:
     """The devices' outputs as one: tensors joined along `dim`, zero-dim tensors as a vector.
 
-    Dicts, lists and tuples are gathered entry by entry; None stays None; other values must be equal
-    on all devices.
+    Dicts, lists, tuples and dataclasses are gathered entry by entry; None stays None; other values
+    must be equal on all devices.
     Raises: TypeError for other values that differ; ValueError for dicts of other sizes.
     """
     first = outputs[0]
@@ -94,10 +63,10 @@ def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:
     if isinstance(first, dict):
         if any(len(out) != len(first) for out in outputs):
             raise ValueError("All dicts must have the same number of keys")
-        return type(first)((k, gather([o[k] for o in outputs], target_device, dim)) for k in first)
-    if isinstance(first, (list, tuple)):
-        made = [gather(group, target_device, dim) for group in zip(*outputs, strict=True)]
-        return type(first)(*made) if hasattr(first, "_fields") else type(first)(made)
+        outputs = [{k: out[k] for k in first} for out in outputs]  # in one order
+    if entries(first) is not None:
+        columns = zip(*map(entries, outputs), strict=True)
+        return remade(first, [gather(column, target_device, dim) for column in columns])
     if any(out != first for out in outputs):
         raise TypeError(f"cannot gather the devices' outputs {list(outputs)!r:.80}: they differ")
     return first

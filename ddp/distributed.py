@@ -15,10 +15,10 @@ from core.autograd.mode import is_grad_enabled
 from core.backend import CPU, device_of, on
 from core.nn.stateless import stand_ins
 from ddp.current_group import current_group
-from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup
 from ddp.hooks import ErrorFeedback, GradBucket, Hook, contents, hooked
 from ddp.join import Company, Join
+from ddp.nested import map_tensors
 from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer
 from ddp.sharded import ShardedReducer

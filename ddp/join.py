@@ -17,14 +17,12 @@ from core import random
 from core.autograd.accumulate import Session, queue_callback
 from core.autograd.mode import enable_grad
 from core.autograd.place import where_it_lies
-from core.autograd.value import Value
 from core.backend import device_of, on
 from ddp.absence import absent, is_absent
-from ddp.device_split import map_tensors
 from ddp.group import ProcessGroup, ReduceOp
 from ddp.joinable import Joinable
 from ddp.lifecycle import default_group
-from ddp.shards import batch_size
+from ddp.nested import map_tensors, size_along, tensors_of
 from ddp.weight import current_weight
 
 # What ranks with data announce: the end of a backward, or something that one of the models does.
@@ -224,7 +222,7 @@ class Company:
         return out
 
     def _weighted_by_samples(self, inputs: Any, kwargs: Any) -> Any:
-        count = batch_size((inputs, kwargs)) or 0
+        count = size_along((inputs, kwargs)) or 0
         self.share(float(count))
         # The loss is a mean: inside the model gradients are those of the sum, outside they are as
         # they were. Statistics over ranks need that already; a later factor would come too late.
@@ -301,12 +299,7 @@ def _decoded(code: int) -> tuple[int, int]:
 
 def tracked(out: Any) -> list[Any]:
     """The tensors in nested `out` through which gradients can come."""
-    if isinstance(out, Value):
-        return [out] if out.needs_grad else []
-    items = out.values() if isinstance(out, dict) else out
-    if isinstance(out, (dict, list, tuple)):
-        return [x for item in items for x in tracked(item)]
-    return []
+    return [x for x in tensors_of(out) if x.needs_grad]
 
 
 def detached(x: Any) -> Any:

@@ -19,6 +19,7 @@ from core.nn.stateless import stand_ins
 from core.ops.join import stack
 from core.recompute import again_in
 from ddp.abreast import Meeting, NoMeeting, abreast, at
+from ddp.nested import entries, remade, size_along
 
 
 def check_shards(shards: int, size: int) -> int:
@@ -56,7 +57,7 @@ def split(inputs: Any, parts: int, rank: int = 0) -> list[Any]:
     The batch's size is the first size of the first tensor; anything else goes to every part whole.
     Raises: ValueError where the batch does not divide evenly.
     """
-    batch = batch_size(inputs)
+    batch = size_along(inputs)
     if batch is not None and batch % parts:
         raise ValueError(
             f"rank {rank}: a batch of {batch} samples cannot be cut in {parts} equal shards; use a"
@@ -65,29 +66,12 @@ def split(inputs: Any, parts: int, rank: int = 0) -> list[Any]:
     return [_part(inputs, batch, parts, i) for i in range(parts)]
 
 
-def batch_size(inputs: Any) -> int | None:
-    """The first size of the first tensor in nested `inputs`; None where there is none."""
-    if isinstance(inputs, Value):
-        return inputs.array.shape[0] if inputs.array.ndim else None
-    items = inputs.values() if isinstance(inputs, dict) else inputs
-    if isinstance(inputs, (dict, list, tuple)):
-        for item in items:
-            found = batch_size(item)
-            if found is not None:
-                return found
-    return None
-
-
 def _part(x: Any, batch: int | None, parts: int, i: int) -> Any:
     if isinstance(x, Value):
         cut = x.array.ndim and x.array.shape[0] == batch
         return x[i::parts] if cut else x  # type: ignore[index]
-    if isinstance(x, dict):
-        return {key: _part(v, batch, parts, i) for key, v in x.items()}
-    if isinstance(x, (list, tuple)):
-        made = [_part(v, batch, parts, i) for v in x]
-        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
-    return x
+    found = entries(x)
+    return x if found is None else remade(x, [_part(v, batch, parts, i) for v in found])
 
 
 def interleave(outs: Sequence[Any]) -> Any:
@@ -102,10 +86,11 @@ def interleave(outs: Sequence[Any]) -> Any:
     if isinstance(first, Value):
         return _interleave_tensors(outs)
     if isinstance(first, dict):
-        return {key: interleave([out[key] for out in outs]) for key in first}
-    if isinstance(first, (list, tuple)):
-        made = [interleave(group) for group in zip(*outs, strict=True)]
-        return type(first)(*made) if hasattr(first, "_fields") else type(first)(made)
+        outs = [{key: out[key] for key in first} for out in outs]  # in one order
+    if entries(first) is not None:
+        return remade(
+            first, [interleave(column) for column in zip(*map(entries, outs), strict=True)]
+        )
     if any(out != first for out in outs):
         raise TypeError(f"cannot join the shards' outputs {list(outs)!r:.80}: they differ")
     return first

@@ -55,6 +55,7 @@ ROWS = [
         "ddp.call",
         "ddp.futures",
         "ddp.wrapper",
+        "ddp.nested",
         "ddp.reduction",
         "ddp.board",
         "launch.status",

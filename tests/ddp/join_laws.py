@@ -3,6 +3,8 @@
 Each compares ranks with different numbers of batches with one process that sees all samples.
 """
 
+import dataclasses
+
 import numpy as np
 
 import core
@@ -102,16 +104,28 @@ def accumulation_and_two_forwards_are_followed():
     ddp.check_sync(first)
 
 
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What some models return."""
+
+    values: core.Tensor
+
+
+class Mapping(nn.Linear):
+    def forward(self, x):
+        return Output(super().forward(x))
+
+
 def gradients_are_divided_as_asked():
     """By all ranks, by those that still have batches, or by their samples."""
     size, every = current_group().size, every_rank()
     mine = batches_of(current_group().rank)
     for by in (True, False, None):
-        model = ddp.DistributedDataParallel(nn.Linear(5, 1, bias=False).double())
+        model = ddp.DistributedDataParallel(Mapping(5, 1, bias=False).double())
         with model.join(divide_by_initial_world_size=by):
             for step, x in enumerate(mine):
                 model.zero_grad()
-                model(x).mean().backward()
+                model(x).values.mean().backward()
                 parts = [batches_of(r)[step] for r in range(size) if step < len(every[r])]
                 weights = [len(part) if by is None else 1 for part in parts]
                 total = sum(weight * part.mean(0) for weight, part in zip(weights, parts))

@@ -1,6 +1,8 @@
 """DataParallel on simulated GPUs: what one device computes, spread over several."""
 
+import collections
 import copy
+import dataclasses
 import pickle
 import threading
 
@@ -72,6 +74,21 @@ def test_two_forwards_before_a_backward_and_one_without_gradients_between():
 class Same(nn.Module):
     def forward(self, *args, **kwargs):
         return args[0] if args else kwargs["x"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    values: core.Tensor
+    text: str
+
+
+def test_containers_of_any_class_come_back_as_they_are():
+    both = DataParallel(Same(), [0, 1])
+    found = both(Output(rows(5), "a"))
+    assert found.text == "a" and (found.values == rows(5)).all()
+    counted = collections.defaultdict(list, values=rows(5))
+    found = both(counted)
+    assert (found["values"] == rows(5)).all() and found["more"] == []
 
 
 class OnlyAWeight(nn.Module):

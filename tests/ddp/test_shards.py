@@ -1,5 +1,7 @@
 """Logical shards: the same bits on every number of ranks."""
 
+import collections
+
 import numpy as np
 import pytest
 
@@ -89,11 +91,13 @@ def test_more_than_one_blas_thread_is_warned_of():
 
 def test_interleaving_undoes_splitting():
     x = core.arange(24.0).reshape(8, 3)
-    parts = split({"x": x, "n": 3}, 4)
-    assert [part["x"].shape[0] for part in parts] == [2] * 4
-    joined = interleave(parts)
-    assert joined["n"] == 3
-    assert (joined["x"] == x).array.all()
+    ordered = collections.OrderedDict(x=x, n=3)
+    for kind, given in ((dict, {"x": x, "n": 3}), (collections.OrderedDict, ordered)):
+        parts = split(given, 4)
+        assert [part["x"].shape[0] for part in parts] == [2] * 4
+        joined = interleave(parts)
+        assert type(joined) is kind and joined["n"] == 3
+        assert (joined["x"] == x).array.all()
 
 
 def test_a_batch_that_does_not_divide_is_refused():

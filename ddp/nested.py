@@ -1,0 +1,76 @@
+"""Nested values, as models take and return them: taken apart and put together again."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from core.autograd.value import Value
+from core.nn.packing import PackedSequence
+
+
+def entries(x: Any) -> list[Any] | None:
+    """What a dict, list, tuple or dataclass holds, in order; None of anything else.
+
+    Example:
+        >>> entries({"a": 1, "b": (2, 3)}), entries("text")
+        ([1, (2, 3)], None)
+    """
+    if isinstance(x, dict):
+        return [*x.values()]
+    if isinstance(x, (list, tuple)):
+        return [*x]
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        return [getattr(x, field.name) for field in dataclasses.fields(x)]
+    return None
+
+
+def remade(x: Any, found: Sequence[Any]) -> Any:
+    """A container like `x` that holds `found`, as many as `entries(x)` are.
+
+    Example:
+        >>> remade({"a": 1, "b": 2}, [3, 4])
+        {'a': 3, 'b': 4}
+    """
+    if isinstance(x, (list, tuple)):
+        return type(x)(*found) if hasattr(x, "_fields") else type(x)(found)
+    made = copy.copy(x)  # keeps what subclasses of dict hold besides
+    if isinstance(x, dict):
+        for key, value in zip([*x], found, strict=True):
+            made[key] = value
+        return made
+    for field, value in zip(dataclasses.fields(x), found, strict=True):
+        object.__setattr__(made, field.name, value)  # also of a frozen one
+    return made
+
+
+def map_tensors(x: Any, function: Callable[[Any], Any]) -> Any:
+    """Nested `x` with `function` of each tensor in it."""
+    if isinstance(x, Value):
+        return function(x)
+    if isinstance(x, PackedSequence):
+        return x._replace(data=function(x.data))
+    found = entries(x)
+    return x if found is None else remade(x, [map_tensors(v, function) for v in found])
+
+
+def tensors_of(x: Any) -> list[Any]:
+    """The tensors in nested `x`, in order."""
+    if isinstance(x, Value):
+        return [x]
+    return [tensor for v in entries(x) or () for tensor in tensors_of(v)]
+
+
+def size_along(x: Any, dim: int = 0) -> int | None:
+    """The size along `dim` of the first tensor in nested `x` that has it; None without one."""
+    for tensor in tensors_of(x):
+        if has_dim(tensor, dim):
+            return tensor.array.shape[dim]
+    return None
+
+
+def has_dim(x: Value, dim: int) -> bool:
+    """Whether a tensor has a dim `dim`, counted from the end if it is negative."""
+    return -x.array.ndim <= dim < x.array.ndim
