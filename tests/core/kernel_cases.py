@@ -213,6 +213,10 @@ TABLE = {
         "overlapping": (normal(2, 2, 7, 7), (3, 3), (2, 2), frame(1, 1), PAIR),
         "single": (normal(2, 2, 3, 3), (1, 1), (1, 1), frame(0, 0), PAIR),
         "many": (normal(33, 4, 32, 32), (2, 2), (2, 2), frame(0, 0), PAIR),
+        "wide": (normal(2, 2, 4, 300), (2, 2), (2, 2), frame(0, 0), PAIR),
+        "long": (normal(3, 2, 70000), (3,), (3,), frame(0), (1,)),
+        "deep": (normal(2, 2, 4, 7, 5), (2, 3, 2), (2, 3, 2), frame(0, 0, 0), (1, 1, 1)),
+        "in another order": (normal(6, 8, 2, 3).T, (2, 2), (2, 2), frame(0, 0), PAIR),
     },
     norm.moments: NORMS,
     norm.normalise: {
