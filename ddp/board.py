@@ -181,8 +181,10 @@ class Board:
 
 
 _installed: Board | None = None
-_stop = threading.Event()
-_stop_is_watched = threading.Event()
+# Plain flags: a signal that interrupts the handler of another would wait for ever for the lock of
+# an Event (SIGTERM comes twice: from mpirun and from the supervisor).
+_stop = False
+_stop_is_watched = False
 
 
 def install(board: Board | None) -> None:
@@ -198,15 +200,17 @@ def installed() -> Board | None:
 
 def request_stop() -> None:
     """Ask this rank to stop at its next step boundary (SIGUSR1 does, under the launcher)."""
-    _stop.set()
+    global _stop
+    _stop = True
 
 
 def stop_requested() -> bool:
     """True once a stop was asked for on this rank; that all ranks agree is the caller's part."""
-    _stop_is_watched.set()
-    return _stop.is_set()
+    global _stop_is_watched
+    _stop_is_watched = True
+    return _stop
 
 
 def stop_is_watched() -> bool:
     """Whether the script asks `stop_requested` at all, so that it may be given time to stop."""
-    return _stop_is_watched.is_set()
+    return _stop_is_watched

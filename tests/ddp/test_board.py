@@ -1,6 +1,7 @@
 """The board: posted words are never torn, and of two ranks that differ at least one sees it."""
 
 import os
+import sys
 import threading
 
 import pytest
@@ -108,3 +109,21 @@ def test_the_process_has_one_board_and_one_wish_to_stop(two):
     boards.install(before)
     assert boards.stop_requested() is False
     assert boards.stop_is_watched()
+
+
+def test_a_signal_may_ask_for_a_stop_in_the_middle_of_another(monkeypatch):
+    monkeypatch.setattr(boards, "_stop", boards._stop)
+
+    def interrupt(frame, event, argument):
+        boards.request_stop()  # as a handler that runs between any two lines of the first one
+        return interrupt
+
+    def ask():
+        sys.settrace(interrupt)
+        boards.request_stop()
+        sys.settrace(None)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
