@@ -8,7 +8,13 @@ from core import dtype as dtypes
 from core.autograd.value import Value, called, wrap
 from core.backend import Device, device_of, resolve
 from core.dtype import dtype
-from core.layout import preserve_format
+from core.layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    follows,
+    preserve_format,
+)
 from core.ops import cast
 from core.pinned import copied_meanwhile, is_pinned, pinned
 from core.types import type_as, type_of
@@ -49,10 +55,16 @@ def to(
             out = cast.transfer(out, where, device_of(x.array))
     if dtype is not None and (want := dtypes.to_numpy(dtype)) != out.array.dtype:
         out = cast.cast(out, want)
-    if memory_format not in (None, preserve_format):
+    if memory_format not in (None, preserve_format) and not (out is x and _fits(x, memory_format)):
         out = cast.contiguous(out, memory_format)
     fresh = (copy or flags[1:] == [True]) and out is x
     return called(cast.clone(x), "ToCopyBackward0") if fresh else out
+
+
+def _fits(x: Any, memory_format: Any) -> bool:
+    """Whether a tensor stays as it is: those of any strides pass as row-major, but the formats."""
+    formats = {4: channels_last, 5: channels_last_3d}.get(x.array.ndim)
+    return memory_format is contiguous_format and not (formats and follows(x.array, formats))
 
 
 def cpu(x: Any, memory_format: Any = None) -> Any:

@@ -6,14 +6,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from numpy import ndarray
+from numpy import asarray, ndarray
 
 from core.autograd import errors
 from core.autograd.mode import mode, watched
 from core.autograd.op import Op
 from core.autograd.record import fused_result, result, results, wanted_of
-from core.autograd.value import Value, refresh
+from core.autograd.value import Value, refresh, wrap
 from core.backend import MODULE_OF, elsewhere, on
+from core.dtype import of_scalar
 
 
 class Late:
@@ -111,6 +112,8 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:  # noqa: C901
 def _of_arrays(op: Op, arrays: Any) -> Any:
     if arrays and type(arrays[0]) is not ndarray:
         op.demand(arrays, 0)
+        if not op.some and all(isinstance(a, (int, float)) for a in arrays):
+            return op.call(wrap(asarray(arrays[0], of_scalar(arrays[0]).numpy)), *arrays[1:])
     return _function_of(op, arrays)(*arrays)
 
 

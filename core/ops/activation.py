@@ -217,12 +217,12 @@ hardsigmoid.defvjp(x=lambda g, x: choose((x > -3) & (x < 3), g / 6, 0))
 @leading
 @primitive(label="ThresholdBackward0")
 def threshold_at(x, threshold, value):
-    """Elementwise x above the threshold, `value` elsewhere."""
-    return xp(x).where(x > threshold, x, x.dtype.type(value))
+    """Elementwise x, or `value` where it is not above the threshold; NaN stays."""
+    return xp(x).where(x <= threshold, x.dtype.type(value), x)
 
 
 threshold_at.defvjp(
-    x=lambda g, x, threshold: choose(x > threshold, g, 0), threshold=None, value=None
+    x=lambda g, x, threshold: choose(x <= threshold, 0, g), threshold=None, value=None
 )
 
 
@@ -231,8 +231,7 @@ threshold_at.defvjp(
 def softshrink_at(x, width):
     """Elementwise x brought nearer to zero by `width`."""
     module = xp(x)
-    zero = x.dtype.type(0)
-    out = module.where(x > width, x - width, module.where(x < -width, x + width, zero))
+    out = module.where(x > width, x - width, module.where(x < -width, x + width, x * 0))
     return out.astype(x.dtype, copy=False)
 
 
@@ -243,7 +242,7 @@ softshrink_at.defvjp(x=lambda g, x, width: choose((x > width) | (x < -width), g,
 @primitive(label="HardshrinkBackward0")
 def hardshrink_at(x, width):
     """Elementwise x, zero where it is nearer to zero than `width`."""
-    return xp(x).where((x > width) | (x < -width), x, x.dtype.type(0))
+    return xp(x).where((x >= -width) & (x <= width), x.dtype.type(0), x)
 
 
 hardshrink_at.defvjp(x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None)

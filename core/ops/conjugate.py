@@ -18,7 +18,9 @@ __all__ = "angle conj conj_physical imag is_conj is_neg resolve_conj resolve_neg
 def angle(x):
     """Elementwise angle to the positive numbers: zero, or pi for negative ones; NaN of NaN."""
     module = xp(x)
-    return module.where(module.isnan(x), x, module.where(x < 0, x.dtype.type(math.pi), 0 * x))
+    return module.where(
+        module.isnan(x), x, module.where(x < 0, x.dtype.type(math.pi), x.dtype.type(0))
+    )
 
 
 angle.defvjp(x=lambda g: g * 0)

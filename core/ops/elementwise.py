@@ -122,20 +122,22 @@ def _times(input: Any, other: Any, alpha: Any) -> Any:
     Raises: RuntimeError where it would.
     """
     arrays = [x.array for x in (input, other) if hasattr(x, "array")]
+    if not arrays:
+        return other * alpha
     if len(arrays) == 2 and type(alpha) is not bool:
         if arrays[0].dtype is arrays[1].dtype and arrays[0].dtype.kind == "f":
             return mul(other, alpha)
     numbers = [x for x in (input, other) if isinstance(x, (bool, int, float))]
-    d = result_type(arrays, numbers) if arrays else None
-    if d is not None and isinstance(alpha, float) and d.category != FLOAT:
+    d = result_type(arrays, numbers)
+    if isinstance(alpha, float) and d.category != FLOAT:
         raise RuntimeError(
             "For integral input tensors, argument alpha must not be a floating point number."
         )
-    if d is not None and isinstance(alpha, bool) and d.category != BOOL:
+    if isinstance(alpha, bool) and d.category != BOOL:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    if d is not None and d.category == BOOL:
+    if d.category == BOOL:
         alpha = bool(alpha)
-    if d is not None and hasattr(other, "array") and other.array.dtype != d.numpy:
+    if hasattr(other, "array") and other.array.dtype != d.numpy:
         other = cast(other, d.numpy)
     return mul(other, alpha)
 
@@ -171,12 +173,11 @@ reciprocal.defvjp(x=lambda g, out: -g * (out * out))
 
 
 def _promote_power(arrays: list[Any], tensors: int) -> list[Any]:
-    """Like `promote`; whole numbers to one negative power are refused."""
+    """Like `promote`; whole numbers to a negative Python number are refused."""
     d = common_dtype(arrays, tensors)
     refuse(BOOL, "pow", d)
     b = arrays[1]
-    single = hasattr(arrays[0], "dtype") and not getattr(b, "ndim", 0)
-    if single and d.category == INTEGER and b < 0:
+    if d.category == INTEGER and not hasattr(b, "dtype") and b < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     return cast_all(arrays, tensors, d)
 

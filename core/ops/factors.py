@@ -109,7 +109,7 @@ def _permutation(pivots: Any, m: int, like: Any) -> Any:
     """The matrices P of A = P @ L @ U in the dtype of `like`."""
     swaps = getattr(pivots, "array", pivots)
     module, k = xp(swaps), swaps.shape[-1]
-    flat = swaps.reshape(-1, k).astype(numpy.int64) - 1
+    flat = swaps.reshape(math.prod(swaps.shape[:-1]), k).astype(numpy.int64) - 1
     order = module.broadcast_to(module.arange(m), (len(flat), m)).copy()
     every = module.arange(len(flat))
     for j in range(k):

@@ -42,7 +42,14 @@ def log_ndtr(x):
     return module.where(x < -1, below, module.log1p(-erfc(module.maximum(x, -1) * ROOT_HALF) / 2))
 
 
-log_ndtr.defvjp(x=lambda g, x: g * (math.sqrt(2 / math.pi) / erfcx(x * -ROOT_HALF)))
+@primitive
+def _hazard(x):
+    """The slope of log_ndtr, whose own is made of it: that of 1 / erfcx would be inf / inf."""
+    return math.sqrt(2 / math.pi) / erfcx(x * -ROOT_HALF)
+
+
+_hazard.defvjp(x=lambda g, x, out: -g * (out * (x + out)))
+log_ndtr.defvjp(x=lambda g, x: g * _hazard(x))
 
 
 @unary

@@ -245,8 +245,9 @@ def matrix_rank(
     check_matrix("linalg.matrix_rank", A)
     module, array = xp(A.array), A.array
     values = module.linalg.svd(array, False, False)
-    absolute = _number(tol if tol is not None else atol, 0.0)
-    relative = _number(rtol, 0.0 if absolute else eps(A) * max(array.shape[-2:]))
+    absolute = _bound(module, tol if tol is not None else atol, 0.0)
+    usual = module.where(absolute > 0, 0.0, eps(A) * max(array.shape[-2:]))
+    relative = usual if rtol is None else _bound(module, rtol)
     if not values.shape[-1]:
         found = wrap(module.zeros(array.shape[:-2], "int64"))
     else:
@@ -255,8 +256,9 @@ def matrix_rank(
     return found if out is None else write_out(found, out)
 
 
-def _number(x: Any, default: float) -> float:
-    return default if x is None else float(x)
+def _bound(module: Any, x: Any, default: float = 0.0) -> Any:
+    """A bound, or one per matrix, as what stands beside the singular values."""
+    return module.asarray(default if x is None else getattr(x, "array", x))[..., None]
 
 
 def multi_dot(tensors: Any, *, out: Any = None) -> Any:

@@ -57,13 +57,28 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, **options: Any) -> An
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    whole = not any(isinstance(x, float) for x in (start, end, step))
     want = to_numpy(options.get("dtype"))
     if want is None:
-        want = numpy.dtype("int64") if whole else get_default_dtype().numpy
+        floating = any(isinstance(x, float) for x in (start, end, step))
+        want = get_default_dtype().numpy if floating else numpy.dtype("int64")
+    return _placed(_counted(start, end, step, want), options)
+
+
+def _counted(start: Any, end: Any, step: Any, want: Any) -> numpy.ndarray:
+    """The numbers of a range; whole ones count in whole steps from a whole start.
+
+    Raises: ValueError where a whole step is zero.
+    """
+    if want == numpy.int64:  # the bounds are cut first, as those of other types are not
+        start, end, step = map(int, (start, end, step))
+        if not step:
+            raise ValueError("step must be nonzero")
+    whole = not any(isinstance(x, float) for x in (start, end, step))
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    steps = numpy.arange(count, dtype=numpy.int64 if whole else numpy.float64)
-    return _placed((start + step * steps).astype(want), options)
+    if want.kind in "iu":
+        start, step = int(start), int(step)
+    steps = numpy.arange(count, dtype=numpy.int64 if want.kind in "iu" or whole else numpy.float64)
+    return (start + step * steps).astype(want)
 
 
 def range(start: Any = 0, end: Any = None, step: Any = 1, **options: Any) -> Any:
@@ -83,10 +98,10 @@ def linspace(start: Any, end: Any, steps: int, **options: Any) -> Any:
     """
     check_options("linspace", options)
     want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
-    return _placed(_line(start, end, steps).astype(want), options)
+    return _placed(_line(start, end, steps, want).astype(want), options)
 
 
-def _line(start: Any, end: Any, steps: int) -> numpy.ndarray:
+def _line(start: Any, end: Any, steps: int, want: Any) -> numpy.ndarray:
     """Both halves are counted from their own end, so that the line is symmetric."""
     for end_ in (start, end):
         if isinstance(end_, Value) and end_.array.ndim:
@@ -95,6 +110,8 @@ def _line(start: Any, end: Any, steps: int) -> numpy.ndarray:
                 f" {end_.array.ndim} dimension(s)"
             )
     start, end, steps = _number(start), _number(end), index(steps)
+    if want.kind in "iu":
+        start, end = int(start), int(end)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     count = numpy.arange(steps)
@@ -109,7 +126,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: An
     """
     check_options("logspace", options)
     want = to_numpy(options.get("dtype")) or get_default_dtype().numpy
-    values = numpy.power(float(base), _line(start, end, steps))
+    values = numpy.power(float(base), _line(start, end, steps, want))
     return _placed(values.astype(want), options)
 
 

@@ -139,7 +139,7 @@ def atanh(x):
 
 
 asinh.defvjp(x=lambda g, x: g / sqrt(x * x + 1))
-acosh.defvjp(x=lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))
+acosh.defvjp(x=lambda g, x: g / sqrt(x * x - 1))
 atanh.defvjp(x=lambda g, x: g / (1 - x * x))
 
 

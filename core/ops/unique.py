@@ -92,7 +92,7 @@ def _returned(
     module: Any, parts: Any, axis: int, shape: Any, return_inverse: bool, return_counts: bool
 ) -> Any:
     found, inverse, counts = parts
-    out = [wrap(module.ascontiguousarray(module.moveaxis(found, 0, axis)))]
+    out = [wrap(module.moveaxis(module.ascontiguousarray(found), 0, axis))]
     if return_inverse:
         out.append(wrap(inverse.astype(numpy.int64).reshape(shape)))
     if return_counts:

@@ -356,8 +356,8 @@ def random_like(x, seed):
 # ---- the samples ------------------------------------------------------------------------------
 
 
-def samples(op, dtype, most):
-    """The first samples of an op in a dtype, the same in every process."""
+def samples(op, dtype, most, references=False):
+    """The first samples of an op in a dtype, the same in every process; or of the larger set."""
     if dtype not in op.dtypes:
         return []
     random.seed(0)
@@ -365,7 +365,8 @@ def samples(op, dtype, most):
     torch.manual_seed(0)
     grad = dtype.is_floating_point and op.supports_autograd
     # Not the entry's method: that looks up the whole stack for every sample, most of a run's time.
-    drawn = op.sample_inputs_func(op, "cpu", dtype, grad)
+    draw = (references and op.reference_inputs_func) or op.sample_inputs_func
+    drawn = draw(op, "cpu", dtype, grad)
     return [sample for sample in itertools.islice(drawn, most) if known(sample)]
 
 

@@ -1,5 +1,7 @@
 """Values and gradients where a plainly written formula overflows, divides by zero or cancels."""
 
+import math
+
 import numpy
 import pytest
 
@@ -19,6 +21,42 @@ def ldexp_whose_power_alone_overflows(m):
 @program
 def ldexp_to_a_negative_odd_power(m):
     return m.ldexp(m.tensor([1.0, 3.0]), m.tensor([-3, 5])), m.ldexp(m.tensor(1.5), m.tensor(-1.0))
+
+
+LIMITS = (0.0, 1.0, -1.0, 0.3, 2.0, -3.0, 40.0, math.inf, -math.inf, math.nan)
+
+
+@program
+def limits_of_activations(m):
+    x, F = m.tensor(LIMITS), m.nn.functional
+    return F.softshrink(x), F.hardshrink(x), F.threshold(x, 0.2, -9.0)
+
+
+@program
+def slopes_at_limits(m):
+    x = leaf(m, *LIMITS)
+    (acosh,) = m.autograd.grad(m.acosh(x).sum(), x, create_graph=True)
+    curved = m.autograd.grad(acosh[:7].sum(), x)
+    return m.acosh(x), acosh, curved, m.angle(x)
+
+
+@program
+def curvature_of_log_ndtr(m):
+    x = leaf(m, *LIMITS[:-3], 1000.0)
+    (slope,) = m.autograd.grad(m.special.log_ndtr(x).sum(), x, create_graph=True)
+    return slope, m.autograd.grad(slope.sum(), x)
+
+
+@program
+def powers_below_zero_of_whole_numbers(m):
+    return [m.tensor(a) ** m.tensor(b) for a in (7, [7, 1, -1]) for b in (-9, -2)]
+
+
+@program
+def arithmetic_of_numbers(m):
+    rounded = [m.div(-7, 2, rounding_mode=mode) for mode in ("floor", "trunc")]
+    sums = [m.add(2, 3), m.add(2, 3, alpha=4), m.add(True, False), m.sub(2.5, 1), m.mul(2, 1.5)]
+    return sums, rounded, m.floor_divide(7, 2), m.div(2, 3), m.add(2, 3, out=m.empty(0))
 
 
 @program

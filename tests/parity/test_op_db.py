@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.parity.op_db import OPS, differences, full_name, ours, samples, torch
+from tests.parity.op_db import OPS, differences, full_name, leaves, ours, samples, torch
 
 # How many samples of each dtype; gradients are of the floating ones, second ones of float64.
 MOST = {"float64": 6, "float32": 2, "int64": 2, "bool": 2, "bfloat16": 2}
@@ -40,6 +40,36 @@ def seen(op):
             for kind, text in differences(op, sample).items():
                 found[f"{full_name(op)}/{kind}"] = f"{name} {sample.summary()}: {text}"
     return found
+
+
+# The ops of which the database's larger set of samples, for PyTorch's own references, showed more.
+REFERENCES = """add sub mul div true_divide floor_divide arange linspace logspace double
+    nn.functional.threshold nn.functional.margin_ranking_loss nn.functional.multi_margin_loss
+    lu_solve linalg.lu_solve linalg.matrix_rank unique unique_consecutive""".split()
+
+
+def apart(x):
+    """Whether no two elements of PyTorch's `x` share memory."""
+    end = 1
+    for step, n in sorted((s, n) for s, n in zip(x.stride(), x.shape, strict=True) if n > 1):
+        if step < end:
+            return False
+        end = step * (n - 1) + end
+    return True
+
+
+def as_leaf(x):
+    """PyTorch's `x` without what it came from: a view of a leaf is no leaf here."""
+    return x.detach().requires_grad_(x.requires_grad) if isinstance(x, torch.Tensor) else x
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if op.name in REFERENCES], ids=full_name)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64], ids=["float64", "int64"])
+def test_reference_samples(op, dtype):
+    for sample in samples(op, dtype, 400, references=True):
+        tensors = leaves((sample.input, sample.args, sample.kwargs))
+        if all(x.numel() < 2000 and apart(x) for x in tensors):
+            assert differences(op, sample.transform(as_leaf)) == {}, sample.summary()
 
 
 @pytest.mark.parametrize("op", OPS, ids=full_name)

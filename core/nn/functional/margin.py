@@ -112,7 +112,7 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes:"
             f" input1: {sizes[0]}, input2: {sizes[1]}, target: {sizes[2]}"
         )
-    return reduced(clamp_min(-target * (input1 - input2) + margin, 0), reduction)
+    return reduced(clamp_min(-target * (input1 - input2) + float(margin), 0), reduction)
 
 
 @adaptable
@@ -212,7 +212,8 @@ def multi_margin_loss(
     loss = sum(short * wrap(others.astype(x.array.dtype)), 1) / x.shape[1]
     if weight is not None:
         loss = loss * wrap(weight.array[column.array[:, 0]])
-    return reduced(loss.squeeze(0) if one else loss, reduction, "MultiMarginLossBackward0")
+    scalar = one and not target.array.ndim
+    return reduced(loss.squeeze(0) if scalar else loss, reduction, "MultiMarginLossBackward0")
 
 
 @adaptable
