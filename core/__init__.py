@@ -136,8 +136,8 @@ globals().update(
     """.split()
 )
 
-autograd.gradcheck = gradcheck  # type: ignore[attr-defined]
-autograd.gradgradcheck = gradgradcheck  # type: ignore[attr-defined]
+autograd.gradcheck = gradcheck
+autograd.gradgradcheck = gradgradcheck
 
 # Division by zero and overflow give inf and nan in silence, as in PyTorch; only the warnings of our
 # own modules go.
@@ -161,6 +161,7 @@ _LATE = {
         "nn",
         "onnx",
         "optim",
+        "profiler",
         "return_types",
         "serialization",
         "vision",

@@ -17,6 +17,7 @@ PACKAGES = ("core", "ddp", "launch")
 # a file, or a folder whose files may import each other as long as no cycle arises. A module stands
 # in the room with the longest name that is a prefix of its own.
 ROWS = [
+    ["core.probes"],
     ["core.dtype", "core.simulated", "core.philox", "core.size", "core.layout", "core.settings"],
     ["core.backend", "core.compiler"],
     ["core.autograd", "core.random", "core.pinned", "core.jit"],
@@ -49,7 +50,7 @@ ROWS = [
         "core.distributions",
         "core.func",
     ],
-    ["core.kernels", "core.cuda.amp", "core.tensorboard"],
+    ["core.kernels", "core.cuda.amp", "core.tensorboard", "core.autograd.profiler"],
     ["core"],
     [
         "ddp.call",
@@ -74,6 +75,7 @@ ROWS = [
     [
         "ddp.lifecycle",
         "ddp.trace",
+        "ddp.probe",
         "ddp.simulate",
         "ddp.absence",
         "ddp.joinable",

@@ -109,7 +109,7 @@ class DataLoader:
         return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        return _Epoch(self)
+        return Epoch(self)
 
     # ---- resuming ----
 
@@ -185,27 +185,27 @@ class DataLoader:
                 pool.close()
 
 
-class _Epoch:
+class Epoch:
     """One pass over a loader."""
 
     def __init__(self, loader: DataLoader) -> None:
-        self._loader = loader
+        self.loader = loader
         seed = loader._begin()
         self._position = loader._position
         self._batches = loader._batches(self._position, seed)
 
-    def __iter__(self) -> _Epoch:
+    def __iter__(self) -> Epoch:
         return self
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return len(self.loader)
 
     def __next__(self) -> Any:
         try:
             batch = next(self._batches)
         except StopIteration:
-            if self._loader._position is self._position:
-                self._loader._position = _no_position()
+            if self.loader._position is self._position:
+                self.loader._position = _no_position()
             raise
         self._position["batches"] += 1
         return batch
