@@ -46,8 +46,7 @@ class GlobalBatches(Sampler[list[Any]]):
         return full + (self.order.pad or rest > self.rank)
 
     def __iter__(self) -> Iterator[list[Any]]:
-        # As `DistributedSampler` does; only the order is wanted, not one rank's share of it.
-        iter(self.order)
+        self.order.begin()
         seed = self.order.seed + self.order.epoch
         return self._parts(self.order.order(), seed)
 
@@ -67,7 +66,11 @@ class GlobalBatches(Sampler[list[Any]]):
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch's order; how many batches were taken is known by the loader."""
-        return {**self.order.order_state(), "batch_size": self.batch_size}
+        return self.order_state()
+
+    def order_state(self, running: bool = True) -> dict[str, Any]:
+        """The order of the running epoch, or of the next one."""
+        return {**self.order.order_state(running), "batch_size": self.batch_size}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Make the next iteration that of the epoch in which `state` was taken.
@@ -163,18 +166,17 @@ class DataLoader(LocalLoader):
         group = current_group()
         rank, world = (group.rank, group.size) if group else (0, 1)
         parts = (group.shards if group else None) or world
+        _check_arguments(dataset, batch_size, shuffle, sampler, pad, uneven, options)
         if batch_size % parts:
             what = "logical shards" if parts != world else "ranks"
             raise ValueError(
                 f"rank {rank}: a global batch of {batch_size} does not divide into {parts} {what}"
             )
-        if uneven not in ("error", "stop"):
-            raise ValueError(f"uneven: expected 'error' or 'stop', got {uneven!r}")
         self.global_batch_size, self.uneven, self.rank = batch_size, uneven, rank
-        # Random numbers that belong to no sample differ between ranks.
-        generator = Generator().manual_seed(seed)
-        generator.stream = rank + 1
-        options.setdefault("generator", generator)
+        if options.get("generator") is None:
+            # Random numbers that belong to no sample differ between ranks.
+            options["generator"] = Generator().manual_seed(seed)
+            options["generator"].stream = rank + 1
         if isinstance(dataset, IterableDataset):
             part, local = StreamPart(dataset, rank, world), batch_size // world
             super().__init__(part, local, drop_last=drop_last, **options)
@@ -187,17 +189,45 @@ class DataLoader(LocalLoader):
         super().__init__(kind(dataset), batch_sampler=batches, **options)
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration that of `epoch`."""
+        """Make the next iteration that of `epoch`; what is left of it, where it was resumed."""
         if isinstance(self.batch_sampler, GlobalBatches):
+            if self._resumed is not None and self._resumed["sampler"]["epoch"] != epoch:
+                self._resumed = None
             self.batch_sampler.order.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Any]:
         batches = super().__iter__()
-        return stop_together(batches) if self.uneven == "stop" else batches
+        return self._up_to_the_first_end(batches) if self.uneven == "stop" else batches
+
+    def _up_to_the_first_end(self, batches: Iterator[Any]) -> Iterator[Any]:
+        position = self._position
+        yield from stop_together(batches)
+        self._end(position)  # also on a rank that has batches left
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Make the next epoch the rest of the one that `state`, of any rank, was taken in."""
-        key = state["key"]
-        if key is not None:
-            state = {**state, "key": [key[0], self.rank + 1, key[2]]}
+        """Go on where `state`, of any rank, was taken; the number of ranks may have changed."""
+        key, generator = state["key"], self.generator
+        if key is not None and generator is not None:
+            state = {**state, "key": [key[0], generator.stream, key[2]]}
         super().load_state_dict(state)
+
+
+def _check_arguments(
+    dataset: Any, batch_size: Any, shuffle: bool, sampler: Any, pad: Any, uneven: str, options: Any
+) -> None:
+    if type(batch_size) is not int or batch_size < 1:
+        raise ValueError(
+            "batch_size: expected how many samples a step of all ranks has, a positive whole"
+            f" number, got {batch_size!r}"
+        )
+    if uneven not in ("error", "stop"):
+        raise ValueError(f"uneven: expected 'error' or 'stop', got {uneven!r}")
+    if "batch_sampler" in options:
+        raise ValueError("batch_sampler: expected none, for batches are shared out over ranks")
+    if shuffle and sampler is not None:
+        raise ValueError("sampler option is mutually exclusive with shuffle")
+    if isinstance(dataset, IterableDataset) and (shuffle or sampler is not None or pad):
+        raise ValueError(
+            "DataLoader with IterableDataset: the dataset decides the order, so shuffle, sampler"
+            f" and pad must be left out, got shuffle={shuffle}, sampler={sampler}, pad={pad}"
+        )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from core import random
-from core.data.sampler import Sampler, WeightedRandomSampler
+from core.data.sampler import Sampler, WeightedRandomSampler, restore, state_of
 from ddp.current_group import current_group
 
 
@@ -35,8 +35,11 @@ class DistributedSampler(Sampler[int]):
         sampler: Iterable[int] | None = None,
     ) -> None:
         group = current_group()
-        self.num_replicas = num_replicas or (group.size if group else 1)
+        size = group.size if group else 1
+        self.num_replicas = size if num_replicas is None else num_replicas
         self.rank = rank if rank is not None else (group.rank if group else 0)
+        if self.num_replicas < 1:
+            raise ValueError(f"num_replicas: expected at least one rank, got {num_replicas}")
         if not 0 <= self.rank < self.num_replicas:
             raise ValueError(
                 f"Invalid rank {self.rank}, rank should be in the interval"
@@ -49,10 +52,11 @@ class DistributedSampler(Sampler[int]):
         self.start = 0  # how many indices of the epoch's order were used before this iteration
         self.yielded = 0
         self._advance = False
+        self._ended = False
+        self._inner: Any = None  # the state that `sampler` is to take when the epoch begins
 
     def __len__(self) -> int:
-        source: Any = self.dataset if self.sampler is None else self.sampler
-        n, size = len(source), self.num_replicas
+        n, size = self._count(), self.num_replicas
         if self.drop_last:
             return n // size
         return math.ceil(n / size) if self.pad else len(range(self.rank, n, size))
@@ -65,28 +69,47 @@ class DistributedSampler(Sampler[int]):
     @property
     def total_size(self) -> int:
         """How many indices all ranks together have in an epoch."""
-        source: Any = self.dataset if self.sampler is None else self.sampler
-        n, size = len(source), self.num_replicas
-        return len(self) * size if self.drop_last or self.pad else n
+        padded = self.drop_last or self.pad
+        return len(self) * self.num_replicas if padded else self._count()
+
+    def _count(self) -> int:
+        return len(self._source)
+
+    def _known_count(self) -> int | None:
+        return self._count() if hasattr(self._source, "__len__") else None
+
+    @property
+    def _source(self) -> Any:
+        return self.dataset if self.sampler is None else self.sampler
 
     def __iter__(self) -> Iterator[int]:
+        self.begin()
+        return self._counted(self.indices())
+
+    def begin(self) -> None:
+        """Nothing; this epoch is a new one, or that which was set or resumed."""
         if self._advance:
             self.epoch += 1
             self.start = 0
         self._advance = True
+        self._ended = False
         self.yielded = 0
-        return self._counted(self.indices())
+        inner, self._inner = self._inner, None
+        restore(self.sampler, inner)
 
     def _counted(self, indices: list[int]) -> Iterator[int]:
+        epoch = self.epoch
         for index in indices:
             self.yielded += 1
             yield index
+        self._ended = epoch == self.epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration that of `epoch`, from its beginning."""
         if epoch != self.epoch or self._advance:
             self.epoch, self.start, self.yielded = epoch, 0, 0
-        self._advance = False
+            self._inner = None
+        self._advance = self._ended = False
         inner: Any = self.sampler
         if hasattr(inner, "set_epoch"):
             inner.set_epoch(epoch)
@@ -113,23 +136,44 @@ class DistributedSampler(Sampler[int]):
     # ---- resuming ----
 
     def state_dict(self) -> dict[str, Any]:
-        """The epoch, and how many indices of its order all ranks together have used."""
+        """The epoch, and how many indices of its order all ranks together have used.
+
+        After the last index it is the next epoch, of whose order nothing was used.
+        """
+        if self._ended:
+            return self.order_state(running=False)
         return {**self.order_state(), "start": self.start + self.yielded * self.num_replicas}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Make the next iteration the rest of the epoch that `state` was taken in.
 
         The number of ranks may have changed since: what no rank has used comes, and nothing else.
+        Raises: ValueError where the order has another length than it had.
         """
-        self._resume(state)
+        n = self._known_count()
+        if state["length"] != n:
+            raise ValueError(
+                f"rank {self.rank}: the sampler's state was saved in an order of"
+                f" {state['length']} samples, and cannot be continued in one of {n}"
+            )
+        self.epoch, self.start, self.seed = state["epoch"], state["start"], state["seed"]
+        self.yielded = 0
+        self._advance = self._ended = False
+        self._inner = state["sampler"]
 
-    def order_state(self) -> dict[str, Any]:
-        """The epoch and where in its order this iteration began, for who counts batches itself."""
+    def order_state(self, running: bool = True) -> dict[str, Any]:
+        """The epoch and where in its order it began, for who counts batches itself.
+
+        While none is running, the next epoch.
+        """
+        fresh = self._advance and not running
         return {
-            "epoch": self.epoch,
-            "start": self.start,
+            "epoch": self.epoch + fresh,
+            "start": 0 if fresh else self.start,
             "seed": self.seed,
-            "num_replicas": self.num_replicas,
+            "length": self._known_count(),
+            "num_replicas": self.num_replicas if running else None,
+            "sampler": self._inner or state_of(self.sampler, running),
         }
 
     def load_order_state(self, state: dict[str, Any]) -> None:
@@ -138,18 +182,13 @@ class DistributedSampler(Sampler[int]):
         Raises: ValueError on another number of ranks, which a count of one rank's batches cannot
             be carried over to.
         """
-        if state["num_replicas"] != self.num_replicas:
+        if state["num_replicas"] not in (None, self.num_replicas):
             raise ValueError(
-                f"the loader's state was saved on {state['num_replicas']} ranks and is loaded on"
-                f" {self.num_replicas}: its batches of one rank mean other samples here; use"
-                " ddp.DataLoader, which counts global batches"
+                f"rank {self.rank}: the loader's state was saved on {state['num_replicas']} ranks"
+                f" and is loaded on {self.num_replicas}: its batches of one rank mean other samples"
+                " here; use ddp.DataLoader, which counts global batches"
             )
-        self._resume(state)
-
-    def _resume(self, state: dict[str, Any]) -> None:
-        self.epoch, self.start, self.seed = state["epoch"], state["start"], state["seed"]
-        self.yielded = 0
-        self._advance = False
+        self.load_state_dict(state)
 
 
 class DistributedWeightedSampler(DistributedSampler):

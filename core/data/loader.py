@@ -11,7 +11,15 @@ from core.data.dataset import IterableDataset
 from core.data.fetch import END, Fetcher
 from core.data.pin import can_pin, pinned_batch
 from core.data.pool import WorkerPool
-from core.data.sampler import BatchSampler, RandomSampler, SequentialSampler, restore, state_of
+from core.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    SequentialSampler,
+    place_of,
+    restore,
+    set_place,
+    state_of,
+)
 from core.data.worker import packed
 from core.random import Generator, Key, bits, default_generator
 
@@ -118,12 +126,16 @@ class DataLoader:
         if self._resumed is not None:
             return dict(self._resumed)
         running = self._position["key"] is not None
-        return {**self._position, "sampler": state_of(self._order) if running else None}
+        order, place = state_of(self._order, running), place_of(self.generator)
+        return {**self._position, "sampler": order, "generator": place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Makes the next epoch the rest of the one that `state` was taken in."""
         self._resumed = dict(state) if state["key"] is not None else None
         self._position = _no_position()
+        if self._resumed is None:
+            restore(self._order, state["sampler"])
+        set_place(self.generator, state["generator"])
 
     # ---- what an epoch is made of ----
 
@@ -138,6 +150,11 @@ class DataLoader:
         done = resumed["batches"] if resumed else 0
         self._position = {"batches": done, "key": list(key)}
         return int(bits(key, 1)[0])
+
+    def _end(self, position: dict[str, Any]) -> None:
+        """Nothing; the epoch at `position` is over, if it is the running one."""
+        if self._position is position:
+            self._position = _no_position()
 
     def _tasks(self) -> Iterator[Any]:
         if self._streaming and self.batch_sampler is None:
@@ -204,8 +221,7 @@ class Epoch:
         try:
             batch = next(self._batches)
         except StopIteration:
-            if self.loader._position is self._position:
-                self.loader._position = _no_position()
+            self.loader._end(self._position)
             raise
         self._position["batches"] += 1
         return batch

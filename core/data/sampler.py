@@ -84,12 +84,18 @@ class RandomOrder(Sampler[int]):
 
     def state_dict(self) -> dict[str, Any]:
         """The key of the running epoch, as a list of three numbers; None before the first."""
-        key = self._resumed or self._key
-        return {"key": None if key is None else list(key)}
+        return self.order_state()
+
+    def order_state(self, running: bool = True) -> dict[str, Any]:
+        """That key, if an epoch is running, and what the sampler's own generator has drawn."""
+        key = self._resumed or (self._key if running else None)
+        place = place_of(self.generator)
+        return {"key": None if key is None else list(key), "generator": place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Makes the next epoch the one that `state` was taken in."""
         self._resumed = None if state["key"] is None else Key(*map(int, state["key"]))
+        set_place(self.generator, state["generator"])
 
 
 class RandomSampler(RandomOrder):
@@ -250,21 +256,37 @@ class BatchSampler(Sampler[list[int]]):
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the sampler inside, where it has one."""
-        return {"sampler": state_of(self.sampler)}
+        return self.order_state()
+
+    def order_state(self, running: bool = True) -> dict[str, Any]:
+        """That state in the running epoch, or between two of them."""
+        return {"sampler": state_of(self.sampler, running)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Makes the next epoch the one that `state` was taken in."""
         restore(self.sampler, state["sampler"])
 
 
-def state_of(sampler: Any) -> dict[str, Any] | None:
+def place_of(generator: Generator | None) -> list[int] | None:
+    """Seed and offset of a generator that was given; the default one's are saved apart."""
+    return None if generator is None else [generator.initial_seed(), generator.offset]
+
+
+def set_place(generator: Generator | None, place: Sequence[int] | None) -> None:
+    """Nothing; the generator, whose stream stays, is where `place_of` found one."""
+    if generator is not None and place is not None:
+        generator.manual_seed(int(place[0])).offset = int(place[1])
+
+
+def state_of(sampler: Any, running: bool = True) -> dict[str, Any] | None:
     """The state of a sampler's order; None if it has none, as plain iterables have.
 
-    A sampler that counts what it gave out has `order_state`, without that count: the loader counts.
+    A sampler that counts epochs, or what it gave out, has `order_state(running)`: of the running
+    epoch, without that count, for the loader counts; or of the next one, while none is running.
     """
     if hasattr(sampler, "order_state"):
-        return sampler.order_state()
-    return sampler.state_dict() if hasattr(sampler, "state_dict") else None
+        return sampler.order_state(running)
+    return sampler.state_dict() if running and hasattr(sampler, "state_dict") else None
 
 
 def restore(sampler: Any, state: dict[str, Any] | None) -> None:

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 import core
 import ddp
 from core.data import DataLoader as LocalLoader
-from core.data import Dataset, IterableDataset, SequentialSampler, TensorDataset
+from core.data import (
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    TensorDataset,
+)
 from ddp import DistributedSampler
 
 sizes = st.integers(1, 50)
@@ -132,6 +139,8 @@ def test_a_local_loader_counts_batches_itself():
 
 
 def test_a_rank_outside_is_refused():
+    with pytest.raises(ValueError, match="at least one rank, got 0"):
+        DistributedSampler(range(4), 0)
     with pytest.raises(ValueError, match="Invalid rank 2"):
         DistributedSampler(range(4), 2, 2)
 
@@ -182,6 +191,110 @@ def test_a_loader_goes_on_on_another_number_of_ranks(world, later):
         second = batches_of_all(later, 50, 12, state=first[keeper][1], **options)
         rest = [x for batches, _, _ in second for b in batches for x in b]
         assert sorted(used + rest) == list(range(50))
+
+
+def numbers_and_noise(samples):
+    """What a collate_fn makes that draws random numbers of its own."""
+    return [int(x[0]) for x in samples], float(core.rand(()))
+
+
+def generator():
+    return core.Generator().manual_seed(5)
+
+
+class Turning(Sampler):
+    """Another order at each iteration, without a state."""
+
+    def __init__(self):
+        self.epoch = -1
+
+    def __len__(self):
+        return 8
+
+    def __iter__(self):
+        self.epoch += 1
+        return iter([(i + self.epoch) % 8 for i in range(8)])
+
+
+LOADERS = {
+    "shuffled": lambda data, f: ddp.DataLoader(data, 4, shuffle=True, collate_fn=f),
+    "a generator": lambda data, f: ddp.DataLoader(data, 4, generator=generator(), collate_fn=f),
+    "weighted": lambda data, f: ddp.DataLoader(
+        data, 4, sampler=ddp.DistributedWeightedSampler([1.0] * 10, num_replicas=1), collate_fn=f
+    ),
+    "wrapped": lambda data, f: ddp.DataLoader(
+        data, 4, sampler=RandomSampler(data, generator=generator()), collate_fn=f
+    ),
+    "local": lambda data, f: LocalLoader(
+        data, 4, shuffle=True, generator=generator(), collate_fn=f
+    ),
+    "local, shared out": lambda data, f: LocalLoader(
+        data, 2, sampler=DistributedSampler(data, 2, 1), generator=generator(), collate_fn=f
+    ),
+}
+
+
+@pytest.mark.parametrize("make", LOADERS.values(), ids=LOADERS)
+@pytest.mark.parametrize("stop", [(0, 0), (1, 0), (1, 2), (2, 3)])
+def test_epochs_that_follow_are_those_of_a_run_that_did_not_stop(make, stop):
+    """Between epochs and within them: the order, and every random number."""
+    done, more = stop
+    whole, first, second = (make(TensorDataset(core.arange(10)), numbers_and_noise) for _ in "abc")
+    expected = [list(whole) for _ in range(4)]
+    for _ in range(done):
+        list(first)
+    head = list(itertools.islice(iter(first), more)) if more else []
+    second.load_state_dict(first.state_dict())
+    found = [list(second) for _ in range(4 - done)]
+    found[0] = head + found[0]
+    assert found == expected[done:]
+
+
+def test_a_sampler_that_came_to_its_end_goes_on_with_the_next_epoch():
+    first, second = DistributedSampler(range(9), 2, 1), DistributedSampler(range(9), 3, 2)
+    list(first)
+    second.load_state_dict(first.state_dict())
+    third = DistributedSampler(range(9), 3, 2)
+    third.set_epoch(1)
+    assert list(second) == list(third)
+
+
+def test_an_epoch_that_is_set_wins_over_one_that_was_resumed():
+    first, second, third = (ddp.DataLoader(range(9), 3, shuffle=True) for _ in "abc")
+    next(iter(first))
+    second.load_state_dict(first.state_dict())
+    for loader in (second, third):
+        loader.set_epoch(4)
+    assert [b.tolist() for b in second] == [b.tolist() for b in third]
+
+
+def test_an_order_is_asked_for_once_per_epoch():
+    loader = ddp.DataLoader(range(8), 8, sampler=Turning())
+    assert [[b.tolist()[0] for b in loader] for _ in range(3)] == [[0], [1], [2]]
+
+
+def test_an_order_of_another_length_is_not_continued():
+    sampler = DistributedSampler(range(9), 2, 1)
+    iter(sampler)
+    with pytest.raises(ValueError, match=r"rank 0: .* of 9 samples, .* in one of 8"):
+        DistributedSampler(range(8), 2, 0).load_state_dict(sampler.state_dict())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"batch_size": None},
+        {"batch_size": 2.0},
+        {"shuffle": True, "sampler": [0, 1]},
+        {"batch_sampler": [[0]]},
+        {"uneven": "go on"},
+    ],
+    ids=str,
+)
+def test_arguments_that_mean_nothing_are_refused(options):
+    with pytest.raises(ValueError, match=next(reversed(options))):
+        ddp.DataLoader(range(8), **options)
 
 
 def test_a_batch_that_does_not_divide_or_changed_is_refused():
@@ -262,10 +375,21 @@ def test_streams_are_shared_out_or_told(world):
 
 
 def test_epochs_can_stop_together():
-    def run():
-        return len(list(ddp.DataLoader(range(5), 4, uneven="stop")))
+    """And are over then on every rank: what is saved is the beginning of the next one."""
 
-    assert ddp.simulate(run, 4) == [1, 1, 1, 1]
+    def run():
+        loader, other = (ddp.DataLoader(range(5), 4, uneven="stop") for _ in "ab")
+        counts = [len(list(loader))]
+        other.load_state_dict(loader.state_dict())
+        return [*counts, len(list(other)), len(list(loader))]
+
+    assert ddp.simulate(run, 4) == [[1, 1, 1]] * 4
+
+
+def test_streams_decide_on_their_order_themselves():
+    for options in ({"shuffle": True}, {"sampler": [1]}, {"pad": True}):
+        with pytest.raises(ValueError, match="the dataset decides the order"):
+            ddp.DataLoader(Numbers(), 2, **options)
 
 
 def test_it_is_a_loader_of_one_process_without_a_group():
