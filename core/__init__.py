@@ -152,6 +152,7 @@ _LATE = {
         "accelerator",
         "amp",
         "backends",
+        "benchmark",
         "compiler",
         "cuda",
         "data",

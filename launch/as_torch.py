@@ -106,6 +106,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.special": ("core.special", "core.ops.special"),
     "torch.testing": ("core.testing",),
     "torch.utils": (),
+    "torch.utils.benchmark": ("core.benchmark",),
     "torch.utils.checkpoint": ("core.recompute",),
     "torch.utils.data": ("core.data", "ddp:DistributedSampler"),
     "torch.utils.data.dataloader": ("core.data",),

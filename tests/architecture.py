@@ -47,6 +47,7 @@ ROWS = [
         "core.onnx",
         "core.accelerator",
         "core.backends",
+        "core.benchmark",
         "core.distributions",
         "core.func",
     ],

@@ -176,6 +176,13 @@ from torch.optim.lr_scheduler import _LRScheduler, LRScheduler
 assert _LRScheduler is LRScheduler and torch.distributed.group.WORLD is None
 from torch.func import functional_call
 torch.cuda.manual_seed_all(0)
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
+import torch.utils.benchmark as benchmark
+with profile(activities=[ProfilerActivity.CPU]) as prof, torch.profiler.record_function("sum"):
+    torch.autograd.profiler.record_function("all")(torch.ones(2).sum)()
+assert "aten::sum" in prof.key_averages().table(sort_by="self_cuda_time_total", row_limit=-1)
+found = benchmark.Timer("torch.add(x, x)", globals={"x": torch.ones(2)}, label="add").timeit(2)
+assert "add" in str(benchmark.Compare([found]))
 import torchvision
 found = torchvision.models.__dict__
 assert {"resnet18", "vgg16"} <= {name for name in found if name.islower() and callable(found[name])}
