@@ -10,7 +10,7 @@ import numpy
 
 from core.autograd.accumulate import added_first, run_hooks
 from core.autograd.place import where_it_lies
-from core.autograd.value import RemovableHandle, leaf_of, wrap
+from core.autograd.value import Leaf, RemovableHandle, leaf_of, wrap
 from core.backend import device_of, on
 from ddp.bucket import Bucket, make_buckets
 from ddp.group import ProcessGroup
@@ -53,7 +53,6 @@ class ShardedReducer(Reducer):
         self.outside: dict[int, Any] = {}
         self.aside: dict[int, Any] = {}
         self.followed: frozenset[int] = frozenset()
-        self.ours: list[int] = []
         super().__init__(names, parameters, group, cap, *args)
         self.spares = make_buckets(self.parameters, cap, group.allocate)
 
@@ -64,18 +63,18 @@ class ShardedReducer(Reducer):
     def attach(self) -> None:
         """Nothing; the stand-ins are heard, and what the parameters themselves are given."""
         super().attach()
-        self.ours = []
         for i, slot in enumerate(self.slots):
-            before = RemovableHandle(slot.before, functools.partial(self._put_aside, i))
+            before = RemovableHandle(slot.before, _PutsAside(self, i))
             after = added_first(slot.after, functools.partial(self._take, i))
             self.handles += [before, after]
-            self.ours.append(before.id)
         self.followed = frozenset()
 
     def follow_hooks(self) -> None:
         """Nothing; hooks of the parameters run on each shard's gradient, as on that of a rank."""
         # One hook is ours. Most parameters have no other, so stand-ins are spared one in vain.
-        hooked = [i for i, slot in enumerate(self.slots) if len(slot.before) > 1]
+        hooked = [
+            i for i, slot in enumerate(self.slots) if len(slot.before) > 1 and _users_hooks(slot)
+        ]
         for i in hooked:
             for slots in self.lanes if i not in self.followed else ():
                 told = functools.partial(self._as_of_a_rank, i)
@@ -89,14 +88,14 @@ class ShardedReducer(Reducer):
         They see what a rank would that has this shard alone: not divided by the number of local
         ones, which is a power of two.
         """
-        hooks = {n: hook for n, hook in self.slots[i].before.items() if n != self.ours[i]}
+        hooks = _users_hooks(self.slots[i])
         count = len(self.lanes)
         with on(device_of(g.array)):
             return wrap(run_hooks(hooks, g.array * count, False) / count)
 
     # ---- gradients that no shard gave ----
 
-    def _put_aside(self, i: int, _: Any) -> None:
+    def put_aside(self, i: int) -> None:
         """Let the gradient that comes stand alone."""
         self.look_again()
         self.aside[i], self.slots[i].gradient = self.slots[i].gradient, None
@@ -261,6 +260,20 @@ class ShardedReducer(Reducer):
         bucket.views, spare.views = spare.views, bucket.views
         for i in bucket.positions:
             self.lanes[0][i].home = bucket.views[i]
+
+
+class _PutsAside:
+    """A reducer's own hook on a parameter; there are two where a module was wrapped twice."""
+
+    def __init__(self, reducer: ShardedReducer, i: int) -> None:
+        self.reducer, self.i = reducer, i
+
+    def __call__(self, _: Any) -> None:
+        self.reducer.put_aside(self.i)
+
+
+def _users_hooks(slot: Leaf) -> dict[int, Any]:
+    return {n: hook for n, hook in slot.before.items() if type(hook) is not _PutsAside}
 
 
 @where_it_lies

@@ -176,11 +176,11 @@ def a_gradient_changed_in_an_accumulation_is_refused():
 
 
 def backwards_that_are_added_without_zero_grad():
-    """The reduced gradient stays, and the next one is added."""
+    """The reduced gradient stays, and the next one is added; also where one wrapped twice."""
 
-    def run():
+    def run(times):
         module = mlp()
-        model = wrapped(module)
+        model, *_ = [wrapped(module) for _ in range(times)]
         for step in range(3):
             loss_of(model, *data(step)).backward()
         with model.no_sync():
@@ -188,7 +188,9 @@ def backwards_that_are_added_without_zero_grad():
         loss_of(model, *data(4)).backward()
         return bits(module)
 
-    on_one_rank(run)
+    on_one_rank(run, 1)
+    if SHARDS % current_group().size == 0:
+        assert run(2) == run(1)
 
 
 def buckets_made_anew_between_forwards():
