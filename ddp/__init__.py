@@ -12,7 +12,6 @@ from ddp.call import (
 )
 from ddp.checkpoint import load, save
 from ddp.collectives import (
-    P2POp,
     all_gather,
     all_gather_coalesced,
     all_gather_into_tensor,
@@ -22,22 +21,15 @@ from ddp.collectives import (
     all_to_all,
     all_to_all_single,
     barrier,
-    batch_isend_irecv,
     broadcast,
     broadcast_object_list,
     gather,
     gather_object,
-    irecv,
-    isend,
-    recv,
-    recv_object_list,
     reduce,
     reduce_scatter,
     reduce_scatter_tensor,
     scatter,
     scatter_object_list,
-    send,
-    send_object_list,
 )
 from ddp.consensus import (
     agree,
@@ -67,6 +59,7 @@ from ddp.joinable import Joinable, JoinHook
 from ddp.lifecycle import (
     destroy_process_group,
     get_backend,
+    get_global_rank,
     get_group_rank,
     get_local_rank,
     get_process_group_ranks,
@@ -79,6 +72,16 @@ from ddp.lifecycle import (
 )
 from ddp.loader import DataLoader, GlobalBatches
 from ddp.parallel_layers import ColumnParallelLinear, RowParallelLinear
+from ddp.point_to_point import (
+    P2POp,
+    batch_isend_irecv,
+    irecv,
+    isend,
+    recv,
+    recv_object_list,
+    send,
+    send_object_list,
+)
 from ddp.powersgd import PowerSGDState, powerSGD_hook
 from ddp.sampler import DistributedSampler, DistributedWeightedSampler
 from ddp.simulate import simulate
@@ -157,6 +160,7 @@ __all__ = [
     "gather_object",
     "get_backend",
     "get_default_backend_for_device",
+    "get_global_rank",
     "get_group_rank",
     "get_local_rank",
     "get_process_group_ranks",

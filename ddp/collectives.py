@@ -1,16 +1,17 @@
 """The collectives as functions of tensors or arrays, with the signatures of torch.distributed.
 
-`src` and `dst` count in the default group, as in PyTorch; the methods of a group count in itself.
+`src` and `dst` count in the default group, as in PyTorch; `group_src` and `group_dst` in the group
+that is spoken to, as the methods of a group do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from core.autograd.value import Value, version_of
 from ddp.group import ReduceOp, Timeout, Work
-from ddp.lifecycle import get_group_rank, member_of
+from ddp.lifecycle import member_of, place_in
 
 Tensor = Any
 Group = Any
@@ -44,12 +45,16 @@ def _all_written(tensors: Sequence[Tensor] | None) -> list[Any] | None:
 
 
 def broadcast(
-    tensor: Tensor, src: int = 0, group: Group = None, async_op: bool = False
+    tensor: Tensor,
+    src: int | None = None,
+    group: Group = None,
+    async_op: bool = False,
+    group_src: int | None = None,
 ) -> Work | None:
-    """Nothing; `tensor` holds what rank `src` had."""
+    """Nothing; `tensor` holds what rank `src` had, 0 unless said."""
     if (pg := member_of(group)) is None:
         return None
-    return _of(pg.broadcast(written(tensor), get_group_rank(pg, src), async_op), [tensor])
+    return _of(pg.broadcast(written(tensor), place_in(pg, src, group_src, 0), async_op), [tensor])
 
 
 def all_reduce(
@@ -73,15 +78,16 @@ def all_reduce(
 
 def reduce(
     tensor: Tensor,
-    dst: int,
+    dst: int | None = None,
     op: ReduceOp = ReduceOp.SUM,
     group: Group = None,
     async_op: bool = False,
+    group_dst: int | None = None,
 ) -> Work | None:
     """Nothing; on rank `dst` `tensor` holds the reduction over ranks."""
     if (pg := member_of(group)) is None:
         return None
-    root = get_group_rank(pg, dst)
+    root = place_in(pg, dst, group_dst)
     array = written(tensor) if pg.rank == root else array_of(tensor)
     return _of(pg.reduce(array, root, op, async_op), [tensor])
 
@@ -113,28 +119,30 @@ def all_gather_into_tensor(
 def gather(
     tensor: Tensor,
     gather_list: Sequence[Tensor] | None = None,
-    dst: int = 0,
+    dst: int | None = None,
     group: Group = None,
     async_op: bool = False,
+    group_dst: int | None = None,
 ) -> Work | None:
     """Nothing; on rank `dst` `gather_list[r]` holds what rank r had in `tensor`."""
     if (pg := member_of(group)) is None:
         return None
-    root = get_group_rank(pg, dst)
+    root = place_in(pg, dst, group_dst, 0)
     return pg.gather(array_of(tensor), _all_written(gather_list), root, async_op)
 
 
 def scatter(
     tensor: Tensor,
     scatter_list: Sequence[Tensor] | None = None,
-    src: int = 0,
+    src: int | None = None,
     group: Group = None,
     async_op: bool = False,
+    group_src: int | None = None,
 ) -> Work | None:
     """Nothing; `tensor` holds what rank `src` had in `scatter_list[this rank]`."""
     if (pg := member_of(group)) is None:
         return None
-    root = get_group_rank(pg, src)
+    root = place_in(pg, src, group_src, 0)
     return pg.scatter(written(tensor), _arrays(scatter_list), root, async_op)
 
 
@@ -233,60 +241,6 @@ def barrier(
     return pg.barrier(async_op, timeout)
 
 
-# ---- messages between two ranks ----
-
-
-def send(tensor: Tensor, dst: int, group: Group = None, tag: int = 0) -> None:
-    """Nothing, once `tensor` is on its way to rank `dst` and may be changed."""
-    if (pg := member_of(group)) is not None:
-        pg.send(array_of(tensor), get_group_rank(pg, dst), tag)
-
-
-def recv(tensor: Tensor, src: int | None = None, group: Group = None, tag: int = 0) -> int:
-    """The sender's rank, once its message is in `tensor`; -1 outside the group.
-
-    Without `src` it is the message of whichever rank sends first.
-    """
-    if (pg := member_of(group)) is None:
-        return -1
-    return pg.ranks[pg.recv(written(tensor), _source(pg, src), tag)]
-
-
-def isend(tensor: Tensor, dst: int, group: Group = None, tag: int = 0) -> Work | None:
-    """The started send to rank `dst`; `tensor` must not change before it is done."""
-    if (pg := member_of(group)) is None:
-        return None
-    return pg.isend(array_of(tensor), get_group_rank(pg, dst), tag)
-
-
-def irecv(tensor: Tensor, src: int | None = None, group: Group = None, tag: int = 0) -> Work | None:
-    """The started receive into `tensor` from rank `src`, else from whichever sends first."""
-    if (pg := member_of(group)) is None:
-        return None
-    return pg.irecv(written(tensor), _source(pg, src), tag)
-
-
-def _source(group: Any, src: int | None) -> int | None:
-    return None if src is None else get_group_rank(group, src)
-
-
-class P2POp:
-    """One entry of `batch_isend_irecv`: `op` is the function `isend` or `irecv`."""
-
-    def __init__(
-        self, op: Callable[..., Any], tensor: Tensor, peer: int, group: Group = None, tag: int = 0
-    ) -> None:
-        if op not in (isend, irecv):
-            raise ValueError(f"expected ddp.isend or ddp.irecv, got {op!r}")
-        self.op, self.tensor, self.peer = op, tensor, peer
-        self.group, self.tag = group, tag
-
-
-def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Any]:
-    """The started sends and receives, one work each, in the order given."""
-    return [op.op(op.tensor, op.peer, op.group, op.tag) for op in p2p_op_list]
-
-
 # ---- objects ----
 
 
@@ -297,52 +251,37 @@ def all_gather_object(object_list: list[Any], obj: Any, group: Group = None) -> 
 
 
 def gather_object(
-    obj: Any, object_gather_list: list[Any] | None = None, dst: int = 0, group: Group = None
+    obj: Any,
+    object_gather_list: list[Any] | None = None,
+    dst: int | None = None,
+    group: Group = None,
+    group_dst: int | None = None,
 ) -> None:
     """Nothing; on rank `dst` `object_gather_list[r]` is a copy of rank r's `obj`."""
     if (pg := member_of(group)) is not None:
-        pg.gather_object(obj, object_gather_list, get_group_rank(pg, dst))
+        pg.gather_object(obj, object_gather_list, place_in(pg, dst, group_dst, 0))
 
 
-def broadcast_object_list(object_list: list[Any], src: int = 0, group: Group = None) -> None:
-    """Nothing; the entries of `object_list` are copies of rank `src`'s."""
+def broadcast_object_list(
+    object_list: list[Any],
+    src: int | None = None,
+    group: Group = None,
+    device: Any = None,
+    group_src: int | None = None,
+) -> None:
+    """Nothing; the entries of `object_list` are copies of rank `src`'s. `device` is not needed."""
     if (pg := member_of(group)) is not None:
-        pg.broadcast_object_list(object_list, get_group_rank(pg, src))
+        pg.broadcast_object_list(object_list, place_in(pg, src, group_src, 0))
 
 
 def scatter_object_list(
     scatter_object_output_list: list[Any],
     scatter_object_input_list: Sequence[Any] | None = None,
-    src: int = 0,
+    src: int | None = None,
     group: Group = None,
+    group_src: int | None = None,
 ) -> None:
     """Nothing; the first output is a copy of rank `src`'s input for this rank."""
     if (pg := member_of(group)) is not None:
-        root = get_group_rank(pg, src)
+        root = place_in(pg, src, group_src, 0)
         pg.scatter_object_list(scatter_object_output_list, scatter_object_input_list, root)
-
-
-def send_object_list(
-    object_list: Sequence[Any], dst: int, group: Group = None, tag: int = 0
-) -> None:
-    """Nothing, once copies of the objects are on their way to rank `dst`."""
-    if (pg := member_of(group)) is not None:
-        pg.send_object(list(object_list), get_group_rank(pg, dst), tag)
-
-
-def recv_object_list(
-    object_list: list[Any], src: int | None = None, group: Group = None, tag: int = 0
-) -> int:
-    """The sender's rank, once the objects of its `send_object_list` are in `object_list`.
-
-    -1 outside the group. Raises: ValueError if their number is not that of `object_list`.
-    """
-    if (pg := member_of(group)) is None:
-        return -1
-    values, sender = pg.recv_object_from(_source(pg, src), tag)
-    if len(values) != len(object_list):
-        raise ValueError(
-            f"rank {pg.rank}: expected {len(object_list)} objects, rank {sender} sent {len(values)}"
-        )
-    object_list[:] = values
-    return pg.ranks[sender]

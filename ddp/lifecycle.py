@@ -223,6 +223,32 @@ def get_group_rank(group: Any, global_rank: int) -> int:
     return ranks.index(global_rank)
 
 
+def get_global_rank(group: Any, group_rank: int) -> int:
+    """The rank in the default group of a rank of `group`.
+
+    Raises: ValueError if it has no such rank.
+    """
+    ranks = default_group(group).ranks
+    if not 0 <= group_rank < len(ranks):
+        raise ValueError(f"there is no rank {group_rank} in the group of ranks {ranks}")
+    return int(ranks[group_rank])
+
+
+def place_in(group: Any, rank: int | None, in_group: int | None, other: int | None = None) -> int:
+    """The rank in the group that was meant by a rank of the default group or by one of its own.
+
+    Raises: ValueError for both, or for neither where there is no `other`.
+    """
+    if in_group is not None:
+        if rank is not None:
+            raise ValueError("Can't specify both group_rank and global_rank")
+        return in_group
+    rank = other if rank is None else rank
+    if rank is None:
+        raise ValueError("Must specify global_rank or group_rank")
+    return get_group_rank(group, rank)
+
+
 def get_process_group_ranks(group: Any = None) -> list[int]:
     """The ranks of the default group that are in the group, in its order."""
     return list(default_group(group).ranks)

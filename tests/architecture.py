@@ -95,7 +95,7 @@ ROWS = [
         "ddp.sampler",
         "ddp.sync",
     ],
-    ["ddp.reducer", "ddp.functional", "ddp.sync_norm", "ddp.plan"],
+    ["ddp.reducer", "ddp.functional", "ddp.sync_norm", "ddp.plan", "ddp.point_to_point"],
     ["ddp.join", "ddp.hooks", "ddp.parallel_layers", "ddp.sharded"],
     [
         "ddp.distributed",
