@@ -29,10 +29,20 @@ def main() -> tuple[Options, supervisor.Child]:
         _refuse(claim, str(error))
     # Until the rank listens, a signal that asks it to save and stop must not end it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if claim.rank and "UNISON_STARTER" in os.environ:
+        _close_stdin()
     ledger = open_ledger(claim.size)
     if claim.launcher != ALONE or options.shards:
         _limit_threads(options, claim, ledger.starter)
     return options, supervisor.fork_rank(claim, ledger, _output(options, claim))
+
+
+def _close_stdin() -> None:
+    # What is typed goes to rank 0. Hydra gives the others a pipe that never ends: a script that
+    # reads would wait in it for ever.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 def _limit_threads(options: Options, claim: World, starter: int) -> None:
@@ -68,8 +78,8 @@ def _tell(options: Options, claim: World) -> NoReturn:
 
 def _starts_ranks(options: Options, claim: World) -> bool:
     launched = claim.launcher != ALONE
-    who = f"these {claim.size} ranks were started by {claim.launcher} already" if launched else ""
-    if found := contradiction(options, who):
+    ranks = "this rank was" if claim.size == 1 else f"these {claim.size} ranks were"
+    if found := contradiction(options, f"{ranks} started by {claim.launcher} already" * launched):
         raise UsageError(found)
     if launched:
         return False

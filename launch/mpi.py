@@ -86,12 +86,7 @@ def start(claim: World) -> Team:
     # Below MULTIPLE the watchdog could not act, and MPICH took 984 ms for a 1 MiB all-reduce on
     # oversubscribed cores (0.62 ms with it).
     MPI.Init_thread(MPI.THREAD_MULTIPLE)
-    if claim.size != MPI.COMM_WORLD.size:
-        _remove_segments()
-        raise UsageError(
-            f"{claim.launcher} started {claim.size} ranks, but {loaded} of mpi4py sees "
-            f"{MPI.COMM_WORLD.size}: start the job with the mpiexec of {name} (srun: --mpi=pmi2)"
-        )
+    _compare(claim, MPI.COMM_WORLD.size, name, loaded)
     comm = MPI.COMM_WORLD.Dup()
     local = comm.Split_type(MPI.COMM_TYPE_SHARED)
     seen = replace(
@@ -104,6 +99,17 @@ def start(claim: World) -> Team:
     )
     local.Free()
     return Team(seen, comm)
+
+
+def _compare(claim: World, size: int, name: str, loaded: str) -> None:
+    if claim.size == size:
+        return
+    _remove_segments()
+    plugin = "pmix" if mpi_family(name) == OPEN_MPI else "pmi2"
+    raise UsageError(
+        f"{claim.launcher} started {claim.size} ranks, but {loaded} of mpi4py sees {size}: "
+        f"start the job with the mpiexec of {name} (srun: --mpi={plugin})"
+    )
 
 
 def version() -> str:

@@ -6,12 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 from launch import report, stacks, supervisor
 from launch.options import Options, interpreter_flags, unparsed
 from launch.status import UsageError
-from launch.world import HYDRA, OPEN_MPI, mpi_family
+from launch.world import HYDRA, OPEN_MPI, mpi_family, outside
 
 # What `mpiexec --version` says, and whose it is.
 _MARKS = (
@@ -79,6 +80,8 @@ def command(options: Options) -> list[str]:
         # which data workers and BLAS threads then share.
         words += ["--oversubscribe", "--bind-to", "none"]
         words += ["--allow-run-as-root"] if os.geteuid() == 0 else []
+    else:
+        words += bootstrap(os.environ, shutil.which("srun") is not None)
     return [*words, sys.executable, *interpreter_flags(), "-m", "launch", *unparsed(options)]
 
 
@@ -105,6 +108,22 @@ def spawn(options: Options) -> int:
         report.say(f"{text}\n")
 
 
+def bootstrap(environ: Mapping[str, str], has_srun: bool) -> list[str]:
+    """Flags of Hydra for a job of Slurm's, whose hosts it reaches by srun.
+
+    Where there is no srun, as in a container, it would wait for ever; and for one host in a shell
+    that has all of the job's tasks.
+    Example:
+        >>> bootstrap({"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}, has_srun=True)
+        ['-bootstrap', 'fork']
+    """
+    chosen = "HYDRA_LAUNCHER" in environ or "HYDRA_BOOTSTRAP" in environ
+    if "SLURM_JOB_ID" not in environ or chosen:
+        return []
+    one_host = environ.get("SLURM_JOB_NUM_NODES", environ.get("SLURM_NNODES")) == "1"
+    return ["-bootstrap", "fork"] if one_host or not has_srun else []
+
+
 def next_size(options: Options) -> int:
     """The next smaller number of ranks on which the job gives the same bits, 0 if there is none.
 
@@ -121,7 +140,7 @@ _NOT_AGAIN = (2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def _run(words: list[str], restarts: int, begun: int) -> int:
-    environ = {**os.environ, "UNISON_RESTARTS": str(restarts)}
+    environ = {**outside(os.environ), "UNISON_RESTARTS": str(restarts)}
     environ["UNISON_STARTER"] = stacks.address(begun)
     job = subprocess.Popen(words, env=environ, preexec_fn=_with_parent)
     asked: list[int] = []

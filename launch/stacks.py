@@ -24,7 +24,8 @@ WRITING = 0.3
 _FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 _MARKS = ("Current thread", "Stack (")
 _PACKAGE = str(pathlib.Path(__file__).parent)
-_NOT_THE_USERS = (_PACKAGE, "<frozen", os.path.dirname(os.__file__))
+_OURS = [str(pathlib.Path(_PACKAGE).with_name(name)) + os.sep for name in ("core", "ddp", "launch")]
+_NOT_THE_USERS = (*_OURS, "<frozen", os.path.dirname(os.__file__))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,9 @@ def claimed(environ: Mapping[str, str]) -> World:
     for launcher, mark, (rank, size), (local_rank, local_size) in _CLAIMS:
         if mark in environ and environ.get(size, "").isdigit():
             total = int(environ[size])
+            if total == 1 and environ.get("SLURM_STEP_NUM_TASKS") == "1":
+                # Mostly `srun --pty bash`, a shell in which jobs are started: no rank of one.
+                return World()
             return World(
                 rank=int(environ.get(rank, "0")),
                 size=total,
@@ -77,6 +80,19 @@ def claimed(environ: Mapping[str, str]) -> World:
                 launcher=launcher,
             )
     return World()
+
+
+def outside(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables for an mpiexec: without the place of this process in a step of Slurm's.
+
+    Ranks would have two places: MPICH's end where they see both (measured with --mpi=pmix).
+    """
+    place, settings = ("PMI_", "PMIX_"), "PMIX_MCA_"
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(place) or name.startswith(settings)
+    }
 
 
 def _slurm_local_size(environ: Mapping[str, str]) -> int:

@@ -36,3 +36,14 @@ def test_one_rank_frees_a_gradient_that_is_dropped():
         return gradient()
 
     assert ddp.simulate(run, 1) == [None]
+
+
+def test_gradients_are_reduced_at_the_line_of_the_backward():
+    def run():
+        model = ddp.DistributedDataParallel(core.nn.Linear(3, 2))
+        if ddp.get_rank() == 0:
+            ddp.barrier()
+        model(core.ones(4, 3)).sum().backward()
+
+    with pytest.raises(ddp.CollectiveMismatchError, match=r"\[model 1\] at test_distributed.py:"):
+        ddp.simulate(run, 2)

@@ -53,6 +53,10 @@ WORLDS = {
         },
         World(5, 7, 1, 3, SLURM),
     ),
+    "shell in a slurm step": (
+        {"PMI_FD": "9", "PMI_RANK": "0", "PMI_SIZE": "1", "SLURM_STEP_NUM_TASKS": "1"},
+        World(),
+    ),
     "slurm batch script": ({"SLURM_PROCID": "0", "SLURM_NTASKS": "16"}, World()),
     "mpirun in a slurm step": (
         {"PMI_FD": "5", "PMI_RANK": "0", "PMI_SIZE": "2", "SLURM_STEP_NUM_TASKS": "1"},
@@ -311,6 +315,8 @@ def test_a_dump_gives_the_line_of_the_script():
     assert str(stacks.place(found)) == "step at train.py:6"
     asked = 'Stack (most recent call first):\n  File "/home/me/data.py", line 20 in load\n'
     assert str(stacks.place(stacks.frames(asked))) == "load at data.py:20"
+    waits = asked.replace(":\n", f':\n  File "{ddp.__file__}", line 45 in wait_until\n', 1)
+    assert str(stacks.place(stacks.frames(waits))) == "load at data.py:20"
     assert stacks.frames("") == [] and stacks.place([]) is None
 
 

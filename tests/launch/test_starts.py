@@ -162,10 +162,35 @@ def test_a_rank_of_one_where_slurm_claims_four_is_refused(tmp_path):
     ended = alone(tmp_path, "-m", "launch", "train.py", env=claim)
     assert ended.returncode == 2
     assert "Slurm started 4 ranks, but" in ended.stderr and "sees 1" in ended.stderr
+    assert f"srun: --mpi={'pmix' if is_open_mpi() else 'pmi2'}" in ended.stderr
     assert ended.stdout == ""
 
 
-# ---- output ----
+SHELL = {
+    **{"SLURM_JOB_ID": "77", "SLURM_JOB_NUM_NODES": "1", "SLURM_NNODES": "1"},
+    **{"SLURM_JOB_NODELIST": os.uname().nodename, "SLURM_NODELIST": os.uname().nodename},
+    **{"SLURM_NTASKS": "1", "SLURM_TASKS_PER_NODE": "1", "SLURM_PROCID": "0"},
+    **{"SLURM_STEP_NUM_TASKS": "1", "SLURM_LOCALID": "0"},
+    **{"PMIX_RANK": "0", "PMIX_NAMESPACE": "slurm.pmix.77.0"},
+}
+
+
+def test_a_shell_of_slurms_starts_ranks(tmp_path):
+    # `srun --pty bash`: the shell has a place in a step, and its ranks have others.
+    (tmp_path / "talk.py").write_text("import os; print('rank', os.environ['RANK'])\n")
+    ended = run(tmp_path, 2, "talk.py", env=SHELL)
+    assert ended.code == 0, ended.err
+    assert sorted(ended.out.splitlines()) == ["rank 0", "rank 1"]
+
+
+# ---- input and output ----
+
+
+def test_only_rank_0_waits_for_what_is_typed(tmp_path):
+    text = "import os, sys\nif os.environ['RANK'] != '0': print(repr(sys.stdin.read()))\n"
+    (tmp_path / "reads.py").write_text(text)
+    ended = run(tmp_path, 3, "reads.py")
+    assert (ended.code, ended.out.splitlines()) == (0, ["''", "''"]), ended.err
 
 
 def test_lines_of_ranks_are_whole_and_carry_the_rank(tmp_path):
