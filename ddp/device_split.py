@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from core.autograd.value import Value
 from core.ops.join import cat, stack
-from ddp.nested import entries, has_dim, remade, size_along
+from ddp.nested import cut, entries, has_dim, remade, size_along
 
 
 def chunk_sizes(count: int, parts: int) -> list[int]:
@@ -32,19 +33,16 @@ def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> list[Any]:
     sizes = [0] * parts if count is None else chunk_sizes(count, parts) or [0]
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     places = zip(target_gpus, starts, sizes)  # idle devices have no chunk
-    return [_chunk(inputs, device, start, n, dim, count) for device, start, n in places]
+    return [
+        cut(inputs, functools.partial(_chunk, device, start, n, dim, count))
+        for device, start, n in places
+    ]
 
 
-def _chunk(x: Any, device: Any, start: int, n: int, dim: int, count: int | None) -> Any:
-    if isinstance(x, Value):
-        tensor: Any = x
-        if count is not None and has_dim(x, dim) and x.array.shape[dim] == count:
-            tensor = tensor.narrow(dim, start, n)
-        return tensor.to(device)
-    found = entries(x)
-    if found is None:
-        return x
-    return remade(x, [_chunk(v, device, start, n, dim, count) for v in found])
+def _chunk(device: Any, start: int, n: int, dim: int, count: int | None, x: Any) -> Any:
+    if count is not None and has_dim(x, dim) and x.array.shape[dim] == count:
+        x = x.narrow(dim, start, n)
+    return x.to(device)
 
 
 def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:

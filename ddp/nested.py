@@ -56,6 +56,22 @@ def map_tensors(x: Any, function: Callable[[Any], Any]) -> Any:
     return x if found is None else remade(x, [map_tensors(v, function) for v in found])
 
 
+def cut(x: Any, part: Callable[[Any], Any]) -> Any:
+    """Nested `x` with `part` of each tensor in it, some of its samples.
+
+    Raises: TypeError for packed sequences, whose samples do not lie row by row.
+    """
+    if isinstance(x, Value):
+        return part(x)
+    if isinstance(x, PackedSequence):
+        raise TypeError(
+            "a PackedSequence cannot be cut into parts of a batch: give the model padded sequences"
+            " and their lengths, and pack them in its forward"
+        )
+    found = entries(x)
+    return x if found is None else remade(x, [cut(v, part) for v in found])
+
+
 def tensors_of(x: Any) -> list[Any]:
     """The tensors in nested `x`, in order."""
     if isinstance(x, Value):

@@ -19,7 +19,7 @@ from core.nn.stateless import stand_ins
 from core.ops.join import stack
 from core.recompute import again_in
 from ddp.abreast import Meeting, NoMeeting, abreast, at
-from ddp.nested import entries, remade, size_along
+from ddp.nested import cut, entries, remade, size_along
 
 
 def check_shards(shards: int, size: int) -> int:
@@ -63,15 +63,11 @@ def split(inputs: Any, parts: int, rank: int = 0) -> list[Any]:
             f"rank {rank}: a batch of {batch} samples cannot be cut in {parts} equal shards; use a"
             f" batch that is a multiple of {parts} (drop_last=True leaves the odd one out)"
         )
-    return [_part(inputs, batch, parts, i) for i in range(parts)]
+    return [cut(inputs, functools.partial(_part, batch, parts, i)) for i in range(parts)]
 
 
-def _part(x: Any, batch: int | None, parts: int, i: int) -> Any:
-    if isinstance(x, Value):
-        cut = x.array.ndim and x.array.shape[0] == batch
-        return x[i::parts] if cut else x  # type: ignore[index]
-    found = entries(x)
-    return x if found is None else remade(x, [_part(v, batch, parts, i) for v in found])
+def _part(batch: int | None, parts: int, i: int, x: Any) -> Any:
+    return x[i::parts] if x.array.ndim and x.array.shape[0] == batch else x
 
 
 def interleave(outs: Sequence[Any]) -> Any:

@@ -101,5 +101,9 @@ def test_interleaving_undoes_splitting():
 
 
 def test_a_batch_that_does_not_divide_is_refused():
+    """Nor are packed sequences cut, whose samples do not lie row by row."""
+    packed = nn.utils.rnn.pack_padded_sequence(core.zeros(3, 2, 5), [3, 3])
+    with pytest.raises(TypeError, match="padded sequences"):
+        split({"x": packed}, 2)
     with pytest.raises(ValueError, match="batch of 6 samples cannot be cut in 4"):
         split(core.zeros(6, 2), 4)
