@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import math
 import os
 import weakref
 from collections.abc import Iterable, Iterator
@@ -71,8 +72,7 @@ class DistributedDataParallel(Wrapper):
         self.device_ids = device_ids
         given = broadcast_buffers if forward_sync_buffers is None else forward_sync_buffers
         self.broadcast_buffers = True if given is None else given
-        cap = 25 if bucket_cap_mb is None else bucket_cap_mb
-        self.bucket_cap = 0 if cap == "auto" else int(float(cap) * (1 << 20))
+        self.bucket_cap = _bytes_of(bucket_cap_mb)
         self.init_sync, self.shards = init_sync, shards
         self.comm_hook: tuple[Any, Hook] | None = None
         self._start(process_group or current_group())
@@ -89,14 +89,17 @@ class DistributedDataParallel(Wrapper):
         self.company: Company | None = None  # while ranks may run out of data
         self.last_input: Any = None
         if group.size > 1:
-            compare_modules(self.module, group, self._ignored())
+            shards = self.shards or group.shards
+            options = {"bucket_cap_mb": self.bucket_cap / (1 << 20) or "auto", "shards": shards}
+            options |= {"broadcast_buffers": self.broadcast_buffers, "init_sync": self.init_sync}
+            compare_modules(self.module, group, self._ignored(), options)
             if self.init_sync:
                 self.broadcast_state()
         self.tuner = None if self.bucket_cap else Tuner(group)
         self.shards = self.shards or group.shards
         _made[group] = _made.get(group, 0) + 1
         self.name = f"model {_made[group]}"
-        self._make_reducer(self.tuner.cap if self.tuner else self.bucket_cap, self.shards)
+        self._make_reducer(self.shards)
         if self.comm_hook is not None:
             self._install_hook(*self.comm_hook)
 
@@ -120,7 +123,8 @@ class DistributedDataParallel(Wrapper):
         made._start(self.process_group)
         return made
 
-    def _make_reducer(self, cap: int, shards: int | None) -> None:
+    def _make_reducer(self, shards: int | None) -> None:
+        cap = self.tuner.cap if self.tuner else self.bucket_cap
         ignored = self._ignored()
         named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
         named = [(n, p) for n, p in named if n not in ignored]
@@ -169,7 +173,7 @@ class DistributedDataParallel(Wrapper):
         old = self.reducer
         waiting = isinstance(old, ShardedReducer) and old.look_again()
         old.detach()
-        self._make_reducer(self.bucket_cap, self.shards)
+        self._make_reducer(self.shards)
         self.reducer.steps, self.reducer.syncing = old.steps, old.syncing
         self.reducer.weights = old.weights
         if isinstance(old, ShardedReducer) and isinstance(self.reducer, ShardedReducer):
@@ -301,6 +305,18 @@ def _check_arguments(module: Any, device_ids: Any, mixed_precision: Any, device_
             "Modules with uninitialized parameters can't be used with `DistributedDataParallel`."
             " Run a dummy forward pass to correctly initialize the modules"
         )
+
+
+def _bytes_of(cap_mb: Any) -> int:
+    """The size of buckets; 0 where it is to be found."""
+    if cap_mb == "auto":
+        return 0
+    cap = 25 if cap_mb is None else cap_mb
+    if not isinstance(cap, (int, float)) or not 0 <= cap < math.inf:
+        raise ValueError(
+            f"bucket_cap_mb: expected a number of MiB that is not negative, or 'auto', got {cap!r}"
+        )
+    return max(int(cap * (1 << 20)), 1)
 
 
 def _check_hook(hook: Any) -> None:

@@ -127,10 +127,24 @@ def describe(module: Any, ignored: Collection[str] = ()) -> list[tuple[Any, ...]
     return [entry for entry in out if entry[1] not in ignored]
 
 
-def compare_modules(module: Any, group: ProcessGroup, ignored: Collection[str] = ()) -> None:
-    """Raise ValueError, on every rank, naming the first difference between the ranks' modules."""
-    every: list[Any] = [None] * group.size
-    group.all_gather_object(every, describe(module, ignored))
+def compare_modules(
+    module: Any, group: ProcessGroup, ignored: Collection[str], options: dict[str, Any]
+) -> None:
+    """Nothing; the ranks' modules, and the options with which they are wrapped, are the same.
+
+    Raises: ValueError, on every rank, naming the first difference.
+    """
+    gathered: list[Any] = [None] * group.size
+    group.all_gather_object(gathered, (options, describe(module, ignored)))
+    first = gathered[0][0]
+    for rank, (theirs, _) in enumerate(gathered):
+        for name in first:
+            if theirs[name] != first[name]:
+                raise ValueError(
+                    f"rank {group.rank}: the ranks' arguments differ: rank 0 has"
+                    f" {name}={first[name]}, rank {rank} has {name}={theirs[name]}"
+                )
+    every = [module for _, module in gathered]
     for rank, other in enumerate(every):
         if other != every[0]:
             raise ValueError(

@@ -52,6 +52,28 @@ def every_argument_of_pytorchs_is_accepted_in_its_order():
         refused(ValueError, wrap, *given)
 
 
+def arguments_that_differ_by_rank_or_mean_nothing_are_named():
+    """On every rank, before anything is made of them."""
+    group = current_group()
+    last = group.size - 1
+    for name, one, other in (
+        ("bucket_cap_mb", 25, "auto"),
+        ("bucket_cap_mb", 25, 1),
+        ("broadcast_buffers", True, False),
+        ("init_sync", True, False),
+    ):
+        given = {name: other if group.rank == last else one}
+        wrap = functools.partial(ddp.DistributedDataParallel, mlp(), **given)
+        if last:
+            words = (f"rank {group.rank}: ", f"rank {last} has {name}=")
+            refused(ValueError, wrap, *words)
+    for cap in (-1, float("nan"), "fast"):
+        wrap = functools.partial(ddp.DistributedDataParallel, mlp(), bucket_cap_mb=cap)
+        refused(ValueError, wrap, "bucket_cap_mb", repr(cap))
+    every_own = ddp.DistributedDataParallel(mlp(), bucket_cap_mb=0)  # as in PyTorch
+    assert len(every_own.reducer.buckets) == 4
+
+
 def without_init_sync_every_rank_keeps_its_numbers():
     """Until the first step that gives them other ones."""
     core.manual_seed(current_group().rank)
@@ -301,6 +323,7 @@ def hooks_after_a_gradient_see_the_reduced_one():
 
 LAWS = [
     every_argument_of_pytorchs_is_accepted_in_its_order,
+    arguments_that_differ_by_rank_or_mean_nothing_are_named,
     without_init_sync_every_rank_keeps_its_numbers,
     what_is_added_after_wrapping_is_named,
     what_changed_is_noticed_past_the_wrapper,
