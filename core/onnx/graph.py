@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from core.onnx.trace import Slot, Step, Trace
+from core.onnx.trace import Slot, Step, Trace, slots_in
 
 
 class Node(NamedTuple):
@@ -175,13 +175,6 @@ class Graph:
 def same(a: Any, b: Any) -> bool:
     """Whether two arrays hold the same, NaN included."""
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
-
-
-def slots_in(args: Any) -> list[int]:
-    """The numbers of all slots in arguments."""
-    if isinstance(args, Slot):
-        return [args.number]
-    return [n for a in args for n in slots_in(a)] if isinstance(args, tuple) else []
 
 
 def read_by(step: Step) -> list[int]:

@@ -124,6 +124,13 @@ def trace(model: Any, args: Any, kwargs: Any) -> Trace:
     return found
 
 
+def slots_in(args: Any) -> list[int]:
+    """The numbers of all slots in arguments."""
+    if isinstance(args, Slot):
+        return [args.number]
+    return [n for a in args for n in slots_in(a)] if isinstance(args, tuple) else []
+
+
 def tensors(value: Any) -> list[Any]:
     """The tensors in nested tuples, lists and dicts, in order."""
     if isinstance(value, Value):

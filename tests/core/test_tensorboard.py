@@ -76,3 +76,30 @@ def test_a_figure(tmp_path):
     with SummaryWriter(tmp_path) as writer:
         writer.add_figure("f", figure)
     assert (read(tmp_path).Images("f")[0].width, not figure.axes) == (50, True)
+
+
+def test_a_network(tmp_path, capsys):
+    model = core.nn.Sequential(core.nn.Linear(4, 3), core.nn.Dropout(), core.nn.BatchNorm1d(3))
+    model[1].eval()
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_graph(model, core.ones(5, 4), verbose=True)
+    nodes = {node.name: node for node in read(tmp_path).Graph().node}
+    assert "Sequential/Linear[0]/linear" in nodes and "output/output.1" in nodes
+    assert nodes["Sequential/Linear[0]/linear"].input[0] == "input/input"
+    assert read(tmp_path).RunMetadata("step1").step_stats.dev_stats
+    assert "Sequential/Linear[0]/weight" in capsys.readouterr().out
+    # The model is as it was.
+    assert [module.training for module in model] == [True, False, True]
+    assert model.training and not any(module._forward_hooks for module in model)
+    assert int(model[2].num_batches_tracked) == 0
+
+
+def test_a_network_whose_writes_are_not_told_is_refused(tmp_path):
+    class Writes(core.nn.Module):
+        def forward(self, x):
+            y = x.clone()
+            y[0] = 0.0
+            return y + 1
+
+    with SummaryWriter(tmp_path) as writer, pytest.raises(RuntimeError, match="in place"):
+        writer.add_graph(Writes(), core.ones(5, 4))

@@ -13,13 +13,14 @@ import time
 from typing import Any
 
 import numpy
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, TaggedRunMetadata
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from core.tensor import Tensor
+from core.tensorboard.graph import graph
 from core.vision.images import make_grid, save_image
 
 
@@ -140,6 +141,26 @@ class SummaryWriter:
     ) -> None:
         """Add a text, which may be Markdown."""
         self._add(text_pb(f"{tag}/text_summary", text_string), global_step, walltime)
+
+    def add_graph(
+        self,
+        model: Any,
+        input_to_model: Any,
+        verbose: bool = False,
+        use_strict_trace: bool = True,
+    ) -> None:
+        """Add a drawing of a network: the ops that it runs on its input, in their modules.
+
+        `use_strict_trace` is not needed: it is run, in evaluation, not translated.
+        Raises: RuntimeError for one that writes through views or indices: what it does is not told.
+        """
+        drawn, places = graph(model, input_to_model)
+        if verbose:
+            print(drawn)
+        now, file = time.time(), self._files[""]
+        file.add_event(Event(wall_time=now, graph_def=drawn.SerializeToString()))
+        tagged = TaggedRunMetadata(tag="step1", run_metadata=places.SerializeToString())
+        file.add_event(Event(wall_time=now, tagged_run_metadata=tagged))
 
     def add_hparams(
         self, hparam_dict: dict[str, Any], metric_dict: dict[str, Any], **options: Any
