@@ -56,7 +56,7 @@ def to(
     if dtype is not None and (want := dtypes.to_numpy(dtype)) != out.array.dtype:
         out = cast.cast(out, want)
     if memory_format not in (None, preserve_format) and not (out is x and _fits(x, memory_format)):
-        out = cast.contiguous(out, memory_format)
+        out = called(cast.clone(out, memory_format), "ToCopyBackward0")
     fresh = (copy or flags[1:] == [True]) and out is x
     return called(cast.clone(x), "ToCopyBackward0") if fresh else out
 

@@ -112,7 +112,7 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:  # noqa: C901
 def _of_arrays(op: Op, arrays: Any) -> Any:
     if arrays and type(arrays[0]) is not ndarray:
         op.demand(arrays, 0)
-        if not op.some and all(isinstance(a, (int, float)) for a in arrays):
+        if not op.some and all(type(a) in (int, float, bool) for a in arrays):
             return op.call(wrap(asarray(arrays[0], of_scalar(arrays[0]).numpy)), *arrays[1:])
     return _function_of(op, arrays)(*arrays)
 

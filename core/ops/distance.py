@@ -10,7 +10,7 @@ from core.autograd.value import called
 from core.dtype import result_type
 from core.ops.arrange import broadcast_shapes
 from core.ops.choice import clamp_min
-from core.ops.elementwise import minus, mul
+from core.ops.elementwise import abs, minus, mul, sgn
 from core.ops.gather import index_select
 from core.ops.reduce import sum
 from core.ops.sequences import triu_indices
@@ -44,7 +44,12 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     apart = minus(unsqueeze(x1, -2), unsqueeze(x2, -3))
     if not x1.shape[-1]:
         return sum(apart, -1)
-    return called(vector_norm(apart, p, -1), "CdistBackward0")
+    return called(_lengths(apart, p), "CdistBackward0")
+
+
+def _lengths(apart: Any, p: float) -> Any:
+    """The p-norms of rows; the slope of how many differ is zero here, of the norm there is none."""
+    return vector_norm(apart, p, -1) if p else sum(abs(sgn(apart)), -1)
 
 
 @of_tensors("input")
@@ -63,7 +68,8 @@ def pdist(input: Any, p: float = 2.0) -> Any:
         raise RuntimeError("pdist only supports non-negative p values")
     rows, later = triu_indices(input.shape[0], input.shape[0], 1, device=input.device)
     apart = minus(index_select(input, 0, rows), index_select(input, 0, later))
-    return vector_norm(apart, p, -1) if input.shape[1] else sum(apart, -1)
+    found = _lengths(apart, p) if input.shape[1] else sum(apart, -1)
+    return called(found, "PdistBackward0")
 
 
 @of_tensors("x1", "x2", first=True)

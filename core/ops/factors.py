@@ -210,6 +210,7 @@ def solve_factored(
     """
     if not left:
         found = mT(solve_factored(LU, pivots, mT(B), adjoint=not adjoint))
+        called(found, "LinalgLuSolveBackward0")
         return found if out is None else write_out(found, out)
     low, up = _halves(LU)
     places = _permutation(pivots, LU.array.shape[-2], LU.detach())
@@ -317,6 +318,7 @@ def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
             f" prod(self.shape[:ind]), but got {columns} != {rows}"
         )
     found = reshape_array(inv(reshape_array(A, (rows, columns))), (*shape[ind:], *shape[:ind]))
+    called(found, "ReshapeAliasBackward0")
     return found if out is None else write_out(found, out)
 
 

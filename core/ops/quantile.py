@@ -15,6 +15,7 @@ from core.autograd.value import Value, called, wrap
 from core.backend import device_of, xp
 from core.dtype import BOOL, FLOAT, of
 from core.ops import results
+from core.ops.cast import clone
 from core.ops.choice import choose, clamp
 from core.ops.compare import isnan
 from core.ops.dims import axis_of, size_of
@@ -222,7 +223,8 @@ def histogram(
         weight=None if weight is None else reshape_array(weight, (-1,)),
         density=density,
     )
-    result = results.histogram(found.hist, found.bin_edges[0])
+    edges = found.bin_edges[0]
+    result = results.histogram(found.hist, edges if isinstance(bins, int) else clone(edges))
     return result if out is None else write_out(result, out)
 
 

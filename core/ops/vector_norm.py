@@ -55,8 +55,10 @@ def _norm(size: Any, p: float, axes: Any, keepdim: bool) -> Any:
 
 
 vector_norm.defvjp(
-    x=lambda g, x, out, p, dim, keepdim: _slope(
-        spread(g, x.shape, dim, keepdim), x, spread(out, x.shape, dim, keepdim), p, dim
+    x=lambda g, x, out, p, dim, keepdim: (
+        None  # a count has no slope
+        if p == 0
+        else _slope(spread(g, x.shape, dim, keepdim), x, spread(out, x.shape, dim, keepdim), p, dim)
     ),
     p=None,
     dim=None,

@@ -15,6 +15,7 @@ import numpy
 import pytest
 
 import core
+from core.backend import owner
 from core.nn.functional import linear_loss
 from tests.parity import table
 
@@ -262,7 +263,18 @@ def call(found, where, op, sample, theirs, own):
     if op.name in AMBIGUOUS:
         a, b = sample.output_process_fn_grad(a), sample.output_process_fn_grad(b)
     compare(found, where, a, b, values=certain(op, sample))
+    if where == "out" and not found:
+        compare_memory(found, leaves(a), leaves(b), memo.values())
     return a, b, pairs
+
+
+def compare_memory(found, theirs, own, pairs):
+    """Note the first of our results that lies in an argument's memory where PyTorch's does not."""
+    for x, y in zip(theirs, own, strict=True):
+        for our_input, their_input in pairs if x.numel() else ():
+            a = x.untyped_storage().data_ptr() == their_input.untyped_storage().data_ptr()
+            if a != (owner(y.array) is owner(our_input.array)):
+                found.note("out:memory", f"{tuple(x.shape)}: {'shared' if a else 'its own'}")
 
 
 def differences(op, sample):

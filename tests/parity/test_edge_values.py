@@ -53,6 +53,18 @@ def powers_below_zero_of_whole_numbers(m):
 
 
 @program
+def sizes_that_stay(m):
+    x, F = m.arange(24.0).view(1, 2, 3, 4), m.nn.functional
+    pictures = [
+        F.interpolate(x, size=(3, 4), mode=mode) for mode in ("nearest", "bilinear", "area")
+    ]
+    pictures.append(F.adaptive_avg_pool2d(x, (None, 4)))
+    for picture in pictures:
+        picture.add_(1)
+    return x, pictures
+
+
+@program
 def arithmetic_of_numbers(m):
     rounded = [m.div(-7, 2, rounding_mode=mode) for mode in ("floor", "trunc")]
     sums = [m.add(2, 3), m.add(2, 3, alpha=4), m.add(True, False), m.sub(2.5, 1), m.mul(2, 1.5)]

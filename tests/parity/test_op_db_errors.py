@@ -30,21 +30,8 @@ KNOWN = {
     "None is what the argument is by default here": """
         cumulative_trapezoid/1:None trapezoid/1:None trapz/1:None
     """,
-    "as numbers lengths are as good as a vector": """
-        nn.functional.ctc_loss/2:int nn.functional.ctc_loss/2:list nn.functional.ctc_loss/2:str
-        nn.functional.ctc_loss/3:int nn.functional.ctc_loss/3:list nn.functional.ctc_loss/3:str
-    """,
     "a product asks no other operand, as that would cost every product": """
         __rmatmul__/1:None __rmatmul__/1:int __rmatmul__/1:list __rmatmul__/1:str
-    """,
-    "None is looked at later": """
-        nn.functional.batch_norm/1:None nn.functional.batch_norm/2:None
-        nn.functional.instance_norm/running_mean:None nn.functional.instance_norm/running_var:None
-    """,
-    "projections and biases that are missing": """
-        nn.functional.multi_head_attention_forward/5:None
-        nn.functional.multi_head_attention_forward/7:None
-        nn.functional.multi_head_attention_forward/8:None
     """,
     "the method that fills a tensor has another name": """
         normal/0:None normal/0:int normal/0:list normal/0:str

@@ -20,8 +20,11 @@ __all__ = ["ctc_loss"]
 
 
 def _counts(lengths: Any) -> numpy.ndarray:
-    values = to_host(lengths.array) if hasattr(lengths, "array") else lengths
-    return numpy.asarray(values, numpy.int64).reshape(-1)
+    if hasattr(lengths, "array"):
+        return to_host(lengths.array).astype(numpy.int64).reshape(-1)
+    if not isinstance(lengths, (list, tuple)) or not all(isinstance(n, int) for n in lengths):
+        raise TypeError(f"ctc_loss(): lengths must be a Tensor or tuple of ints, not {lengths!r}")
+    return numpy.asarray(lengths, numpy.int64)
 
 
 def _extended(targets: Any, sizes: numpy.ndarray, blank: int) -> numpy.ndarray:

@@ -155,12 +155,12 @@ def multi_head_attention_forward(
     query, key, value = _with_batch(query, key, value, batched)
     check_heads(query, embed_dim_to_check, num_heads)
     apart = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
-    q, k, v = _projected(query, key, value, apart or in_proj_weight, in_proj_bias)
+    weights = _given(apart, in_proj_weight, bias_k, bias_v)
+    q, k, v = _projected(query, key, value, weights, in_proj_bias)
     more = 0
     if bias_k is not None:
         k, v, more = _with_row(k, bias_k), _with_row(v, bias_v), 1
-    length, batch = q.shape[:2]
-    q, k, v = (_heads(x, num_heads) for x in (q, k, v))
+    (length, batch), (q, k, v) = q.shape[:2], (_heads(x, num_heads) for x in (q, k, v))
     if add_zero_attn:
         k, v, more = _zero_step(k), _zero_step(v), more + 1
     mask = _widened(float_mask(attn_mask, q.dtype, "attn_mask"), more)
@@ -225,6 +225,20 @@ def _check_pair(key: Any, value: Any, padding: Any, separate: bool) -> None:
             f"Expected key_padding_mask of shape {tuple(key.shape)[-2::-1]}, but got"
             f" {tuple(padding.shape)}"
         )
+
+
+def _given(apart: Any, whole: Any, bias_k: Any, bias_v: Any) -> Any:
+    """The weights of projections: three apart, or the whole of them.
+
+    Raises: AssertionError where one is missing, or one of the two biases.
+    """
+    if apart is None and whole is None:
+        raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
+    if apart is not None and any(w is None for w in apart):
+        raise AssertionError("use_separate_proj_weight is True but a weight is None")
+    if (bias_k is None) != (bias_v is None):
+        raise AssertionError("bias_k and bias_v must either both be None or neither be None")
+    return apart or whole
 
 
 def _with_batch(query: Any, key: Any, value: Any, batched: bool) -> tuple[Any, Any, Any]:

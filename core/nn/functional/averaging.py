@@ -14,6 +14,7 @@ from core.autograd.value import called, wrap
 from core.backend import device_of, module_of, to_host
 from core.nn.functional.convolution import each_dim, placed
 from core.nn.functional.pooling import check_filled, frame, per_dim, windows, with_indices
+from core.ops.cast import clone
 from core.ops.choice import relu
 from core.ops.decompose import mT
 from core.ops.division import div
@@ -131,8 +132,10 @@ def _bounds(n: int, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 @where_it_lies
 def adaptive_mean(x: Any, sizes: tuple[int, ...]) -> Any:
-    """The mean of each region, one dim after the other."""
+    """The mean of each region, one dim after the other; a copy where there is nothing to do."""
     ndim = len(x.shape)
+    if tuple(x.shape[ndim - len(sizes) :]) == tuple(sizes):
+        return clone(x)
     for axis, count in enumerate(sizes, ndim - len(sizes)):
         n = x.shape[axis]
         if n == count:
@@ -157,7 +160,7 @@ def _combined(x: Any, axis: int, shares: Any) -> Any:
 
 def _adaptive_avg_pool(n: int, x: Any, output_size: Any) -> Any:
     sizes = _sizes(n, x, output_size)
-    label = "MeanBackward1" if n == 2 and set(sizes) == {1} else _label(n, "AdaptiveAvgPool")
+    label = "MeanBackward1" if n > 1 and set(sizes) == {1} else _label(n, "AdaptiveAvgPool")
     return called(adaptive_mean(x, sizes), label)
 
 

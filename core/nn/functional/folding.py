@@ -7,6 +7,7 @@ from typing import Any
 
 from core.autograd.value import called
 from core.nn.functional.convolution import each_dim
+from core.ops.cast import clone
 from core.ops.fold import fold_columns, unfold_columns
 from core.ops.shape import permute, reshape_array
 
@@ -118,7 +119,12 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     x = reshape_array(input, (*lead, c // (r * r), r, r, h, w))
     x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)
     out = reshape_array(x, (*lead, c // (r * r), h * r, w * r))
-    return called(out, "PixelShuffleBackward0")
+    return called(_apart(out), "PixelShuffleBackward0")
+
+
+def _apart(x: Any) -> Any:
+    """The pixels in memory of their own, also where none moved."""
+    return x if x.base is None else clone(x)
 
 
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
@@ -134,7 +140,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     x = reshape_array(input, (*lead, c, h // r, r, w // r, r))
     x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)
     out = reshape_array(x, (*lead, c * r * r, h // r, w // r))
-    return called(out, "PixelUnshuffleBackward0")
+    return called(_apart(out), "PixelUnshuffleBackward0")
 
 
 def channel_shuffle(input: Any, groups: int) -> Any:

@@ -76,7 +76,9 @@ def _alpha(input: Any, p: float, training: bool, inplace: bool, shape: Any) -> A
     """Elements set to the floor of selu, then scaled so that mean 0 and variance 1 stay."""
     if not training or checked(p) == 0.0:
         return input
-    scale = 1 / math.sqrt((_FLOOR**2 * p + 1) * (1 - p)) if p < 1 else 0.0
+    if p == 1:
+        return input.mul_(0) if inplace else input * 0
+    scale = 1 / math.sqrt((_FLOOR**2 * p + 1) * (1 - p))
     x = input.array
     with on(device_of(x)):
         kept = random.bernoulli(random.default_generator().reserve(), shape, 1 - p, xp(x))

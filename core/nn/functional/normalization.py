@@ -113,6 +113,12 @@ def _check_channels(shape: Any, training: bool, *tensors: Any) -> None:
                 raise RuntimeError(f"{name} must be defined in evaluation mode")
         elif x.array.size != shape[1]:
             raise RuntimeError(f"{name} should contain {shape[1]} elements not {x.array.size}")
+    _check_both(*tensors[:2])
+
+
+def _check_both(mean: Any, variance: Any) -> None:
+    if (mean is None) != (variance is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
 
 
 def _follow(running: Any, value: Any, momentum: float) -> None:
@@ -145,6 +151,7 @@ def instance_norm(
         out = batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
         return called(out, "ViewBackward0")
     input, axes = contiguous(input), tuple(range(2, ndim))
+    _check_both(running_mean, running_var)
     count = math.prod(shape[2:])
     if count == 1:
         raise ValueError(

@@ -57,8 +57,9 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     d = abs(input - target)
-    if beta:
-        d = choose(d < beta, d * d * (0.5 / beta), d - 0.5 * beta)
+    if not beta:
+        return reduced(d, reduction)
+    d = choose(d < beta, d * d * (0.5 / beta), d - 0.5 * beta)
     return reduced(d, reduction, "SmoothL1LossBackward0")
 
 

@@ -13,6 +13,7 @@ from core.autograd.value import called, wrap
 from core.backend import xp
 from core.nn.functional.averaging import adaptive_mean
 from core.nn.functional.convolution import placed
+from core.ops.cast import clone
 from core.ops.choice import clamp
 from core.ops.elementwise import abs
 from core.ops.gather import gather, select_rows
@@ -167,7 +168,8 @@ def interpolate(
     _check_mode(len(input.shape), mode, align_corners, antialias)
     sizes, scales = _wanted(input, size, scale_factor, recompute_scale_factor)
     if mode == "area":
-        return adaptive_mean(input, sizes)
+        means = adaptive_mean(input, sizes)
+        return called(means, _AREA[len(sizes)])
     if min(*sizes, *input.shape[2:]) <= 0:
         raise RuntimeError(
             "Input and output sizes should be greater than 0, but got input"
@@ -180,11 +182,11 @@ def interpolate(
             out = _antialiased(out, axis, mode, want, scale, align)
         elif out.shape[axis] != want or mode == "bicubic" or scale not in (None, 1.0):
             out = _blend(out, axis, _taps(mode, out.shape[axis], want, scale, align))
-    if out is input or mode not in NAMES:
-        return out
+    out = clone(out) if out is input else out
     return called(out, f"Upsample{NAMES[mode]}{len(sizes)}DBackward0")
 
 
+_AREA = {n: f"AdaptiveAvgPool{n}DBackward0" for n in (2, 3)} | {1: "SqueezeBackward1"}
 NAMES = {"nearest": "Nearest", "nearest-exact": "NearestExact", "linear": "Linear"}
 NAMES |= {"bilinear": "Bilinear", "trilinear": "Trilinear", "bicubic": "Bicubic"}
 
