@@ -78,17 +78,27 @@ class Then:
 class HookedWork:
     """An array on its way through a hook; waiting puts the result into it."""
 
-    def __init__(self, array: Any, answer: Any) -> None:
-        self.array, self.answer = array, answer
+    def __init__(self, array: Any, answer: Any, rank: int) -> None:
+        self.array, self.answer, self.rank = array, answer, rank
 
     def wait(self) -> None:
-        """Nothing; the array holds what the hook made of it."""
+        """Nothing; the array holds what the hook made of it.
+
+        Raises: ValueError for an answer that has not as many values.
+        """
         answer = self.answer.wait() if hasattr(self.answer, "wait") else self.answer
         if answer is None or answer is True:
             return
         if isinstance(answer, list):  # the tensors of a collective's future
             (answer,) = answer
         array = answer.array if isinstance(answer, Value) else answer
+        count = getattr(array, "size", None)
+        if count != self.array.size:
+            found = type(array).__name__ if count is None else f"{count} values"
+            raise ValueError(
+                f"rank {self.rank}: the communication hook gave {found} for a bucket of"
+                f" {self.array.size} values"
+            )
         if array is not self.array:
             with on(device_of(self.array)):
                 self.array[...] = array.reshape(-1)
@@ -101,7 +111,8 @@ def hooked(
 
     def send(bucket: Bucket) -> Any:
         def start(array: Any) -> HookedWork:
-            return HookedWork(array, hook(state, GradBucket(bucket, array, parameters, count)))
+            seen = GradBucket(bucket, array, parameters, count)
+            return HookedWork(array, hook(state, seen), group.rank)
 
         staged = needs_host(bucket.array, group)
         return Staged(bucket.array, start) if staged else start(bucket.array)

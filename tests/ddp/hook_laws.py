@@ -262,6 +262,22 @@ def hooks_are_refused_where_they_do_not_belong():
         raise AssertionError("accepted")
 
 
+def answers_of_another_size_are_refused():
+    """A single number would fill the bucket, and other ones tell nothing of hooks."""
+    rank = current_group().rank
+    for answer, text in (
+        (lambda flat: flat.sum(), "1 values"),
+        (lambda flat: flat[:3], "3 values"),
+        (lambda flat: 2.0, "float"),
+    ):
+        try:
+            gradients(model_of(lambda _, bucket, answer=answer: answer(bucket.buffer())), 0)
+        except ValueError as error:
+            assert f"rank {rank}: the communication hook gave {text} for a bucket" in str(error)
+        else:
+            raise AssertionError("accepted")
+
+
 LAWS = [
     the_plain_hook_changes_no_bit,
     narrow_floats_round_once,
@@ -274,4 +290,5 @@ LAWS = [
     a_bucket_tells_what_is_in_it,
     futures_answer_for_buckets,
     hooks_are_refused_where_they_do_not_belong,
+    answers_of_another_size_are_refused,
 ]
