@@ -47,6 +47,7 @@ from core.dtype import promote_types as promote_types
 from core.dtype import set_default_dtype as set_default_dtype
 from core.dtype import short as short
 from core.dtype import uint8 as uint8
+from core.dtype import why_missing as _why_missing
 from core.exchange import from_dlpack as from_dlpack
 from core.layout import *
 from core.older import is_nonzero as is_nonzero
@@ -218,7 +219,7 @@ def __getattr__(name: str) -> _Any:
         return _importlib.import_module(_LATE[name])
     if name in _LATE_NAMES:
         return getattr(_importlib.import_module(_LATE_NAMES[name]), name)
-    raise AttributeError(f"module 'core' has no attribute {name!r}")
+    raise AttributeError(f"module 'core' has no attribute {name!r}{_why_missing(name)}")
 
 
 __all__ = [

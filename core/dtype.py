@@ -281,3 +281,13 @@ def _checked(function: str, name: str, position: builtins.int, d: Any) -> dtype:
     raise TypeError(
         f"{function}(): argument '{name}' (position {position}) must be core.dtype, not {kind}"
     )
+
+
+_COMPLEX = """
+cdouble cfloat chalf complex complex128 complex32 complex64 fft istft polar stft view_as_complex
+""".split()
+
+
+def why_missing(name: str) -> str:
+    """Why there is no such name among PyTorch's, as the end of a sentence; nothing if by chance."""
+    return ": it needs complex tensors, which are left out" if name in _COMPLEX else ""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from core.data import worker
+from core.dtype import why_missing
 from ddp.starting import GroupMember
 
 # The files of PyTorch's layers, from which programs import them.
@@ -61,7 +62,6 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributions.kl": ("core.distributions",),
     "torch.distributions.multivariate_normal": ("core.distributions",),
     "torch.distributions.normal": ("core.distributions",),
-    "torch.fft": ("core.fft",),
     "torch.functional": ("core",),
     "torch.futures": ("ddp.futures",),
     "torch.func": ("core.func",),
@@ -164,7 +164,8 @@ class Served(types.ModuleType):
         for source in self.__dict__["_sources"]:
             if source.has(name):
                 return source.get(name)
-        raise AttributeError(f"Unison (--as-torch) has no {full}", name=name, obj=self)
+        why = why_missing(name)
+        raise AttributeError(f"Unison (--as-torch) has no {full}{why}", name=name, obj=self)
 
 
 class Source:
@@ -238,7 +239,8 @@ def install() -> None:
 
 
 def _missing(name: str) -> NoReturn:
-    raise ModuleNotFoundError(f"Unison (--as-torch) has no module {name}", name=name)
+    why = why_missing(name.rpartition(".")[2])
+    raise ModuleNotFoundError(f"Unison (--as-torch) has no module {name}{why}", name=name)
 
 
 def _exists(name: str) -> bool:

@@ -105,6 +105,9 @@ class TestSpawn:
 MISSING = {
     "import torch.fx": "ModuleNotFoundError: Unison (--as-torch) has no module torch.fx",
     "import torch; torch.fx": "AttributeError: Unison (--as-torch) has no torch.fx",
+    "import torch.fft": "ModuleNotFoundError: Unison (--as-torch) has no module torch.fft: it",
+    "import torch; torch.fft.fft": "AttributeError: Unison (--as-torch) has no torch.fft: it",
+    "import torch; torch.complex64": "AttributeError: Unison (--as-torch) has no torch.complex64: ",
     "import torch; torch.data": "AttributeError: Unison (--as-torch) has no torch.data",
     "from torch import fft9": "ImportError: cannot import name 'fft9' from 'torch'",
     "from torch.nn import Nope": "ImportError: cannot import name 'Nope' from 'torch.nn'",

@@ -186,3 +186,10 @@ def test_numpy_dtypes_are_understood():
     assert core.zeros(2, dtype=numpy.float64).dtype is core.float64
     with pytest.raises(TypeError):
         core.from_numpy(numpy.zeros(2, numpy.complex64))
+
+
+@pytest.mark.parametrize("name", ["complex64", "cfloat", "fft", "stft", "view_as_complex"])
+def test_what_needs_complex_numbers_says_so(name):
+    assert hasattr(torch, name)
+    with pytest.raises(AttributeError, match=f"'{name}': it needs complex tensors, which are left"):
+        getattr(core, name)
