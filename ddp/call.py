@@ -18,10 +18,12 @@ _PACKAGES = tuple(os.path.dirname(os.path.abspath(f)) + os.sep for f in (__file_
 class CollectiveError(RuntimeError):
     """A collective that could not give a right result; the group cannot be used any more.
 
-    `exit_status` is what a launched job ends with when nobody catches the error.
+    `exit_status` is what a launched job ends with when nobody catches the error; with `is_echo`
+    another rank has the cause to tell, and `launch` lets it speak first.
     """
 
     exit_status = 1
+    is_echo = False
 
 
 class CollectiveMismatchError(CollectiveError):
@@ -40,6 +42,7 @@ class RankFailedError(CollectiveError):
     """A collective cannot finish because another rank failed or has already ended."""
 
     exit_status = 67
+    is_echo = True
 
 
 class DeadlockError(CollectiveError):

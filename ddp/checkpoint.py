@@ -55,6 +55,12 @@ def load(
     return serialization.load(_NamedBytes(data, os.fspath(path)), map_location)
 
 
+class RankZeroError(RuntimeError):
+    """What rank 0 could not do for all ranks, as the others say it."""
+
+    is_echo = True
+
+
 class _NamedBytes(io.BytesIO):
     """The bytes of a file, called what it was called."""
 
@@ -69,6 +75,6 @@ def _raise_together(pg: ProcessGroup | None, failure: Exception | None, what: st
         box = [None if failure is None else f"{type(failure).__name__}: {failure}"]
         pg.broadcast_object_list(box)
         if pg.rank and box[0] is not None:
-            raise RuntimeError(f"rank {pg.rank}: rank 0 could not {what}: {box[0]}")
+            raise RankZeroError(f"rank {pg.rank}: rank 0 could not {what}: {box[0]}")
     if failure is not None:
         raise failure

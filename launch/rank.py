@@ -23,6 +23,8 @@ from launch.world import ALONE, HYDRA, OPEN_MPI
 
 # mpirun sends SIGTERM to the survivors of a failed rank: that rank has the word.
 YIELDING = 0.15
+# The rank that an error speaks of is ending too, and knows the cause.
+ECHOING = 0.5
 
 
 class Observer(Protocol):
@@ -154,6 +156,8 @@ class Rank:
             # Whatever it is, the peers would wait for ever for a rank that is gone.
             # A collective knows its own status: mismatch, deadline, a rank that has left.
             code = getattr(error, "exit_status", status.EXCEPTION)
+            if getattr(error, "is_echo", False):
+                time.sleep(ECHOING)
             self._ending.fail(code, report.one_line(error), report.trimmed(error))
 
     def _exited(self, code: object) -> None:

@@ -24,9 +24,12 @@ def replace_file(path: str, parts: Sequence[Any]) -> None:
     try:
         _write(beside, parts)
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
+        if isinstance(error, OSError):
+            # Of the file that was asked for, not of the one beside it.
+            raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
         raise
     _sync_folder(os.path.dirname(path))
 
@@ -39,8 +42,6 @@ def _write(path: str, parts: Sequence[Any]) -> None:
             while view:
                 view = view[os.write(file, view[:CHUNK]) :]
         os.fsync(file)
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
     finally:
         os.close(file)
 

@@ -72,7 +72,8 @@ class ThreadWorld:
         """Nothing; `rank` runs no more, and the others learn how it ended."""
         with self.lock:
             self.running.discard(rank)
-            if error is not None and self.first_failure is None:
+            first = self.first_failure
+            if error is not None and (first is None or _is_echo(first[1]) > _is_echo(error)):
                 self.first_failure = (rank, error)
             state = State.FINISHED if error is None else State.FAILED
             for key, records in self.boards.items():
@@ -275,6 +276,10 @@ class ThreadGroup(ProcessGroup):
         members = [self.ranks[r] for r in ranks]
         me = self.ranks[self.rank]
         return ThreadGroup(self.world, self.engine, members, me, f"{self.key}/{key}", timeout)
+
+
+def _is_echo(error: BaseException) -> bool:
+    return getattr(error, "is_echo", False)
 
 
 def _blank() -> dict[str, Any]:

@@ -260,7 +260,7 @@ def test_a_crash_at_any_call_leaves_the_old_file_or_the_new_one(how, calls, tmp_
 
 def test_a_first_save_that_fails_leaves_nothing(calls, tmp_path):
     calls.fail_at, calls.how = 2, "refuse"
-    with pytest.raises(OSError, match=r"No space left on device.*x\.pt"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*x\.pt'"):
         core.save(state(), tmp_path / "x.pt")
     assert os.listdir(tmp_path) == []
 

@@ -1,11 +1,13 @@
 """What `simulate` promises apart from the collectives: results, errors, time, threads."""
 
+import contextlib
 import threading
 
 import numpy as np
 import pytest
 
 from core.random import default_generator
+from ddp.call import RankFailedError
 from ddp.current_group import current_group
 from ddp.simulate import SimulationTimeoutError, simulate
 
@@ -37,6 +39,18 @@ def test_the_first_failure_is_raised_with_its_rank_and_traceback():
         simulate(breaks_on_two, 4)
     assert caught.value.rank == 2
     assert any(entry.name == "breaks_on_two" for entry in caught.traceback)
+
+
+def test_the_cause_is_raised_and_not_what_another_rank_says_of_it():
+    def fails():
+        if current_group().rank == 1:
+            raise RankFailedError("rank 0 has failed")
+        with contextlib.suppress(RankFailedError):
+            current_group().barrier()
+        raise KeyError("broken")
+
+    with pytest.raises(KeyError, match="broken"):
+        simulate(fails, 2)
 
 
 def test_a_rank_that_never_ends_is_interrupted_and_located():

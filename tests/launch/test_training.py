@@ -18,6 +18,8 @@ rank, kind = ddp.get_rank(), sys.argv[1]
 x = core.ones(10)
 for step in range(5):
     ddp.all_reduce(x)
+if kind == "save":
+    ddp.save({}, "no/such/folder.ckpt")
 if rank == 1:
     if kind == "shape": x = core.ones(12)
     if kind == "early": sys.exit(0)
@@ -33,6 +35,7 @@ ENDS = {
     "op": (66, "CollectiveMismatchError"),
     "early": (67, "rank 1"),
     "sleep": (68, "rank 1"),
+    "save": (1, "rank 0 of 2 .*No such file or directory: '.*no/such/folder.ckpt'"),
 }
 
 
