@@ -7,9 +7,11 @@ Source: Shoeybi et al. (2019).
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
-from core import nn
+from core import nn, random
 from core.autograd.dispatch import primitive
 from core.backend import device_of, on, xp
 from core.ops.creation import empty
@@ -24,16 +26,15 @@ def copied_to_ranks(x: Any, group: Any) -> Any:
     return x.copy()
 
 
-copied_to_ranks.defvjp(x=lambda g, group: all_reduce(g, group=group), group=None)
-
-
 @primitive
 def summed_over_ranks(x: Any, group: Any) -> Any:
     """The sum over ranks of `x`, of which every rank has one use: the gradient passes as is."""
     return all_reduce(x, group=group)
 
 
-summed_over_ranks.defvjp(x=lambda g, group: g * 1, group=None)
+# Each is the other's gradient, so gradients of gradients count every rank's use once, too.
+copied_to_ranks.defvjp(x=lambda g, group: summed_over_ranks(g, group), group=None)
+summed_over_ranks.defvjp(x=lambda g, group: copied_to_ranks(g, group), group=None)
 
 
 @primitive
@@ -66,6 +67,21 @@ def slice_of(count: int, group: ProcessGroup, what: str) -> int:
     return count // group.size
 
 
+@contextlib.contextmanager
+def one_generator(group: ProcessGroup) -> Iterator[None]:
+    """A context in which all ranks draw what rank 0 would; each draws on from its own afterwards.
+
+    For what is the same on all ranks, and for slices of one whole, whatever seeds they have.
+    """
+    own, common = random.default_generator(), random.Generator()
+    state = own.get_state()
+    group.broadcast(state)
+    start = common.set_state(state).offset
+    with random.using(common):
+        yield
+    own.offset += common.offset - start
+
+
 class ColumnParallelLinear(nn.Module):
     """A linear layer of which each rank computes `out_features / size` outputs.
 
@@ -89,7 +105,8 @@ class ColumnParallelLinear(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         self.gather_output = gather_output
         width = slice_of(out_features, self.process_group, "out_features")
-        whole = nn.Linear(in_features, out_features, bias, device=device, dtype=dtype)
+        with one_generator(self.process_group):
+            whole = nn.Linear(in_features, out_features, bias, device=device, dtype=dtype)
         start = self.process_group.rank * width
         self.weight = _own(whole.weight, (slice(start, start + width),))
         self.bias = None if whole.bias is None else _own(whole.bias, (slice(start, start + width),))
@@ -130,7 +147,8 @@ class RowParallelLinear(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         self.input_is_parallel = input_is_parallel
         width = slice_of(in_features, self.process_group, "in_features")
-        whole = nn.Linear(in_features, out_features, bias, device=device, dtype=dtype)
+        with one_generator(self.process_group):
+            whole = nn.Linear(in_features, out_features, bias, device=device, dtype=dtype)
         start = self.process_group.rank * width
         self.weight = _own(whole.weight, (slice(None), slice(start, start + width)))
         self.bias = whole.bias

@@ -13,6 +13,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.value import version_of
 from core.backend import device_of, on, to_device, to_host, xp
 from core.nn.functional.normalization import batch_norm
+from core.nn.lazy import is_lazy
 from core.nn.normalization import NormWithStatistics
 from core.ops.join import stack
 from core.ops.norm import affine
@@ -48,14 +49,24 @@ class SyncBatchNorm(NormWithStatistics):
         process_group: ProcessGroup | None = None,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        where = (device, dtype)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, *where, bias=bias
+        )
         self.process_group = process_group
 
     def forward(self, input: Any) -> Any:
         """The normalised input."""
         if len(input.shape) < 2:
             raise ValueError(f"expected at least 2D input (got {len(input.shape)}D input)")
+        channels = None if self.running_mean is None else len(self.running_mean)
+        if channels not in (None, input.shape[1]):
+            raise RuntimeError(
+                f"running_mean should contain {input.shape[1]} elements not {channels}"
+            )
         with on(device_of(input.array)):
             return self._normalised(input)
 
@@ -81,7 +92,8 @@ class SyncBatchNorm(NormWithStatistics):
         if self.weight is None:
             return out
         shape = _channel_shape(len(input.shape))
-        return affine(out, reshape_array(self.weight, shape), reshape_array(self.bias, shape))
+        b = None if self.bias is None else reshape_array(self.bias, shape)
+        return affine(out, reshape_array(self.weight, shape), b)
 
     def _count_batch(self) -> float:
         if self.training and self.num_batches_tracked is not None:
@@ -92,14 +104,19 @@ class SyncBatchNorm(NormWithStatistics):
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Any, process_group: ProcessGroup | None = None) -> Any:
-        """`module` with each batch norm in it made a SyncBatchNorm of the same parameters."""
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-            return _converted(module, cls, process_group)
-        for name, child in module.named_children():
-            new = cls.convert_sync_batchnorm(child, process_group)
-            if new is not child:
-                module.add_module(name, new)
-        return module
+        """`module` with each batch norm in it made a SyncBatchNorm of the same parameters.
+
+        One that is in several places stays one.
+        Raises: RuntimeError for one that has no sizes yet.
+        """
+        made: dict[int, Any] = {}
+        for m in module.modules():
+            if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+                made[id(m)] = _converted(m, cls, process_group)
+        for m in [*module.modules()]:
+            for name, child in m._modules.items():
+                m._modules[name] = made.get(id(child), child)
+        return made.get(id(module), module)
 
 
 def convert_sync_batchnorm(module: Any, process_group: ProcessGroup | None = None) -> Any:
@@ -113,8 +130,13 @@ def convert_sync_batchnorm(module: Any, process_group: ProcessGroup | None = Non
 
 
 def _converted(old: Any, cls: Any, group: ProcessGroup | None) -> Any:
+    if any(is_lazy(p) for p in (*old.parameters(), *old.buffers())):
+        raise RuntimeError(
+            f"a {type(old).__name__} has no sizes before its first forward: run one, then convert"
+        )
     tracked = old.track_running_stats
-    new = cls(old.num_features, old.eps, old.momentum, old.affine, tracked, group)
+    bias = old.bias is not None
+    new = cls(old.num_features, old.eps, old.momentum, old.affine, tracked, group, bias=bias)
     for name in ("weight", "bias"):
         new.register_parameter(name, getattr(old, name))
     for name in ("running_mean", "running_var", "num_batches_tracked"):

@@ -18,8 +18,8 @@ def whole():
 
 
 def parallel(group, inside):
-    """The same perceptron, its hidden layer shared out over a group."""
-    core.manual_seed(5)
+    """The same perceptron, its hidden layer shared out over a group whose first rank seeds it."""
+    core.manual_seed(5 + group.rank)
     return nn.Sequential(
         ddp.ColumnParallelLinear(WIDTH, 2 * WIDTH, gather_output=not inside, process_group=group),
         nn.GELU(),
@@ -55,6 +55,24 @@ def a_perceptron_in_slices_equals_the_whole():
         close(model[0].bias.grad.numpy(), rows(alone[0].bias.grad.numpy(), group, 0))
         close(model[2].weight.grad.numpy(), rows(alone[2].weight.grad.numpy(), group, 1))
         close(model[2].bias.grad.numpy(), alone[2].bias.grad.numpy())
+
+
+def gradients_of_gradients_equal_the_wholes():
+    """A penalty on the slope with regard to the input, with and without gathering."""
+    group = current_group()
+    for inside in (True, False):
+        alone, x = whole()
+        model = parallel(group, inside).double()
+        found = []
+        for m in (alone.double(), model):
+            given = x.clone().requires_grad_()
+            (slope,) = core.autograd.grad((m(given) ** 2).sum(), given, create_graph=True)
+            slope.pow(2).sum().backward()
+            found.append([given.grad.numpy(), *(m[i].weight.grad.numpy() for i in (0, 2))])
+        (g, first, second), mine = found
+        expected = [g, rows(first, group, 0), rows(second, group, 1)]
+        for a, b in zip(mine, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
 def it_trains_under_ddp_over_the_orthogonal_group():
@@ -96,6 +114,7 @@ def sizes_that_do_not_divide_are_refused():
 
 LAWS = [
     a_perceptron_in_slices_equals_the_whole,
+    gradients_of_gradients_equal_the_wholes,
     it_trains_under_ddp_over_the_orthogonal_group,
     sizes_that_do_not_divide_are_refused,
 ]

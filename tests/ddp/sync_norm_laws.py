@@ -83,17 +83,44 @@ def eval_has_no_collective():
 def options_are_batch_norms():
     """No weights, no statistics, a cumulative mean, half precision."""
     x = core.from_numpy(whole((3,)))
-    for options in ({"affine": False}, {"track_running_stats": False}, {"momentum": None}):
-        alone, mine = (
-            nn.BatchNorm1d(3, **options).double(),
-            ddp.SyncBatchNorm(3, **options).double(),
-        )
+    for options in (
+        {"affine": False},
+        {"bias": False},
+        {"track_running_stats": False},
+        {"momentum": None},
+    ):
+        alone = nn.BatchNorm1d(3, **options).double()
+        mine = ddp.convert_sync_batchnorm(nn.BatchNorm1d(3, **options)).double()
+        assert repr(mine) == repr(ddp.SyncBatchNorm(3, **options)), mine
         for _ in range(2):
             close(mine(part_of(x)).detach().numpy(), part_of(alone(x)).detach().numpy())
         for p, q in zip(alone.buffers(), mine.buffers(), strict=True):
             close(q.numpy(), p.numpy())
     half = ddp.SyncBatchNorm(3)(part_of(x).half())
     assert half.dtype is core.float16
+
+
+def conversion_leaves_the_rest_as_it_is():
+    """A norm in two places stays one, parameters and mode too; one without sizes is refused."""
+    norm, layer = nn.BatchNorm1d(3).eval(), nn.Linear(3, 3)
+    norm.weight.requires_grad_(False)
+    module = nn.Sequential(norm, layer, nn.Sequential(norm))
+    converted = ddp.convert_sync_batchnorm(module)
+    first, second = converted[0], converted[2][0]
+    assert converted is module and first is second and converted[1] is layer
+    assert type(first) is ddp.SyncBatchNorm and not first.training
+    assert first.weight is norm.weight and first.running_mean is norm.running_mean
+    for call, text in (
+        (lambda: ddp.convert_sync_batchnorm(nn.LazyBatchNorm1d()), "no sizes"),
+        (lambda: first.train()(core.ones(4, 5)), "5 elements not 3"),
+    ):
+        try:
+            call()
+        except RuntimeError as error:
+            assert text in str(error)
+        else:
+            raise AssertionError("accepted")
+    assert not first.num_batches_tracked
 
 
 def a_wrapped_network_equals_one_process():
@@ -137,6 +164,7 @@ LAWS = [
     one_sample_per_rank_is_enough,
     eval_has_no_collective,
     options_are_batch_norms,
+    conversion_leaves_the_rest_as_it_is,
     a_wrapped_network_equals_one_process,
     buffers_are_synchronised_on_request,
 ]
