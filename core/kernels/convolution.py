@@ -1,11 +1,13 @@
 """Convolutions on the CPU: one image's columns at a time, copied into one buffer, into one product.
 
 The result of each product lies where it belongs, so nothing is transposed, and the columns never
-leave the cache. Where images are small the batch is the last axis, for long runs of memory.
+leave the cache. Where images are small the batch is the last axis, for long runs of memory. Columns
+of few channels, as of a first layer, are kept for backward: they are fewer than what comes out.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -14,6 +16,7 @@ import numpy
 from numpy import ndarray
 from numpy.lib.stride_tricks import as_strided
 
+from core.autograd.mode import mode
 from core.ops.conv import (
     Window,
     conv_input,
@@ -98,6 +101,49 @@ def _correlated_small(x: Any, w: Any, shift: Any, window: Window, out: Any) -> A
             product += shift
         product = product.reshape(len(kernels), *window.out, -1)
         out[part] = last_first(product)
+    return out
+
+
+def fast_convolution(x, w, b, stride, padding, dilation, groups):
+    """What `convolution` gives where its columns are few, kept for the gradients of `w` and `b`."""
+    outs, channels = w.shape[:2]
+    rows = channels * math.prod(w.shape[2:])
+    if rows > outs or not mode.recording or not fits(x, w, groups):
+        return NotImplemented
+    window = Window(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    if _small(channels, window) or _shares(channels, window) or _points(window):
+        return NotImplemented
+    kernels, kind = w.reshape(outs, rows), x.dtype
+    if b is not None and b.dtype == kind:
+        kernels = numpy.concatenate((kernels, b.reshape(-1, 1)), 1)
+    elif b is not None:
+        return NotImplemented
+    out = numpy.empty((len(x), outs, *window.out), kind)
+    flat = out.reshape(len(x), outs, -1)
+    kept = numpy.empty((len(x), kernels.shape[1], flat.shape[2]), kind)
+    for part, (columns,) in _images(x, window, kernels.shape[1], kept):
+        numpy.matmul(kernels, columns, out=flat[part])
+
+    def vjp(g: Any) -> Any:
+        # The row of ones gives the sums for `b`.
+        both = functools.cache(lambda: _compared(kept, g.reshape(len(g), outs, -1)))
+        return (
+            lambda: input_gradient(g, w, x.shape[2:], stride, padding, dilation, groups),
+            lambda: numpy.ascontiguousarray(both()[:rows].T).reshape(w.shape),
+            lambda: both()[rows].copy(),
+            *(None,) * 4,
+        )
+
+    return out, vjp
+
+
+def _compared(columns: Any, g: Any) -> Any:
+    """The products of columns (N, R, P) with gradients (N, O, P), added up over N and P: (R, O)."""
+    out = numpy.zeros((columns.shape[1], g.shape[1]), g.dtype)
+    step = max(1, _NEAR // columns[0].size)
+    for start in range(0, len(g), step):
+        part = slice(start, start + step)
+        out += numpy.matmul(columns[part], g[part].transpose(0, 2, 1)).sum(0)
     return out
 
 
@@ -223,12 +269,12 @@ def _matrices(w: Any, shared: bool) -> list[Any]:
     return [numpy.ascontiguousarray(w[:, :, k]).reshape(len(w), -1) for k in range(w.shape[2])]
 
 
-def _images(x: Any, window: Window, rows: int) -> Any:
+def _images(x: Any, window: Window, rows: int, kept: Any = None) -> Any:
     """Slices of the batch and their columns (n, C * prod(K), prod(P)), in a buffer used again.
 
     Of several images at once where those of one leave room in the cache; with a row of ones behind
     them, where there are to be more `rows`. Where the kernel's rows share columns, one array
-    (n, C * prod(K[1:]), prod(P)) for each row.
+    (n, C * prod(K[1:]), prod(P)) for each row. In `kept` (N, rows, prod(P)), where it is given.
     """
     channels, d = x.shape[1], len(window.kernel)
     shared, framed = _shares(channels, window), window.full != window.size
@@ -242,9 +288,9 @@ def _images(x: Any, window: Window, rows: int) -> Any:
     steps = _steps(seen.strides[2:], window)
     if shared:
         steps = (*steps[1:d], seen.strides[2], *steps[d + 1 :])
-    columns = numpy.empty((step, rows, places), x.dtype)
+    columns = numpy.empty((step, rows, places), x.dtype) if kept is None else kept
     columns[:, high:] = 1
-    to = columns[:, :high].reshape(step, *shape)
+    to = columns[:, :high].reshape(len(columns), *shape)
     views = _views(columns, window) if shared else [columns]
     inner = window.inner(2)
     windows = as_strided(seen, (len(seen), *shape), (*seen.strides[:2], *steps))
@@ -253,8 +299,9 @@ def _images(x: Any, window: Window, rows: int) -> Any:
         count = part.stop - start
         if framed:
             seen[:count][inner] = x[part]
-        numpy.copyto(to[:count], windows[:count] if framed else windows[part])
-        yield part, [view[:count] for view in views]
+        mine = slice(count) if kept is None else part
+        numpy.copyto(to[mine], windows[:count] if framed else windows[part])
+        yield part, [view[mine] for view in views]
 
 
 def _views(columns: Any, window: Window) -> list[Any]:
@@ -288,6 +335,7 @@ def _steps(strides: Any, window: Window) -> tuple[int, ...]:
     return (*dilated, *(a * s for a, s in zip(strides, window.stride, strict=True)))
 
 
+FUSED = ((convolution, fast_convolution),)
 DIRECT = (
     (convolution, convolved),
     (conv_input, input_gradient),

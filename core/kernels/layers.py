@@ -5,4 +5,10 @@ from typing import Any
 from core.kernels import activation, attention, convolution, norm, pool
 
 DIRECT: tuple[tuple[Any, Any], ...] = (*activation.DIRECT, *convolution.DIRECT, *norm.DIRECT)
-FUSED: tuple[tuple[Any, Any], ...] = (*activation.FUSED, *attention.FUSED, *norm.FUSED, *pool.FUSED)
+FUSED: tuple[tuple[Any, Any], ...] = (
+    *activation.FUSED,
+    *attention.FUSED,
+    *convolution.FUSED,
+    *norm.FUSED,
+    *pool.FUSED,
+)

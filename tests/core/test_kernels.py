@@ -4,6 +4,7 @@ import numpy
 import pytest
 
 import core
+import core.nn  # which registers what layers use
 from core.autograd.mode import mode
 from core.kernels import choice, layers, movement, reductions, ufuncs
 from core.ops import attention, norm, pool
