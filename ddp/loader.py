@@ -197,7 +197,8 @@ class DataLoader(LocalLoader):
 
     def __iter__(self) -> Iterator[Any]:
         batches = super().__iter__()
-        return self._up_to_the_first_end(batches) if self.uneven == "stop" else batches
+        together = self.uneven == "stop" and current_group() is not None
+        return self._up_to_the_first_end(batches) if together else batches
 
     def _up_to_the_first_end(self, batches: Iterator[Any]) -> Iterator[Any]:
         position = self._position

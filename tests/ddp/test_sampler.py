@@ -393,7 +393,9 @@ def test_streams_decide_on_their_order_themselves():
 
 
 def test_it_is_a_loader_of_one_process_without_a_group():
-    assert [b.tolist() for b in ddp.DataLoader(range(5), 2)] == [[0, 1], [2, 3], [4]]
+    for uneven in ("error", "stop"):
+        loader = ddp.DataLoader(range(5), 2, uneven=uneven)
+        assert [b.tolist() for b in loader] == [[0, 1], [2, 3], [4]]
     loader = ddp.DataLoader(range(5), 5, sampler=SequentialSampler(range(5)))
     loader.set_epoch(3)
     assert [b.tolist() for b in loader] == [[0, 1, 2, 3, 4]]
