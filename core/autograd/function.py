@@ -78,6 +78,11 @@ class FunctionCtx:
         self._kept = [None if x is None else _Kept(x, outs.get(id(x))) for x in self.to_save]
         self.to_save = self.dirty = self.non_differentiable = ()
 
+    def replace(self, packed: Callable[[Any, Any], Any]) -> None:
+        """Keep `packed(x, node)` of what was saved; `node` is that of an output."""
+        kept = [None if k is None else (k(), k.node and k.node()) for k in self._kept or ()]
+        self._kept = [None if k is None else packed(*k) for k in kept]
+
     def free(self) -> None:
         """Let go of what was saved."""
         if self._kept:

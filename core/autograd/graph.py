@@ -6,9 +6,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from core.autograd.saved import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from core.autograd.value import Node, RemovableHandle, version_of
 
-__all__ = ["Node", "increment_version", "register_multi_grad_hook"]
+__all__ = [
+    "Node", "disable_saved_tensors_hooks", "increment_version", "register_multi_grad_hook",
+    "save_on_cpu", "saved_tensors_hooks",
+]  # fmt: skip
 
 
 class _Handles(RemovableHandle):

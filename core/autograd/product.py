@@ -38,7 +38,7 @@ def products(node: Node, g: Any, create_graph: bool, steps: Any = None) -> list[
     if type(plan) is not Plan:
         return _other(node, g, create_graph)
     if type(node.shape) is list:
-        g = _filled(node, g, create_graph)
+        g = filled(node, g, create_graph)
     if create_graph:
         check_versions(node, plan.tensors, saved)
         saved = _as_values(node, saved)
@@ -90,18 +90,22 @@ def _as_values(node: Node, saved: Any) -> list[Any]:
         return saved
     out = saved[-1]
     if type(out) is tuple:
-        return [*saved[:-1], tuple(_output(node, i, x) for i, x in enumerate(out))]
+        return [*saved[:-1], several(node, out)]
     return [*saved[:-1], wrap(out, node)]
 
 
+def several(node: Node, out: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The results of a many-output node as tensors that lead back to it."""
+    return tuple(_output(node, i, x) for i, x in enumerate(out))
+
+
 def _output(node: Node, i: int, x: Any) -> Any:
-    """One result of a many-output node as a tensor that leads back to it."""
     if x.dtype.kind not in "fV":
         return wrap(x)
     return wrap(x, Node(PICK, i, [node], x.shape, x.dtype))
 
 
-def _filled(node: Node, gs: Any, create_graph: bool) -> tuple[Any, ...]:
+def filled(node: Node, gs: Any, create_graph: bool) -> tuple[Any, ...]:
     """One gradient per output of a many-output node; zeros where nothing flowed in."""
     like = next(g for g in gs if g is not None)
     module = xp(like.array if create_graph else like)

@@ -198,8 +198,8 @@ def index_reduce(
             f" {reduce}."
         )
     axis = axis_of(dim, input.array.ndim)
-    line = [1] * max(input.array.ndim, 1)
-    line[axis] = index.array.size
+    line = [1] * source.array.ndim
+    line[axis : axis + 1] = [index.array.size] * bool(line)
     wide = broadcast_array(reshape_array(index, tuple(line)), tuple(source.array.shape))
     found = scatter_reduce(input, axis, wide, source, reduce, include_self=include_self, out=out)
     return called(found, "IndexReduceBackward0")

@@ -226,6 +226,163 @@ def nodes_carry_notes(m):
     return dict(node.metadata)
 
 
+# ---- what is saved ----
+
+
+def doubling(m):
+    """Hooks that keep twice what is saved, and a list of what they saw."""
+    seen = []
+
+    def pack(x):
+        values = sorted(round(v, 9) for v in x.flatten().tolist())
+        seen.append(("pack", values, m.is_grad_enabled()))
+        return x * 2
+
+    def unpack(x):
+        seen.append(("unpack", m.is_grad_enabled()))
+        return x / 2
+
+    return m.autograd.graph.saved_tensors_hooks(pack, unpack), seen
+
+
+SAVING = {
+    "mul": lambda m, x, y: x * y,
+    "square": lambda m, x, y: x * x,
+    "add": lambda m, x, y: x + y * 1.0,
+    "div": lambda m, x, y: x / y,
+    "pow": lambda m, x, y: x.pow(3),
+    "exp": lambda m, x, y: x.exp(),
+    "tanh": lambda m, x, y: (x + y).tanh(),
+    "relu": lambda m, x, y: m.relu(x - y),
+    "sum": lambda m, x, y: x.sum() * y,
+    "log": lambda m, x, y: x.log(),
+    "matmul": lambda m, x, y: x.view(2, 1) @ y.view(1, 2),
+    "softmax": lambda m, x, y: x.softmax(0),
+    "sort": lambda m, x, y: x[:1] * y.detach(),
+    "max": lambda m, x, y: m.maximum(x, y),
+    "in place": lambda m, x, y: (x * 1).mul_(y).exp_(),
+}
+
+
+@pytest.mark.parametrize("name", SAVING)
+def test_hooks_see_what_is_saved(name):
+    def program(m):
+        x, y = leaf(m, 1.0, 2.0), leaf(m, 3.0, 5.0)
+        hooks, seen = doubling(m)
+        with hooks:
+            z = SAVING[name](m, x, y)
+        z.sum().backward()
+        return sorted(map(str, seen)), z, x.grad, y.grad
+
+    same(program)
+
+
+@program
+def packed_tensors_are_differentiated_twice(m):
+    x, y = leaf(m, 1.0, 2.0), leaf(m, 3.0, 5.0)
+    hooks, _ = doubling(m)
+    with hooks:
+        z = (x * y * x).exp() / y + x.tanh().sum()
+    first = m.autograd.grad(z.sum(), (x, y), create_graph=True)
+    weighed = first[0].sum() + (first[1] * first[0]).sum()
+    return first, m.autograd.grad(weighed, (x, y))
+
+
+@program
+def several_results_are_packed(m):
+    x = (m.arange(6.0, dtype=m.float64).view(2, 3) + 0.5).cos().requires_grad_()
+    hooks, _ = doubling(m)
+    with hooks:
+        values = m.linalg.svd(x, full_matrices=False)[1]
+    (first,) = m.autograd.grad(values.sum(), x, create_graph=True)
+    return first, m.autograd.grad((first * first).sum(), x)
+
+
+@program
+def functions_pack_what_they_save(m):
+    class Product(m.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            out = x * y
+            ctx.save_for_backward(x, None, out, y)
+            return out
+
+        @staticmethod
+        def backward(ctx, g):
+            x, _, out, y = ctx.saved_tensors
+            return g * y, g * (x + 0 * out)
+
+    x, y = leaf(m, 1.0, 2.0), leaf(m, 3.0, 5.0)
+    hooks, seen = doubling(m)
+    with hooks:
+        z = Product.apply(x, y)
+    (first,) = m.autograd.grad(z.sum(), x, create_graph=True)
+    return len(seen), first, m.autograd.grad(first.sum(), y)
+
+
+@program
+def the_innermost_hooks_count(m):
+    x = leaf(m, 1.0, 2.0)
+    outer, seen = doubling(m)
+    inner, also = doubling(m)
+    with outer:
+        with inner:
+            z = x * x
+        z = z * x
+    z.sum().backward()
+    (x * x).sum().backward()
+    return x.grad, len(seen), len(also)
+
+
+@program
+def packed_tensors_may_be_written_after(m):
+    x, y = leaf(m, 1.0, 2.0), leaf(m, 3.0, 5.0, grad=False)
+    with m.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t):
+        z = x * y
+    y.add_(1)
+    z.sum().backward()
+    return x.grad
+
+
+@program
+def hook_that_writes_into_what_it_packs(m):
+    with m.autograd.graph.saved_tensors_hooks(lambda t: t.mul_(2), lambda t: t):
+        leaf(m, 1.0) * leaf(m, 2.0).clone()
+
+
+@program
+def unpacked_is_no_tensor(m):
+    with m.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: 7):
+        z = leaf(m, 1.0).exp()
+    z.backward()
+
+
+@program
+def hooks_are_refused(m):
+    graph = m.autograd.graph
+    with graph.disable_saved_tensors_hooks("not here"), graph.save_on_cpu():
+        pass
+
+
+@program
+def hooks_are_refused_inside(m):
+    graph = m.autograd.graph
+    with graph.save_on_cpu(), graph.disable_saved_tensors_hooks("not here"):
+        pass
+
+
+@program
+def hooks_may_come_back(m):
+    graph = m.autograd.graph
+    with graph.disable_saved_tensors_hooks("not here"):
+        pass
+    x = leaf(m, 1.0, 2.0)
+    with graph.save_on_cpu():
+        z = m.nn.functional.layer_norm(x * x, (2,)).sum() + (x @ x)
+    z.backward()
+    return x.grad
+
+
 @pytest.mark.parametrize("name", program)
 def test_program(name):
     same(program[name])
