@@ -209,6 +209,30 @@ def test_the_loss_is_computed_where_the_chunks_are():
         np.testing.assert_allclose(on_host(p.grad), on_host(q.grad), rtol=1e-10)
 
 
+def peaks(loss):
+    """The most bytes that each of four devices had at once in a step with many outputs."""
+    core.manual_seed(0)
+    wrapped = DataParallel(nn.Linear(16, 1024), range(4), loss=loss)
+    x, y = core.randn(512, 16), core.randn(512, 1024)
+    found = []
+    for _ in range(2):
+        wrapped.zero_grad()
+        for i in range(4):
+            core.cuda.reset_peak_memory_stats(i)
+        if loss is None:
+            nn.functional.mse_loss(wrapped(x), y.to("cuda:0")).backward()
+        else:
+            wrapped(x, y).backward()
+        found = [core.cuda.max_memory_allocated(i) for i in range(4)]
+    return found
+
+
+def test_with_the_loss_in_the_replicas_no_device_fills_up():
+    even = peaks(nn.functional.mse_loss)
+    assert max(even) < 1.1 * min(even)
+    assert peaks(None)[0] > 2 * max(even)
+
+
 def test_hooks_and_modes_reach_the_replicas():
     model = network()
     wrapped = DataParallel(model, [0, 1])
