@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from launch.status import UsageError
-from launch.world import HYDRA, LAUNCHER_PREFIXES, OPEN_MPI, World, mpi_family
+from launch.world import HYDRA, LAUNCHER_PREFIXES, OPEN_MPI, World, mpi_family, no_mpi
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -78,9 +78,7 @@ def start(claim: World) -> Team:
         mpi4py.rc.finalize = True
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise UsageError(
-            f"mpi4py cannot load an MPI ({error}); install one, for example: pip install mpich"
-        ) from error
+        raise UsageError(no_mpi(str(error))) from error
     name, loaded = MPI.get_vendor()[0], version()
     _refuse_other_mpi(claim, mpi_family(name), loaded)
     # Below MULTIPLE the watchdog could not act, and MPICH took 984 ms for a 1 MiB all-reduce on

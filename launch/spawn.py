@@ -12,7 +12,7 @@ from dataclasses import replace
 from launch import report, stacks, supervisor
 from launch.options import Options, interpreter_flags, unparsed
 from launch.status import UsageError
-from launch.world import HYDRA, OPEN_MPI, mpi_family, outside
+from launch.world import HYDRA, OPEN_MPI, mpi_family, no_mpi, outside
 
 # What `mpiexec --version` says, and whose it is.
 _MARKS = (
@@ -44,10 +44,7 @@ def loaded_mpi() -> tuple[str, str, str]:
     """
     asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True)
     if asked.returncode:
-        why = asked.stderr.strip().splitlines()[-1:] or [f"status {asked.returncode}"]
-        raise UsageError(
-            f"mpi4py cannot load an MPI ({why[0]}); install one, for example: pip install mpich"
-        )
+        raise UsageError(no_mpi(asked.stderr or f"status {asked.returncode}"))
     first, *rest = asked.stdout.splitlines()
     vendor, _, version = first.partition("|")
     return vendor, version, rest[0] if rest else ""

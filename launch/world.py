@@ -59,6 +59,20 @@ def mpi_family(vendor: str) -> str:
     return OPEN_MPI if vendor in (OPEN_MPI, "Spectrum MPI") else HYDRA
 
 
+def no_mpi(why: str) -> str:
+    """The sentence for who has no MPI, given what mpi4py said about it, line by line.
+
+    Example:
+        >>> no_mpi("libmpi.so.40: cannot open shared object file").partition(";")[0]
+        'mpi4py cannot load an MPI (libmpi.so.40: cannot open shared object file)'
+    """
+    last = why.strip().splitlines()[-1:] or ["no reason given"]
+    return (
+        f"mpi4py cannot load an MPI ({last[0]}); load the cluster's MPI module, or install one, "
+        "for example: pip install mpich"
+    )
+
+
 def claimed(environ: Mapping[str, str]) -> World:
     """The world that the environment claims; one rank where no launcher speaks.
 

@@ -23,6 +23,7 @@ from ddp.guard import BoardGuard, check_mode
 from ddp.messages import MAX_TAG
 from ddp.reduction import Array, ReduceOp
 from ddp.schedule import Channel
+from launch.world import no_mpi
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -188,8 +189,10 @@ class MpiGroup(ProcessGroup):
 
 def _mpi() -> Any:
     """mpi4py's MPI module, started if nobody has."""
-    from mpi4py import MPI
-
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise RuntimeError(no_mpi(str(error))) from None
     if MPI.Is_finalized():
         raise RuntimeError("MPI has already been finalized in this process")
     return MPI

@@ -110,3 +110,13 @@ def test_a_missing_mpi_is_one_sentence_and_status_2(broken, tmp_path):
     assert ended.returncode == 2
     assert "mpi4py cannot load an MPI" in ended.stderr and "pip install mpich" in ended.stderr
     assert ended.stderr.count("\n") == 1 and ended.stdout == ""
+
+
+def test_a_missing_mpi_is_one_sentence_without_launch_too(tmp_path):
+    (tmp_path / "train.py").write_text("import ddp; ddp.init_process_group('mpi')\n")
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").write_text("raise RuntimeError('none\\nno libmpi')\n")
+    ended = alone(tmp_path, "train.py")
+    assert ended.returncode == 1 and ended.stderr.count("Traceback") == 1
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("RuntimeError: mpi4py cannot load an MPI (no libmpi); "), ended.stderr

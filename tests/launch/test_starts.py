@@ -113,7 +113,9 @@ def test_a_rank_that_cannot_load_mpi_ends_the_job(tmp_path):
     # The others wait in MPI's start, where MPICH would leave them for ever.
     (tmp_path / "train.py").write_text("print('ran')\n")
     (tmp_path / "fake" / "mpi4py").mkdir(parents=True)
-    (tmp_path / "fake" / "mpi4py" / "__init__.py").write_text("raise ImportError('broken')\n")
+    (tmp_path / "fake" / "mpi4py" / "__init__.py").write_text(
+        "raise RuntimeError('no library\\nbroken')\n"
+    )
     shim = f"import runpy, sys; sys.path.insert(0, {str(tmp_path / 'fake')!r}); "
     shim += "sys.argv[1:] = ['-q', 'train.py']; runpy.run_module('launch', run_name='__main__')"
     words = [*mpiexec(1), sys.executable, "-m", "launch", "-q", "train.py"]
