@@ -1,5 +1,6 @@
 """Probability distributions under the names of torch.distributions: draws, densities, entropies."""
 
+from core.distributions import crossings as _crossings  # noqa: F401 - it registers divergences
 from core.distributions.continuous import Exponential as Exponential
 from core.distributions.continuous import Laplace as Laplace
 from core.distributions.continuous import LogNormal as LogNormal
@@ -16,14 +17,27 @@ from core.distributions.distribution import Distribution as Distribution
 from core.distributions.distribution import Independent as Independent
 from core.distributions.divergence import kl_divergence as kl_divergence
 from core.distributions.divergence import register_kl as register_kl
+from core.distributions.gammas import Chi2 as Chi2
+from core.distributions.gammas import FisherSnedecor as FisherSnedecor
+from core.distributions.gammas import Gamma as Gamma
+from core.distributions.gammas import InverseGamma as InverseGamma
+from core.distributions.gammas import StudentT as StudentT
+from core.distributions.shares import Beta as Beta
+from core.distributions.shares import Dirichlet as Dirichlet
 
 __all__ = [
     "Bernoulli",
+    "Beta",
     "Categorical",
+    "Chi2",
+    "Dirichlet",
     "Distribution",
     "Exponential",
+    "FisherSnedecor",
+    "Gamma",
     "Geometric",
     "Independent",
+    "InverseGamma",
     "Laplace",
     "LogNormal",
     "Multinomial",
@@ -31,6 +45,7 @@ __all__ = [
     "Normal",
     "OneHotCategorical",
     "Poisson",
+    "StudentT",
     "Uniform",
     "kl_divergence",
     "register_kl",
