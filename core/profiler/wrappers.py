@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
+import core.nn  # noqa: F401 - puts in its accelerations, which the wrappers must not meet halfway
 from core.autograd import anomaly, inplace, sweep
 from core.autograd.op import Op
 from core.data.loader import Epoch
