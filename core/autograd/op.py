@@ -40,7 +40,8 @@ class Op:
     `casts(arrays, tensors)` brings the arrays to one dtype before the forward; `direct` is the
     forward used for NumPy arrays of float32 and float64, and of two arguments of one of the types
     with the characters `whole`; `alone` is the same for a first argument without others, and may
-    give None; `view` says that the result may share the first one's memory. The first
+    give None; `view` says that the result may share the first one's memory, and `fresh` that the
+    first one's gradient is new memory, which nothing else refers to. The first
     `tensors` arguments must be tensors, any one where it is None; the first `numbers`, both of two
     that are cast together, must be tensors or numbers.
     """
@@ -53,6 +54,7 @@ class Op:
         self.name = traits.get("name") or forward.__name__
         self.casts = traits.get("casts")
         self.view = traits.get("view", False)
+        self.fresh = traits.get("fresh", False)
         self.result = traits.get("result")
         self.label = traits.get("label") or _camel(self.name) + "Backward0"
         self.params, self.defaults, self.variadic = _parameters(forward)
@@ -72,6 +74,8 @@ class Op:
         self.rules: dict[int, Callable[..., Any]] = {}
         # The same for NumPy arrays, written to a given array: `into[i](home, g, <save-list>)`.
         self.into: dict[int, Callable[..., Any]] = {}
+        # The same for the first argument and a NumPy array `g` that may be overwritten.
+        self.over: Callable[..., Any] | None = None
         self.plans: dict[Any, Plan] = {}
         self.fast: dict[type, Any] = {}
         self.constant = 0  # one bit per argument declared to have no gradient
@@ -181,12 +185,14 @@ class Plan:
     __slots__ = (
         "constants",
         "every_shape",
+        "fresh",
         "given",
         "into",
         "keeps_out",
         "kept",
         "label",
         "op",
+        "over",
         "shapes",
         "steps",
         "tensors",
@@ -211,6 +217,8 @@ class Plan:
         slots += [("index", i) for i in self.constants]
         self.steps = [(op.rule(i), [slots.index(s) for s in asked[i]]) for i in self.wanted]
         self.into = [(k, op.into[i]) for k, i in enumerate(self.wanted) if i in op.into]
+        self.fresh = op.fresh and wanted & 1
+        self.over = op.over if wanted & 1 else None
         self.tensors = [k for k, i in enumerate(self.kept) if tensors >> i & 1]
 
     def _sources(self, rule: Callable[..., Any], i: int) -> list[tuple[str, Any]]:

@@ -179,6 +179,7 @@ class FusedPlan:
         self.label = op.label
         self.wanted = wanted
         self.vjp = vjp
+        self.fresh = op.fresh and wanted[:1] == [0]
 
     def release(self, node: Node) -> None:
         """Let go of what the node and its gradient function keep."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from core.autograd.record import PICK
 from core.autograd.value import Node, Value, refresh, wrap
 from core.backend import MODULE_OF, elsewhere, on
 
+LARGE = 1 << 16  # elements of a gradient from which its memory is worth using again
 _NUMBER = operator.attrgetter("seq")
 
 
@@ -104,6 +106,9 @@ class Sweep:
         self.gradients: dict[Any, Any] = {}
         self.products: Any = checked if is_anomaly_enabled() else products
         self.goes_home = False  # whether every leaf will gather its gradient
+        # The last large gradient that was new memory, by a weak reference, and where it went alone.
+        self.fresh: Any = None
+        self.heir: Any = None
         starts = [source_of(root) for root in roots]
         for start, g in zip(starts, gs, strict=True):
             g = g if create_graph else own(g.array) if type(start) is not Node else g.array
@@ -148,44 +153,52 @@ class Sweep:
         if g is None:
             parts: Sequence[Any] = [None] * len(node.edges)
         elif node.plan is PICK:
-            self.collect(node, g)
-            return done
+            return self.collect(node, g)
         else:
             extra = node.extra
             if extra is not None and extra.before:
                 g = run_prehooks(node, g, self.graph)
-            home = self.goes_home and extra is None and type(node.plan) is Plan and node.plan.into
-            steps = self.steps_home(node) if home else None
-            parts = self.products(node, g, self.graph, steps)
+            plan, ours = node.plan, self.goes_home and extra is None
+            home = ours and type(plan) is Plan and (plan.into or (plan.over and node is self.heir))
+            parts = self.products(node, g, self.graph, self.steps_home(node, g) if home else None)
+            if ours and plan.fresh:
+                self.note(parts[0], node)
             if extra is not None and extra.after:
                 parts = run_posthooks(node, parts, g, self.graph)
             if not self.retain:
-                node.plan.release(node)
+                plan.release(node)
         uses, gradients = self.uses, self.gradients
         for source, p in zip(node.edges, parts):  # strict= costs 80 ns here
+            leaf = type(source) is not Node
             if p is not None:
-                if (
-                    type(source) is not Node
-                    or type(p) is not numpy.ndarray
-                    or p.dtype is not source.dtype
-                    or p.shape != source.shape
-                ):
+                if leaf or type(p) is not numpy.ndarray:
+                    p = match(p, source, g)
+                elif p.dtype is not source.dtype or p.shape != source.shape:
                     p = match(p, source, g)
                 before = gradients.get(source)
                 gradients[source] = p if before is None else summed(before, p)
-            if type(source) is not Node:
+            if leaf:
                 uses[source] -= 1
                 if not uses[source] and source in gradients:
                     done.append(source)
         return done
 
-    def steps_home(self, node: Node) -> list[Any]:
+    def note(self, p: Any, node: Node) -> None:
+        """Nothing; where this new gradient goes to from `node` alone, it may be written over."""
+        if type(p) is numpy.ndarray and p.size >= LARGE:
+            self.fresh, self.heir = weakref.ref(p), node.edges[0]
+
+    def steps_home(self, node: Node, g: Any) -> Any:
         """The steps of a node, writing the gradients of leaves to where they will lie.
 
         That is: where this is all that comes to a leaf, it has none yet, and somebody keeps one.
+        Over `g` itself where it is the new memory that this node was given.
         """
-        steps = node.plan.steps.copy()
-        for k, into in node.plan.into:
+        plan = node.plan
+        if plan.over is not None:
+            return [(plan.over, plan.steps[0][1])] if g is self.fresh() else None
+        steps = plan.steps.copy()
+        for k, into in plan.into:
             leaf = node.edges[k]
             if type(leaf) is Node or self.uses[leaf] != 1 or leaf in self.gradients:
                 continue
@@ -207,14 +220,15 @@ class Sweep:
         before = self.gradients.get(source)
         self.gradients[source] = g if before is None else summed(before, g)
 
-    def collect(self, pick: Node, g: Any) -> None:
-        """Note the gradient of one output of a node with several."""
+    def collect(self, pick: Node, g: Any) -> list[Any]:
+        """No leaves; the gradient of one output of a node with several is noted."""
         node = pick.edges[0]
         gs = self.gradients.get(node)
         if gs is None:
             gs = self.gradients[node] = [None] * len(node.shape)
         before = gs[pick.saved]
         gs[pick.saved] = g if before is None else summed(before, g)
+        return []
 
     def final(self, leaf: Any) -> Any:
         """A leaf's whole gradient, after its hooks."""

@@ -21,7 +21,7 @@ _PIECE = 1 << 18
 _PIECE_GPU = 1 << 26
 
 
-@primitive(casts=same_device, label="ConvolutionBackward0")
+@primitive(casts=same_device, label="ConvolutionBackward0", fresh=True)
 def convolution(x, w, b, stride, padding, dilation, groups):
     """The correlation of `x` with kernels `w`, plus `b` per channel; padding is (before, after).
 

@@ -11,7 +11,7 @@ from core.backend import xp
 from core.ops.conv import Window
 
 
-@primitive(label=lambda node: f"MaxPool{len(node.shape) - 2}DWithIndicesBackward0")
+@primitive(label=lambda node: f"MaxPool{len(node.shape) - 2}DWithIndicesBackward0", fresh=True)
 def max_windows(x, kernel, stride, padding, dilation):
     """The largest element of each window; padding is (before, after) per dim.
 

@@ -29,7 +29,7 @@ from core.ops import (
 from core.ops import statistics as spread
 
 GENERATOR = numpy.random.default_rng(3)
-ONE, PAIR = (1,), (1, 1)
+ONE, PAIR, TWOS = (1,), (1, 1), (2, 2)
 
 
 def normal(*shape):
@@ -45,33 +45,9 @@ CONVOLUTIONS = {
     "images": (normal(2, 8, 11, 12), normal(5, 8, 3, 3), normal(5), PAIR, frame(1, 1), PAIR, 1),
     "small images": (normal(7, 4, 5, 4), normal(6, 4, 3, 3), None, PAIR, frame(1, 0), PAIR, 1),
     "stride": (normal(2, 9, 19, 18), normal(5, 9, 3, 2), normal(5), (2, 1), frame(1, 0), PAIR, 1),
-    "stride of two": (
-        normal(2, 17, 32, 31),
-        normal(9, 17, 3, 3),
-        None,
-        (2, 2),
-        frame(1, 1),
-        PAIR,
-        1,
-    ),
-    "stride of three": (
-        normal(2, 17, 53, 49),
-        normal(9, 17, 2, 5),
-        None,
-        (3, 3),
-        frame(0, 2),
-        PAIR,
-        1,
-    ),
-    "stride and dilation": (
-        normal(2, 17, 40, 35),
-        normal(9, 17, 3, 3),
-        None,
-        (2, 2),
-        frame(1, 1),
-        (2, 1),
-        1,
-    ),
+    "by two": (normal(2, 17, 32, 31), normal(9, 17, 3, 3), None, TWOS, frame(1, 1), PAIR, 1),
+    "by three": (normal(2, 17, 53, 49), normal(9, 17, 2, 5), None, (3, 3), frame(0, 2), PAIR, 1),
+    "dilated twos": (normal(2, 17, 40, 9), normal(9, 17, 3, 3), None, TWOS, frame(1, 1), (2, 1), 1),
     "dilation": (normal(2, 9, 17, 16), normal(5, 9, 3, 3), None, PAIR, frame(2, 3), (2, 3), 1),
     "uneven frame": (normal(2, 9, 9, 9), normal(5, 9, 2, 2), None, PAIR, ((0, 1),) * 2, PAIR, 1),
     "wide frame": (normal(2, 9, 9, 9), normal(5, 9, 2, 2), None, PAIR, frame(3, 3), PAIR, 1),
@@ -79,24 +55,8 @@ CONVOLUTIONS = {
     "points": (normal(3, 5, 9, 8), normal(6, 5, 1, 1), normal(6), PAIR, frame(0, 0), PAIR, 1),
     "framed points": (normal(2, 9, 9, 9), normal(6, 9, 1, 1), None, PAIR, frame(1, 0), PAIR, 1),
     "many kernels": (normal(2, 5, 24, 24), normal(24, 5, 3, 3), None, PAIR, frame(0, 0), PAIR, 1),
-    "first layer": (
-        normal(9, 1, 25, 24),
-        normal(12, 1, 3, 3),
-        normal(12),
-        PAIR,
-        frame(1, 1),
-        PAIR,
-        1,
-    ),
-    "first of strides": (
-        normal(3, 2, 41, 40),
-        normal(20, 2, 3, 3),
-        None,
-        (2, 2),
-        frame(1, 1),
-        (2, 1),
-        1,
-    ),
+    "first": (normal(9, 1, 25, 24), normal(12, 1, 3, 3), normal(12), PAIR, frame(1, 1), PAIR, 1),
+    "firsts": (normal(3, 2, 41, 40), normal(20, 2, 3, 3), None, TWOS, frame(1, 1), (2, 1), 1),
     "groups": (normal(2, 8, 9, 9), normal(6, 4, 3, 3), normal(6), PAIR, frame(1, 1), PAIR, 2),
     "sequences": (normal(3, 9, 200), normal(4, 9, 3), normal(4), (1,), frame(1), (1,), 1),
     "volumes": (

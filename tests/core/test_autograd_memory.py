@@ -3,12 +3,14 @@
 import contextlib
 import gc
 import threading
+import tracemalloc
 import weakref
 
 import numpy
 import pytest
 
 import core
+import core.nn
 from core.autograd.value import leaf_of
 
 DEEP = 50_000
@@ -221,3 +223,70 @@ def test_only_what_a_leaf_gathers_is_written_to_its_home():
     w.grad = None
     USES["once"](w, x).backward(create_graph=True)
     assert (w.grad == 5).all() and w.grad.array is not leaf_of(w).home
+
+
+# ---- gradients that are written over -----------------------------------------------------------
+
+LARGE = (8, 8, 64, 64)
+
+
+def pooled(r):
+    return core.nn.functional.max_pool2d(r, 2)
+
+
+def kept_by_a_hook(x, kept):
+    r = x.mul(2).relu()
+    r.register_hook(lambda g: kept.append((g, g.clone())))
+    return pooled(r)
+
+
+def kept_by_the_node(x, kept):
+    y = pooled(x.mul(2).relu())
+    y.grad_fn.register_hook(lambda ins, outs: kept.append((ins[0], ins[0].clone())))
+    return y
+
+
+FORMS = {
+    "alone": lambda x, kept: pooled(x.mul(2).relu()),
+    "on two edges": lambda x, kept: pooled(x.mul(2).relu() + x.mul(-3).relu()),
+    "with another": lambda x, kept: (lambda r: pooled(r) * pooled(r * 3))(x.mul(2).relu()),
+    "relu twice": lambda x, kept: pooled(x.mul(2).relu().relu()),
+    "kept by a hook": kept_by_a_hook,
+    "kept by a hook of the node": kept_by_the_node,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_gradient_is_written_over_only_where_nobody_else_has_it(form, times):
+    x = core.from_numpy(numpy.random.default_rng(0).standard_normal(LARGE).astype("f"))
+    w = core.from_numpy(numpy.random.default_rng(1).standard_normal((8, 8, 32, 32)).astype("f"))
+    x.requires_grad_()
+    kept = []
+    loss = (FORMS[form](x, kept) * w).sum()
+    (want,) = core.autograd.grad(loss, [x], retain_graph=True)
+    kept.clear()
+    for i in range(times):
+        x.grad = None
+        loss.backward(retain_graph=i < times - 1)
+        assert numpy.array_equal(x.grad.numpy(), want.numpy())
+    for now, then in kept[-1:]:
+        assert numpy.array_equal(now.numpy(), then.numpy())
+
+
+def peak_of_backward(hooked):
+    x = core.ones(LARGE[1:], requires_grad=True)
+    r = (core.zeros(LARGE) + x).relu()
+    if hooked:
+        r.register_hook(lambda g: None)
+    y = pooled(r)
+    w = core.ones(y.shape)
+    tracemalloc.start()
+    y.backward(w)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_a_large_gradient_is_written_over_where_it_can_be():
+    assert peak_of_backward(hooked=True) - peak_of_backward(hooked=False) > 3 * 8 * 8 * 64 * 64
