@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import inspect
+import itertools
 import math
 import os
 import weakref
@@ -27,6 +29,7 @@ from ddp.shards import Lanes, check_shards, warn_of_threads
 from ddp.stats import Stats, stats
 from ddp.sync import check_sync
 from ddp.tuning import Tuner
+from ddp.weight import Weights
 from ddp.wrapper import Wrapper
 
 _made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
@@ -141,6 +144,7 @@ class DistributedDataParallel(Wrapper):
             self.reducer = ShardedReducer(self.lanes.aliases, *common)
         else:
             self.reducer = Reducer(names, parameters, group, cap, self._after_backward, self.name)
+        self.reducer.weights = Weights(functools.partial(_any_waits, self.reducer))
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """The module's output; under logical shards computed shard after shard."""
@@ -175,7 +179,7 @@ class DistributedDataParallel(Wrapper):
         old.detach()
         self._make_reducer(self.shards)
         self.reducer.steps, self.reducer.syncing = old.steps, old.syncing
-        self.reducer.weights = old.weights
+        self.reducer.weights.take_over(old.weights)
         if isinstance(old, ShardedReducer) and isinstance(self.reducer, ShardedReducer):
             self.reducer.take_over(old)
         if waiting:
@@ -305,6 +309,12 @@ def _check_arguments(module: Any, device_ids: Any, mixed_precision: Any, device_
             "Modules with uninitialized parameters can't be used with `DistributedDataParallel`."
             " Run a dummy forward pass to correctly initialize the modules"
         )
+
+
+def _any_waits(reducer: Reducer) -> bool:
+    """Whether a gradient waits to be reduced."""
+    slots = itertools.chain(reducer.slots, *reducer.lanes)
+    return any(slot.local and slot.gradient is not None for slot in slots)
 
 
 def _bytes_of(cap_mb: Any) -> int:

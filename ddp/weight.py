@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -40,9 +41,13 @@ def backward(loss_sum: Any, weight: float, **options: Any) -> None:
 
 
 class Weights:
-    """What the gradients gathered since the last reduction weigh on this rank."""
+    """What the gradients gathered since the last reduction weigh on this rank.
 
-    def __init__(self) -> None:
+    `waiting` tells whether there are any still: zero_grad() drops them, and their weight with them.
+    """
+
+    def __init__(self, waiting: Callable[[], bool] = lambda: True) -> None:
+        self.waiting = waiting
         self.total: float | None = None
         self.plain = False
         self.share: float | None = None  # of a loss that says none, where ranks may run out
@@ -50,6 +55,8 @@ class Weights:
 
     def begin(self) -> None:
         """Note the weight of the backward that begins in this thread."""
+        if (self.plain or self.total is not None) and not self.waiting():
+            self.total, self.plain = None, False
         self.before = (self.total, self.plain)
         weight = _current.weight
         if weight is None and self.total is None and self.share is None:
@@ -58,6 +65,15 @@ class Weights:
             self.total = self.share
         else:
             self.note(weight)
+
+    def take_over(self, old: Weights) -> None:
+        """Nothing; these are the weights of what another reducer has gathered, too."""
+        self.total, self.plain, self.share, self.before = (
+            old.total,
+            old.plain,
+            old.share,
+            old.before,
+        )
 
     def undo(self) -> None:
         """Forget the weight of the backward that began last."""

@@ -100,11 +100,14 @@ class Differentiable(Value):
     def grad(self, g: Any) -> None:
         if g is not None:
             _check_grad(self, g)
-        leaf_of(self).gradient = g
+        slot = leaf_of(self)
+        slot.gradient = g
+        if g is None:
+            slot.local = False  # nothing waits to be reduced
 
     @grad.deleter
     def grad(self) -> None:
-        leaf_of(self).gradient = None
+        self.grad = None
 
     @property
     def data(self) -> Any:

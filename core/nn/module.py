@@ -318,6 +318,7 @@ class Module(Hooked, Placed, Stateful):
             else:
                 param.grad.detach_()
                 write(param.grad.array, 0)
+                param.leaf.local, param.leaf.reduced = False, None
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Nothing, after a warning: no Python code is compiled."""

@@ -140,12 +140,13 @@ class Optimizer:
                 if slot is None or slot.gradient is None:
                     continue
                 if set_to_none:
-                    slot.gradient = None
+                    slot.gradient, slot.local = None, False
                     continue
                 if slot.gradient.needs_grad:
                     slot.gradient = wrap(slot.gradient.array)
                 with no_grad():
                     slot.gradient.zero_()
+                slot.local, slot.reduced = False, None  # zeros owe nothing to former backwards
 
     # ---- groups ----
 

@@ -315,6 +315,29 @@ def weighted_backward_divides_by_the_global_weight():
     same(gradients(model), gradients(alone))
 
 
+def gradients_dropped_or_set_to_zero_are_as_if_new():
+    """Weights go with them, whatever was gathered: after a reduction, and after no_sync."""
+    model, alone = mlp(), mlp()
+    wrapped = ddp.DistributedDataParallel(model)
+    opt = optim.SGD(model.parameters(), lr=0.0)
+    x, y = batch()
+    mse(alone(x), y).backward()
+    for owner in (wrapped, opt):
+        for to_none in (True, False):
+            for weight in (None, 99):
+                loss = mse(wrapped(mine(x)), mine(y))
+                with wrapped.no_sync():
+                    loss.backward() if weight is None else ddp.backward(loss, weight)
+                owner.zero_grad(to_none)
+                opt.step()
+                for _ in range(2):
+                    owner.zero_grad(to_none)
+                    total = ((wrapped(mine(x)) - mine(y)) ** 2).sum() / 3
+                    ddp.backward(total, weight=len(mine(x)))
+                same(gradients(model), gradients(alone))
+                owner.zero_grad(to_none)
+
+
 def a_rank_without_samples_weighs_nothing():
     """Weight zero on one rank leaves the others' weighted mean."""
     group = current_group()
@@ -330,6 +353,7 @@ def a_rank_without_samples_weighs_nothing():
 
 LAWS = [
     weighted_backward_divides_by_the_global_weight,
+    gradients_dropped_or_set_to_zero_are_as_if_new,
     a_rank_without_samples_weighs_nothing,
     ranks_times_batch_equals_one_rank_with_the_whole_batch,
     parameters_are_equal_on_all_ranks,
