@@ -107,7 +107,16 @@ def cuda_module() -> Any:
         if _cuda is None or pretend != _pretended:
             _cuda, _pretended = simulated.module() if pretend else _cupy(), pretend
             MODULE_OF[_cuda.ndarray] = _cuda
+            _use_given(_cuda.cuda)
     return _cuda
+
+
+def _use_given(cuda: Any) -> None:
+    # "cuda" is the GPU that the launcher gave this rank, from the first use on: a model made before
+    # the process group would be on GPU 0, and so would a context of every rank (0.5 to 1 GB each).
+    given = os.environ.get("UNISON_DEVICE", "").partition(":")[2]
+    if given.isdigit() and int(given) < _count(cuda.runtime):
+        cuda.Device(int(given)).use()
 
 
 def cupy_distributions() -> list[str]:
@@ -149,6 +158,10 @@ def device_count() -> int:
         runtime = cuda_module().cuda.runtime
     except RuntimeError:
         return 0
+    return _count(runtime)
+
+
+def _count(runtime: Any) -> int:
     try:
         return runtime.getDeviceCount()
     except runtime.CUDARuntimeError:  # no driver, or no device

@@ -75,6 +75,9 @@ def exported(team: Team, options: Options, agreement: Agreement, salt: str) -> d
         found["UNISON_SHARDS"] = str(options.shards)
     if options.check:
         found["UNISON_CHECK"] = "1"
+    if options.device == "cpu":
+        # Scripts ask whether there is a GPU: all ranks would compute on the first one.
+        found.update(CUDA_VISIBLE_DEVICES="", UNISON_SIMULATED_GPUS="0")
     port = team.gather(20_000 + report.digest(salt) % 40_000)[0]
     address = "127.0.0.1" if len(dict.fromkeys(hosts)) == 1 else hosts[0]
     found["MASTER_ADDR"] = os.environ.get("MASTER_ADDR", address)
@@ -108,6 +111,8 @@ def _share_devices(team: Team, options: Options, hosts: list[str]) -> list[str]:
     device, problem = "cpu", ""
     try:
         device = devices.choose(gpus, team.world.local_rank, team.world.local_size, options.device)
+        if device != "cpu" and (team.world.size > 1 or options.device == "cuda"):
+            devices.require_cupy(os.environ)
     except UsageError as error:
         problem = str(error)
     if problems := [found for found in team.gather(problem) if found]:

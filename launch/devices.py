@@ -1,5 +1,6 @@
 """Which GPU a rank computes on, decided from the environment before anything touches CUDA."""
 
+import importlib.util
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,19 @@ def choose(gpus: Sequence[str], local_rank: int, local_size: int, wanted: str = 
         f"{local_size} ranks on host {host}, but {len(gpus)} GPUs visible: "
         f"[{', '.join(gpus)}]; start fewer ranks or use --device cpu"
     )
+
+
+def require_cupy(environ: Mapping[str, str]) -> None:
+    """None, if what computes on these GPUs is installed.
+
+    Raises: UsageError with what to install.
+    """
+    simulated = environ.get("UNISON_SIMULATED_GPUS", "0") not in ("", "0")
+    if not simulated and importlib.util.find_spec("cupy") is None:
+        raise UsageError(
+            f"host {os.uname().nodename} has GPUs, but CuPy is not installed: install the extra "
+            "that fits the driver, unison-ddp[cuda12] or unison-ddp[cuda13], or use --device cpu"
+        )
 
 
 def duplicate(used: Sequence[tuple[str, str]]) -> str:

@@ -5,8 +5,9 @@ import types
 
 import pytest
 
-from launch import doctor, spawn, stacks
+from launch import devices, doctor, spawn, stacks
 from launch.options import Options, contradiction, parse, unparsed
+from launch.status import UsageError
 
 CONTRADICTIONS = [
     ("--max-restarts 1", "", "--max-restarts needs -n N"),
@@ -67,3 +68,10 @@ def test_a_mark_is_written_to_a_memory_file_of_this_host_and_nowhere_else(tmp_pa
         assert stacks.read(fd) == "1"
     finally:
         os.close(fd)
+
+
+def test_gpus_without_cupy_are_one_sentence_with_what_to_install(monkeypatch):
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+    devices.require_cupy({"UNISON_SIMULATED_GPUS": "2"})
+    with pytest.raises(UsageError, match=r"CuPy is not installed: .*\[cuda12\].* --device cpu"):
+        devices.require_cupy({})

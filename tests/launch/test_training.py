@@ -52,6 +52,19 @@ def test_a_collective_that_cannot_be_has_its_status_and_one_report(kind, tmp_pat
     assert ended.alive == [] and ended.litter == []
 
 
+WHERE = "import core; print(core.cuda.is_available() and core.ones(1, device='cuda').device)\n"
+
+
+@pytest.mark.parametrize(
+    ("device", "found"), [("auto", ["cuda:0", "cuda:1"]), ("cpu", ["False", "False"])]
+)
+def test_a_script_that_asks_for_a_gpu_finds_that_of_its_rank(device, found, tmp_path):
+    (tmp_path / "where.py").write_text(WHERE)
+    gpus = {"UNISON_SIMULATED_GPUS": "2"}
+    ended = run(tmp_path, 2, "where.py", options=["--device", device], env=gpus)
+    assert sorted(ended.out.split()) == found, ended.err
+
+
 @pytest.mark.slow
 def test_the_selftest_gives_one_curve_on_1_2_and_4_ranks(tmp_path):
     command = [sys.executable, "-m", "launch", "--selftest"]
