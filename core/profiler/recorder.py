@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -18,7 +19,9 @@ from core.cuda.stream import Event
 from core.profiler.events import OP, USER, FunctionEvent
 
 now = time.perf_counter_ns
-_OURS = __file__.rpartition("profiler")[0]
+# Frames that no user wrote: of our packages, and of the machinery that imports a script.
+_ROOT = __file__.rpartition(os.path.join("core", "profiler"))[0]
+_OURS = (*(f"{_ROOT}{name}{os.sep}" for name in ("core", "ddp", "launch")), "<frozen ")
 
 
 class Recorder:
@@ -176,7 +179,7 @@ def _elapsed(start: Event, end: Event) -> float:
 
 
 def _stack() -> list[str]:
-    """The frames outside of the package, innermost first."""
+    """The user's frames, innermost first."""
     found = []
     frame: Any = sys._getframe(2)
     while frame is not None:

@@ -98,7 +98,7 @@ class _Drawing:
             kind = "aten::reshape" if op is None else name_of(op)
             sources = [self._name(number, scope) for number in slots_in(step.args)]
             for number in step.outs:
-                short = f"{scope}/{kind.removeprefix('aten::')}"
+                short = f"{scope}/{kind.rpartition(':')[2]}"
                 self._add(number, short, kind, sources, _settings(op, step.args))
 
     def _name(self, number: int, scope: str) -> str:

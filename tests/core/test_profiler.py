@@ -66,6 +66,16 @@ def test_results_are_the_same_bits_and_nothing_stays_behind():
     assert sweep.products is product.products and not inner._undo
 
 
+def test_names_are_pytorchs_and_those_of_our_own_parts_say_so():
+    with profile() as prof:
+        x = core.nn.BatchNorm1d(3)(core.rand(4, 3, requires_grad=True))
+        core.linalg.det(core.nn.functional.layer_norm(core.cat([x, x]), (3,)).T @ core.ones(8, 3))
+    found = counts(prof.key_averages())
+    theirs = "cat matmul native_layer_norm linalg_det".split()
+    assert [name for name in theirs if f"aten::{name}" not in found] == []
+    assert found["unison::affine"] == 1 and "aten::affine" not in found
+
+
 def test_what_is_put_in_meanwhile_stays():
     op = core.exp.op
     before = op.direct
