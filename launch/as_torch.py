@@ -23,6 +23,11 @@ _LAYERS = """
 activation adaptive channelshuffle container distance dropout flatten fold instancenorm lazy
 loss normalization padding pixelshuffle pooling rnn sparse transformer upsampling
 """.split()
+_FAMILIES = """
+bernoulli beta categorical chi2 dirichlet distribution exponential fishersnedecor gamma geometric
+independent inverse_gamma kl laplace log_normal multinomial multivariate_normal normal
+one_hot_categorical poisson studentT uniform
+""".split()
 _PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
 # Each module of PyTorch's and the modules in which its names are looked up, in this order, after a
 # colon the only names that are taken from there. A module that is served from nothing has its
@@ -55,16 +60,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributed.elastic.multiprocessing.errors": ("ddp.starting:record",),
     "torch.distributed.optim": ("ddp:ZeroRedundancyOptimizer",),
     "torch.distributions": ("core.distributions",),
-    "torch.distributions.bernoulli": ("core.distributions",),
-    "torch.distributions.beta": ("core.distributions",),
-    "torch.distributions.categorical": ("core.distributions",),
-    "torch.distributions.dirichlet": ("core.distributions",),
-    "torch.distributions.gamma": ("core.distributions",),
-    "torch.distributions.independent": ("core.distributions",),
-    "torch.distributions.multinomial": ("core.distributions",),
-    "torch.distributions.kl": ("core.distributions",),
-    "torch.distributions.multivariate_normal": ("core.distributions",),
-    "torch.distributions.normal": ("core.distributions",),
+    **{f"torch.distributions.{name}": ("core.distributions",) for name in _FAMILIES},
     "torch.functional": ("core",),
     "torch.futures": ("ddp.futures",),
     "torch.func": ("core.func",),
