@@ -162,7 +162,11 @@ FAMILIES: tuple[tuple[Any, str, str], ...] = (
     ),
     (strided, "as_strided view resize_ resize_as_", ""),
     (movement, "roll flip fliplr flipud rot90 repeat tile repeat_interleave", ""),
-    (triangle, "tril triu diag diag_embed diagflat diagonal_scatter trace", "tril triu"),
+    (
+        triangle,
+        "tril triu diag diag_embed diagflat diagonal_scatter trace fill_diagonal_",
+        "tril triu",
+    ),
     (index, "index_put", "index_put"),
     (
         gather,

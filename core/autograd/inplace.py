@@ -21,7 +21,7 @@ from core.autograd.value import (
     version_of,
     wrap,
 )
-from core.backend import address, device_of, owner, write, xp
+from core.backend import address, device_of, owner, strided, write, xp
 from core.dtype import can_cast, of
 
 
@@ -224,7 +224,9 @@ def write_recorded(x: Any, new: Any) -> None:
     root, steps = root_of(x.base), x.base.steps()
     shadow = wrap(root.array, root.node)
     shadow.needs_grad = root.needs_grad
-    _rebase(root, write_view(shadow, new, steps), counter)
+    by_memory = any(step.op.view == "memory" for step, _ in steps)
+    layout = root.array.strides if by_memory else None
+    _rebase(root, write_view(shadow, new, steps, layout), counter)
     refresh(x)
 
 
@@ -247,18 +249,36 @@ def _move_keepers(old: Node | None, new: Node | None) -> None:
 
 
 @primitive(label="CopySlices")
-def write_view(x: Any, v: Any, steps: Any) -> Any:
-    """`x` with the part that `steps` make a view of replaced by `v`."""
-    out = x.copy(order="K")  # in another order of memory a step could copy instead of view
+def write_view(x: Any, v: Any, steps: Any, layout: Any) -> Any:
+    """`x` with the part that `steps` make a view of replaced by `v`.
+
+    `layout` are the strides that the steps count on, where they go by memory.
+    """
+    # In another order of memory a step could copy instead of view.
+    out = x.copy(order="K") if layout is None else laid(x, layout)
     replayed(steps, out)[...] = v
     return out
 
 
 write_view.defvjp(
-    x=lambda g, v_shape, steps: write_view(g, _zeros(g, v_shape), steps),
-    v=lambda g, steps: replayed(steps, g),
+    x=lambda g, v_shape, steps, layout: write_view(g, _zeros(g, v_shape), steps, layout),
+    v=lambda g, steps, layout: replayed(steps, g if layout is None else laid(g, layout)),
     steps=None,
+    layout=None,
 )
+
+
+@primitive
+def laid(x: Any, layout: Any) -> Any:
+    """A copy of `x` with these strides."""
+    last = sum((n - 1) * step for n, step in zip(x.shape, layout) if n)
+    memory = xp(x).empty(last // x.itemsize + 1, x.dtype)
+    out = strided(memory, x.shape, layout, 0)
+    out[...] = x
+    return out
+
+
+laid.defvjp(x=lambda g: g, layout=None)
 
 
 @where_it_lies

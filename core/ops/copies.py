@@ -83,12 +83,13 @@ def _copying(name: str, view: Callable[..., Any]) -> Any:
 
 
 def _unwatched(name: str, split: Callable[..., Any]) -> Any:
-    """`split`: PyTorch does not watch what is written into its parts; here they are views too."""
+    """`split`, but nobody follows what is written into the parts, nor minds it."""
 
     @functools.wraps(split)
     def parted(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
         found: tuple[Any, ...] = split(*args, **kwargs)
         for x in found:
+            x.base = x.version = None
             called(x, "UnsafeSplitBackward0" if "sizes" not in name else _SIZES)
         return found
 

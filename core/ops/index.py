@@ -11,6 +11,7 @@ from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
 from core.autograd.inplace import (
     forbid_leaf,
+    forbid_overlap,
     forbid_sharing,
     shared_memory,
     watch,
@@ -245,7 +246,10 @@ def _wrote_number(x: Any, key: Any, v: Any) -> bool:
     array, recording = x.array, mode.fast
     if type(array) is not numpy.ndarray or type(key) not in (int, slice) or recording is None:
         return False
-    if (recording and (x.needs_grad or x.base is not None)) or not array.ndim:
+    if recording and (x.needs_grad or x.base is not None):
+        return False
+    steps = array.strides
+    if not steps or 0 in steps:
         return False
     try:
         array[key if type(key) is int else plain_slice(key)] = v
@@ -284,6 +288,7 @@ def _write(x: Any, key: Key, v: Any) -> None:
     if key.arrays:
         write_items(target, key.arrays, v)
     else:
+        forbid_overlap(target)
         target[...] = _trimmed(v, target.shape)
     version_of(x)[0] += 1
 

@@ -9,7 +9,7 @@ import numpy
 
 from core import random
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import forbid_leaf, write_out
+from core.autograd.inplace import forbid_leaf, forbid_overlap, write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, called, version_of, wrap
 from core.backend import device_of, module_of, on, resolve, write, xp
@@ -273,6 +273,7 @@ def poisson(input: Any, generator: Any = None) -> Any:
 
 def _write(x: Any, array: Any) -> Any:
     forbid_leaf(x)
+    forbid_overlap(x.array)
     write(x.array, array)
     version_of(x)[0] += 1
     if x.base is None:

@@ -21,7 +21,7 @@ from core.ops.shape import view as view_in_shape
 __all__ = ["as_strided"]
 
 
-@primitive(view=True, name="as_strided")
+@primitive(view="memory", name="as_strided")
 def strided_array(x, size, stride, offset, source):
     """A view of the memory of `x`: sizes, strides, and offset from its start, in elements.
 

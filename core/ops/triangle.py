@@ -11,9 +11,10 @@ from core.autograd.quick import leading
 from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import BOOL, of
+from core.ops.assign import fill_
 from core.ops.cast import clone
 from core.ops.dims import axis_of
-from core.ops.parts import diagonal, diagonal_array
+from core.ops.parts import diagonal, diagonal_array, narrow
 from core.ops.promotion import refuse
 from core.ops.shape import reshape_array
 
@@ -184,3 +185,22 @@ def trace(input: Any) -> Any:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.array.ndim}")
     refuse(BOOL, "trace", of(input.array.dtype))
     return traced(input)
+
+
+def fill_diagonal_(x: Any, fill_value: Any, wrap: bool = False) -> Any:
+    """`x` with one value along its main diagonal; `wrap` goes on below, in a tall matrix.
+
+    Raises: RuntimeError for fewer than two dims, or other than two of different lengths.
+    """
+    shape = x.array.shape
+    if len(shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    step = shape[1] + 1 if wrap and len(shape) == 2 else max(shape[0], 1)
+    for start in range(0, shape[0], step):
+        along = narrow(x, 0, start, min(step, shape[0] - start))
+        while along.array.ndim > 1:
+            along = diagonal(along)
+        fill_(along, fill_value)
+    return x

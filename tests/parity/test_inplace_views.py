@@ -221,6 +221,79 @@ def base_of_views(m):
     return v._base is y, y._base is None, x[0]._base is x, v._is_view(), y._is_view()
 
 
+EXPANDED = {
+    "a row": lambda m, x: x.__setitem__(0, 1.0),
+    "a cell": lambda m, x: x.__setitem__((0, 0), 1.0),
+    "a column": lambda m, x: x.__setitem__((slice(None), 0), 1.0),
+    "all": lambda m, x: x.__setitem__(..., m.ones(4)),
+    "rows": lambda m, x: x.__setitem__(slice(1, 3), 2.0),
+    "one row": lambda m, x: x.__setitem__(slice(1, 2), m.ones(1, 4)),
+    "fill": lambda m, x: x.fill_(2),
+    "diagonal": lambda m, x: x.fill_diagonal_(2),
+    "normal": lambda m, x: x.normal_() is x,
+    "random": lambda m, x: x.random_() is x,
+    "bernoulli": lambda m, x: x.bernoulli_(0.5) is x,
+}
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("name", EXPANDED)
+def test_writing_to_expanded_memory(name, grad):
+    def program(m):
+        x = m.zeros(3, 1).expand(3, 4)
+        with m.set_grad_enabled(grad):
+            result = EXPANDED[name](m, x)
+        return x, result
+
+    same(program)
+
+
+@program
+def views_of_memory_are_written(m):
+    x = m.arange(12.0, dtype=m.float64).view(3, 4).requires_grad_()
+    weight = m.arange(12.0, dtype=m.float64).view(4, 3).sin()
+    found = []
+    for turned in (lambda y: y, lambda y: y.t(), lambda y: y.t().clone()):
+        y = turned(x.sin())
+        y.as_strided((2,), (5,), 1).mul_(3 + x[0, :2])
+        for z in ((y.t() if y.shape == (3, 4) else y) * weight, y.sum()):
+            (g,) = m.autograd.grad(z.sum(), x, create_graph=True)
+            found += [g, m.autograd.grad(g.exp().sum(), x)]
+    return found
+
+
+@program
+def unsafe_parts_are_written(m):
+    x = leaf(m, 1.0, 2.0, 3.0, 4.0)
+    whole = x * 1
+    first, second = whole.unsafe_chunk(2)
+    version = whole._version
+    first.mul_(3)
+    seen = m.unsafe_split(whole * 1, 3)
+    seen[0].add_(1)
+    (first.sum() + (second * second).sum() + seen[0].sum()).backward()
+    return first, whole, whole._version - version, x.grad
+
+
+@program
+def diagonals_are_filled(m):
+    x = m.arange(21.0, dtype=m.float64).view(7, 3).requires_grad_()
+    tall = (x * 2).fill_diagonal_(5, wrap=True)
+    plain = (x * 2).fill_diagonal_(m.tensor(4.0))
+    (tall * tall + plain).sum().backward()
+    return tall, plain, x.grad, m.zeros(2, 3, dtype=m.int64).fill_diagonal_(2.7)
+
+
+@program
+def diagonal_of_a_vector(m):
+    m.zeros(3).fill_diagonal_(1)
+
+
+@program
+def diagonal_of_a_box(m):
+    m.zeros(2, 3, 3).fill_diagonal_(1)
+
+
 @pytest.mark.parametrize("name", program)
 def test_program(name):
     same(program[name])
