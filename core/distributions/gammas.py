@@ -36,7 +36,7 @@ class Gamma(Distribution):
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of concentration and rate."""
         shape = self.drawn_shape(sample_shape)
-        return standard_gamma(self.concentration.expand(shape)) / self.rate
+        return _above_zero(standard_gamma(self.concentration.expand(shape)) / self.rate)
 
     def log_prob(self, value: Any) -> Any:
         """The logarithm of the density at `value`."""
@@ -162,7 +162,7 @@ class FisherSnedecor(Distribution):
             Gamma(df / 2, df, validate_args=False).rsample(sample_shape)
             for df in (self.df1, self.df2)
         )
-        return above / below.clamp(min=finfo(below.dtype).tiny)
+        return _above_zero(above / below)
 
     def log_prob(self, value: Any) -> Any:
         """The logarithm of the density at `value`."""
@@ -245,3 +245,8 @@ class StudentT(Distribution):
         """The variance of each distribution: infinite up to df = 2, NaN up to 1."""
         found = where(self.df > 2, self.scale.pow(2) * self.df / (self.df - 2), math.inf)
         return where(self.df > 1, found, math.nan)
+
+
+def _above_zero(x: Any) -> Any:
+    """Draws that have a logarithm."""
+    return x.clamp(min=finfo(x.dtype).tiny)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.distributions.distribution import Distribution, broadcast_all
+from core.dtype import finfo
 from core.nn.functional import one_hot
 from core.ops.choice import where
 from core.ops.join import stack
@@ -35,11 +36,14 @@ class Dirichlet(Distribution):
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of the concentrations.
 
-        Shares of gamma numbers, taken by their logarithms: small ones do not underflow.
+        Shares of gamma numbers, taken by their logarithms: small ones do not underflow. None is 0
+        or 1, where densities are infinite.
         """
         a = self.concentration.expand(self.drawn_shape(sample_shape))
         u = 1 - rand(a.shape, dtype=a.dtype, device=a.device)
-        return (standard_gamma(a + 1).log() + u.log() / a).softmax(-1)
+        limits = finfo(a.dtype)
+        shares = (standard_gamma(a + 1).log() + u.log() / a).softmax(-1)
+        return shares.clamp(limits.tiny, 1 - limits.eps / 2)
 
     def log_prob(self, value: Any) -> Any:
         """The logarithm of the density at `value`."""

@@ -29,6 +29,9 @@ def places():
             yield a, x
 
 
+BETAS = [module.Beta(1e-3, 1e-3) for module in (distributions, torch.distributions)]
+
+
 def double(x):
     return core.tensor(x, dtype=core.float64)
 
@@ -61,6 +64,15 @@ def test_draws_of_tiny_concentrations_are_not_zero_and_of_half_types_their_type(
     assert standard_gamma(core.ones(3, dtype=core.bfloat16)).dtype is core.bfloat16
     shares = distributions.Dirichlet(core.full((3,), 1e-3)).sample((50,))
     assert bool(core.isfinite(shares).all()) and (shares.sum(-1) - 1).abs().max() < 1e-6
+    for d in (
+        distributions.Gamma(1e-3, 1e9),
+        distributions.Beta(1e-3, 1e-3),
+        distributions.FisherSnedecor(1e-2, 1e-2),
+    ):
+        x = d.sample((500,))
+        assert bool(core.isfinite(d.log_prob(x[core.isfinite(x)])).all())
+    bounds = [(x.min().item(), x.max().item()) for x in (d.sample((500,)) for d in BETAS)]
+    assert bounds[0] == pytest.approx(bounds[1], rel=1e-7)
 
 
 def test_the_gradient_has_no_gradient():
