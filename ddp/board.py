@@ -74,7 +74,7 @@ class Board:
         fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if create else 0), 0o600)
         try:
             if create:
-                os.ftruncate(fd, 8 * _WORDS * size)
+                _reserve(fd, 8 * _WORDS * size, path)
             self._map = mmap.mmap(fd, 8 * _WORDS * size)
         finally:
             os.close(fd)
@@ -178,6 +178,16 @@ class Board:
     def _text(self, word: int) -> str:
         raw = self._map[8 * word : 8 * word + _TEXT]
         return raw.split(b"\0", 1)[0].decode(errors="replace")
+
+
+def _reserve(fd: int, count: int, path: str) -> None:
+    os.ftruncate(fd, count)
+    try:
+        # A full /dev/shm is an error here, not a bus error at some later word.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(fd, 0, count)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
 
 
 _installed: Board | None = None

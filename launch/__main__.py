@@ -7,7 +7,7 @@ import time
 from typing import NoReturn
 
 from launch import cores, spawn, status, supervisor
-from launch.ledger import open_ledger
+from launch.ledger import folder, open_ledger
 from launch.options import USAGE_TEXT, Options, contradiction, interpreter_flags, parse
 from launch.output import Output
 from launch.report import say
@@ -31,7 +31,11 @@ def main() -> tuple[Options, supervisor.Child]:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if claim.rank and "UNISON_STARTER" in os.environ:
         _close_stdin()
-    ledger = open_ledger(claim.size)
+    try:
+        ledger = open_ledger(claim.size)
+    except OSError as error:
+        why = f"cannot share memory in {folder()}: {error.strerror or error}"
+        _refuse(claim, f"{why} (in a container: docker run --shm-size=1g)")
     if claim.launcher != ALONE or options.shards:
         _limit_threads(options, claim, ledger.starter)
     return options, supervisor.fork_rank(claim, ledger, _output(options, claim))

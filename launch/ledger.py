@@ -20,7 +20,8 @@ _STARTERS = ("hydra_pmi_proxy", "prterun", "prted", "orted", "mpirun", "mpiexec"
 class Ledger:
     """The shared page of the ranks of one node; `size` is the world size, `starter` a process.
 
-    Raises: PermissionError if a file of that name belongs to somebody else.
+    Raises: PermissionError if a file of that name belongs to somebody else, OSError if there is no
+        room for it.
     """
 
     def __init__(self, path: str, size: int, starter: int = 0) -> None:
@@ -34,6 +35,9 @@ class Ledger:
             raise PermissionError(f"{path} exists and is not ours")
         length = 8 * (_HEAD + size)
         os.ftruncate(self._fd, length)
+        if hasattr(os, "posix_fallocate"):
+            # MPI may fill /dev/shm: the supervisor that tells of it must not die of it too.
+            os.posix_fallocate(self._fd, 0, length)
         self._map = mmap.mmap(self._fd, length)
         self._words = memoryview(self._map).cast("Q")
 

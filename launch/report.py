@@ -19,7 +19,7 @@ _HINTS = {
     signal.SIGKILL: "out of memory?",
     signal.SIGSEGV: "segmentation fault",
     signal.SIGABRT: "abort",
-    signal.SIGBUS: "bus error: is the shared memory full?",
+    signal.SIGBUS: "bus error: is the shared memory full? in a container: docker run --shm-size=1g",
 }
 
 

@@ -8,6 +8,7 @@ array lies, two areas for small arrays, and one for pieces of large ones. Arrays
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import secrets
@@ -201,6 +202,8 @@ def made_together(node: Any, what: str, make: Callable[[str, bool], Made]) -> Ma
                 made = make(path, first)
             except OSError as error:
                 problem = f"rank {rank} of this node cannot share {what} in {path}: {error}"
+                if error.errno == errno.ENOSPC:
+                    problem += " (in a container: docker run --shm-size=1g)"
         problem = next((text for text in node.allgather(problem) if text), "")
     if rank == 0:
         with contextlib.suppress(FileNotFoundError):

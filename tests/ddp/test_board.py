@@ -1,5 +1,6 @@
 """The board: posted words are never torn, and of two ranks that differ at least one sees it."""
 
+import errno
 import os
 import sys
 import threading
@@ -100,6 +101,15 @@ def test_every_mismatch_is_seen_by_at_least_one_rank(two):
     for thread in threads:
         thread.join()
     assert all(one or other for one, other in zip(*seen))
+
+
+def test_a_board_that_finds_no_room_is_an_error_when_it_is_made(monkeypatch, tmp_path):
+    def full(fd, offset, count):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/b'"):
+        Board(str(tmp_path / "b"), 0, 2, create=True)
 
 
 def test_the_process_has_one_board_and_one_wish_to_stop(two):

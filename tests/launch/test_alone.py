@@ -112,6 +112,17 @@ def test_a_missing_mpi_is_one_sentence_and_status_2(broken, tmp_path):
     assert ended.stderr.count("\n") == 1 and ended.stdout == ""
 
 
+def test_a_full_shared_memory_is_one_sentence_with_the_flag_that_mends_it(tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    shim = "import os, runpy, sys\ndef full(*_): raise OSError(28, os.strerror(28))\n"
+    shim += "os.posix_fallocate = full; sys.argv[1:] = ['train.py']\n"
+    shim += "runpy.run_module('launch', run_name='__main__')"
+    ended = alone(tmp_path, "-c", shim)
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert "No space left on device (in a container: docker run --shm-size=1g)" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
 def test_a_missing_mpi_is_one_sentence_without_launch_too(tmp_path):
     (tmp_path / "train.py").write_text("import ddp; ddp.init_process_group('mpi')\n")
     (tmp_path / "mpi4py").mkdir()
