@@ -26,8 +26,10 @@ def mean(values: Any) -> Any:
     group = current_group()
     parts = 1 if group is None else (group.shards or group.size) // group.size
     if values.ndim and values.shape[0] % parts:
+        rank = 0 if group is None else group.rank
         raise ValueError(
-            f"the mean of {values.shape[0]} values cannot be taken on {parts} shards per rank"
+            f"rank {rank}: the mean of {values.shape[0]} values cannot be taken on {parts} shards"
+            " per rank"
         )
     return mean_over_ranks(values, parts, group)
 

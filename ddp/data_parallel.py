@@ -210,11 +210,13 @@ def parallel_apply(
     parent.offset = max(g.offset for g in generators)
     for i, error in enumerate(errors):
         if error is not None:
+            if not isinstance(error, Exception):  # as it is, such as the end of the script
+                raise error
             raise _with_place(error, f"in replica {i} on device {places[i]}") from error
     return outs
 
 
-def _with_place(error: BaseException, place: str) -> BaseException:
+def _with_place(error: Exception, place: str) -> Exception:
     """An error of the same kind, where that is made of a text, that says where it was raised."""
     kind = type(error)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -29,10 +30,10 @@ def backward(loss_sum: Any, weight: float, **options: Any) -> None:
     `loss_sum` is a sum over this rank's samples, `weight` their number (or the sum of their
     weights); under `no_sync` both accumulate until the next backward
     outside. Ranks may differ in both.
-    Raises: ValueError for a weight that is negative or no number.
+    Raises: ValueError for a weight that is negative, infinite or no number.
     """
-    if not weight >= 0:
-        raise ValueError(f"weight: expected a number that is not negative, got {weight!r}")
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"weight: expected a finite number, not negative, got {weight!r}")
     before, _current.weight = _current.weight, float(weight)
     try:
         loss_sum.backward(**options)

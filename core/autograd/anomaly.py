@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from core.autograd.mode import mode
+from core.autograd.place import where_it_lies
 from core.autograd.product import products
 from core.autograd.value import Node, Value, extra_of
 from core.backend import xp
@@ -109,8 +110,13 @@ def checked(node: Node, g: Any, create_graph: bool, steps: Any = None) -> list[A
 def _refuse_nan(node: Node, parts: list[Any]) -> None:
     for i, part in enumerate(parts):
         array = part.array if isinstance(part, Value) else part
-        if array is not None and bool(xp(array).isnan(array).any()):
+        if array is not None and _has_nan(array):
             raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
+
+
+@where_it_lies
+def _has_nan(array: Any) -> bool:
+    return bool(xp(array).isnan(array).any())
 
 
 def _tell(node: Node) -> None:

@@ -276,6 +276,16 @@ def test_an_exception_that_no_text_makes_is_told_by_one_that_does():
         DataParallel(Odd(), [0, 1])(rows(4))
 
 
+def test_a_script_that_ends_in_a_replica_ends_as_it_said():
+    class Ending(nn.Module):
+        def forward(self, x):
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit) as found:
+        DataParallel(Ending(), [0, 1])(rows(4))
+    assert found.value.code == 3
+
+
 def test_parameters_elsewhere_are_refused():
     wrapped = DataParallel(network(), [0, 1])
     wrapped.module.to("cuda:1")

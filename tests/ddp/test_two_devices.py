@@ -53,6 +53,13 @@ def test_it_equals_one_device():
         np.testing.assert_array_equal(p, q)
 
 
+def test_anomaly_mode_looks_for_nan_where_the_gradient_lies():
+    with pytest.warns(UserWarning, match="Anomaly"), core.autograd.detect_anomaly():
+        found = trained(Split("cuda:0", "cuda:1"), batch())
+    for p, q in zip(found, trained(Split("cpu", "cpu"), batch()), strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_ranks_with_two_devices_each_train_together(size):
     expected = trained(Split("cpu", "cpu"), batch())

@@ -70,6 +70,8 @@ def arguments_that_differ_by_rank_or_mean_nothing_are_named():
     for cap in (-1, float("nan"), "fast"):
         wrap = functools.partial(ddp.DistributedDataParallel, mlp(), bucket_cap_mb=cap)
         refused(ValueError, wrap, "bucket_cap_mb", repr(cap))
+    for weight in (-1, float("nan"), float("inf")):
+        refused(ValueError, functools.partial(ddp.backward, core.ones(()), weight), "weight")
     every_own = ddp.DistributedDataParallel(mlp(), bucket_cap_mb=0)  # as in PyTorch
     assert len(every_own.reducer.buckets) == 4
 
