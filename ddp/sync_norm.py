@@ -240,6 +240,9 @@ def _combined(every: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     return to_device(both[0], device), to_device(both[1], device)
 
 
+_CONSTANT = dict.fromkeys(("mean", "scale", "axes", "count", "group", "shards"))
+
+
 @primitive(label="SyncBatchNormBackward0")
 def standardise_over_ranks(  # type: ignore[no-untyped-def]
     x, mean, scale, axes, count, group, shards
@@ -254,42 +257,64 @@ standardise_over_ranks.defvjp(
     x=lambda g, x, mean, scale, axes, count, group, shards: pull_over_ranks(
         g, x, mean, scale, axes, count, group, shards
     ),
-    mean=None,
-    scale=None,
-    axes=None,
-    count=None,
-    group=None,
-    shards=None,
+    **_CONSTANT,
 )
 
 
 @primitive
 def pull_over_ranks(  # type: ignore[no-untyped-def]
-    g, x, mean, scale, axes, count, group, shards
+    slope, x, mean, scale, axes, count, group, shards
 ):
-    """The gradient that `g` gives the argument `x`, of which all ranks' means are functions."""
+    """The gradient that `slope` gives the argument `x`, of which all ranks' means are functions."""
     if shards:
-        g, x = xp(x).ascontiguousarray(g), xp(x).ascontiguousarray(x)
+        slope, x = xp(x).ascontiguousarray(slope), xp(x).ascontiguousarray(x)
     out = x - mean
     out *= scale
-    sums = _sums_over_shards(g, out, axes, shards)
+    means = _means_over_ranks([slope, slope * out], out, axes, count, group, shards)
+    out *= means[1]
+    out += means[0]
+    return ((slope - out) * scale).astype(x.dtype, copy=False)
+
+
+@primitive
+def bend_over_ranks(  # type: ignore[no-untyped-def]
+    g, slope, x, mean, scale, axes, count, group, shards
+):
+    """The gradient that `g` gives the argument `x` of `pull_over_ranks`."""
+    if shards:
+        g, slope, x = (xp(x).ascontiguousarray(each) for each in (g, slope, x))
+    out = (x - mean) * scale
+    products = [g, slope, g * out, slope * out, g * slope]
+    mg, ms, mgo, mso, mgs = _means_over_ranks(products, out, axes, count, group, shards)
+    both = (g - mg - out * mgo) * mso + (slope - ms - out * mso) * mgo
+    return (-(both + out * (mgs - mg * ms - mgo * mso)) * scale * scale).astype(x.dtype, copy=False)
+
+
+pull_over_ranks.defvjp(
+    slope=lambda g, x, mean, scale, axes, count, group, shards: pull_over_ranks(
+        g, x, mean, scale, axes, count, group, shards
+    ),
+    x=lambda g, slope, x, mean, scale, axes, count, group, shards: bend_over_ranks(
+        g, slope, x, mean, scale, axes, count, group, shards
+    ),
+    **_CONSTANT,
+)
+
+
+def _means_over_ranks(
+    arrays: list[Any], like: Any, axes: Any, count: int, group: ProcessGroup, shards: bool
+) -> list[Any]:
+    """The mean of each array over `axes` and ranks, shaped to go with `like`."""
+    kept = [
+        xp(like).stack([array.sum(axes, dtype=like.dtype) for array in part])
+        for part in (zip(*arrays, strict=True) if shards else [arrays])
+    ]
+    sums = kept[0] if len(kept) == 1 else tree_sum(kept)  # of several shards in their tree
     if is_absent():
         sums *= 0
     travelling = sums if type(sums) is group.array_type else _travelling(to_host(sums), group)
     group.all_reduce(travelling)
-    with on(device_of(x)):
-        means = to_device(to_host(travelling), device_of(x)) / sums.dtype.type(count)
-    at = _channel_shape(x.ndim - shards)
-    out *= means[1].reshape(at)
-    out += means[0].reshape(at)
-    return ((g - out) * scale).astype(x.dtype, copy=False)
-
-
-def _sums_over_shards(g: Any, out: Any, axes: tuple[int, ...], shards: bool) -> Any:
-    """Per channel the sum of `g` and that of `g * out`; of several shards in their tree."""
-    both = zip(g, out, strict=True) if shards else [(g, out)]
-    sums = [
-        xp(out).stack([a.sum(axes, dtype=b.dtype), (a * b).sum(axes, dtype=b.dtype)])
-        for a, b in both
-    ]
-    return sums[0] if len(sums) == 1 else tree_sum(sums)
+    with on(device_of(like)):
+        means = to_device(to_host(travelling), device_of(like)) / sums.dtype.type(count)
+    shape = _channel_shape(like.ndim - shards)
+    return [row.reshape(shape) for row in means]

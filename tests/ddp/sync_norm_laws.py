@@ -146,6 +146,33 @@ def a_wrapped_network_equals_one_process():
         close(q.numpy(), p.numpy())
 
 
+def gradients_of_gradients_are_those_of_one_process():
+    """A penalty on the slope with regard to the input, through norms over all ranks."""
+
+    def network():
+        core.manual_seed(7)
+        first, second = nn.Linear(3, 4), nn.Linear(4, 1)
+        return nn.Sequential(
+            nn.BatchNorm1d(3), first, nn.BatchNorm1d(4), nn.Tanh(), second
+        ).double()
+
+    def penalties(model, x):
+        x = x.clone().requires_grad_()
+        (slope,) = core.autograd.grad(model(x).pow(2).sum(), x, create_graph=True)
+        return x, (slope.norm(dim=1) - 1).pow(2)
+
+    alone = network()
+    model = ddp.DistributedDataParallel(ddp.convert_sync_batchnorm(network()))
+    x, loss = penalties(alone, core.from_numpy(whole((3,))))
+    loss.mean().backward()
+    mine, own = penalties(model, part_of(x.detach()))
+    ddp.backward(own.sum(), weight=len(own))
+    for p, q in zip(alone.parameters(), model.parameters(), strict=True):
+        np.testing.assert_allclose(q.grad.numpy(), p.grad.numpy(), rtol=1e-9, atol=1e-11)
+    expected = part_of(x.grad) * len(x)
+    np.testing.assert_allclose(mine.grad.numpy(), expected.numpy(), rtol=1e-9, atol=1e-11)
+
+
 def buffers_are_synchronised_on_request():
     """The mean of floating buffers, or rank 0's; counts are rank 0's."""
     group = current_group()
@@ -165,6 +192,7 @@ LAWS = [
     eval_has_no_collective,
     options_are_batch_norms,
     conversion_leaves_the_rest_as_it_is,
+    gradients_of_gradients_are_those_of_one_process,
     a_wrapped_network_equals_one_process,
     buffers_are_synchronised_on_request,
 ]
