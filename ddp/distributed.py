@@ -167,7 +167,7 @@ class DistributedDataParallel(Wrapper):
         if self.company is not None:
             return self.company.forward(inputs, kwargs)
         if self.lanes is not None:
-            self.reducer.follow_hooks()
+            self.reducer.before_forward()
             with on(self.device):
                 return self.lanes.run(inputs, kwargs)
         return module(*inputs, **kwargs)

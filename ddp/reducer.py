@@ -126,8 +126,8 @@ class Reducer:
             for i, slot in enumerate(slots):
                 slot.home = flats[self.home_of[i].index].views[i]
 
-    def follow_hooks(self) -> None:
-        """Nothing; hooks of the parameters run on all that their gradients are made of."""
+    def before_forward(self) -> None:
+        """Nothing; what is to be done before a forward on shards is done."""
 
     def detach(self) -> None:
         """Nothing; the parameters' gradients are no longer reduced."""

@@ -53,6 +53,7 @@ class ShardedReducer(Reducer):
         self.outside: dict[int, Any] = {}
         self.aside: dict[int, Any] = {}
         self.followed: frozenset[int] = frozenset()
+        self.lent: list[Bucket] = []
         super().__init__(names, parameters, group, cap, *args)
         self.spares = make_buckets(self.parameters, cap, group.allocate)
 
@@ -69,7 +70,12 @@ class ShardedReducer(Reducer):
             self.handles += [before, after]
         self.followed = frozenset()
 
-    def follow_hooks(self) -> None:
+    def before_forward(self) -> None:
+        """Nothing; hooks of parameters are followed, and memory is taken back."""
+        self._follow_hooks()
+        self._take_back()
+
+    def _follow_hooks(self) -> None:
         """Nothing; hooks of the parameters run on each shard's gradient, as on that of a rank."""
         # One hook is ours. Most parameters have no other, so stand-ins are spared one in vain.
         hooked = [
@@ -246,12 +252,24 @@ class ShardedReducer(Reducer):
             for i, slot in zip(bucket.positions, slots, strict=True):
                 slot.gradient = wrap(bucket.views[i])
             self._exchange(bucket)  # a copy would take 0.4 ms for a perceptron of 2.7 MB
+            self.lent.append(bucket)
             return
         for i, slot in zip(bucket.positions, slots, strict=True):
             if used[i] and slot.gradient is None:
                 slot.gradient = wrap(bucket.views[i].copy())
             elif used[i]:
                 slot.gradient.array += bucket.views[i]
+
+    def _take_back(self) -> None:
+        """Nothing; the memory of gradients that are gone, as after zero_grad(), is used again.
+
+        It is still in the cache: two sets in turn take a perceptron of 2.7 MB 4 % of its step.
+        """
+        lent, self.lent = self.lent, []
+        for bucket in lent:
+            slots = [slots[i] for slots in (self.slots, self.lanes[0]) for i in bucket.positions]
+            if all([slot.gradient is None for slot in slots]):
+                self._exchange(bucket)
 
     def _exchange(self, bucket: Bucket) -> None:
         """Leave a bucket's memory to the gradients that are in it; the next ones go elsewhere."""

@@ -193,6 +193,27 @@ def backwards_that_are_added_without_zero_grad():
         assert run(2) == run(1)
 
 
+def gradients_that_are_gone_leave_their_memory():
+    """To the next ones; not those that a rank keeps, which may be others than its neighbour's."""
+
+    def run():
+        module = mlp()
+        model = wrapped(module)
+        group, places, kept = current_group(), [], []
+        for step in range(6):
+            keeps = step == 4 and group.rank % 2
+            model.zero_grad(set_to_none=not keeps)
+            x, y = data(step)
+            ((model(x) - y) ** 2).mean().backward()
+            places.append(module[0].weight.grad.array.ctypes.data)
+            kept.append(bits(module))
+        assert len(set(places[:4])) == 1
+        return kept
+
+    if SHARDS % current_group().size == 0:
+        on_one_rank(run)
+
+
 def buckets_made_anew_between_forwards():
     """A parameter unfrozen between two forwards of a backward, and between two of a step."""
 
@@ -323,6 +344,7 @@ LAWS = [
     a_gradient_changed_in_an_accumulation_is_refused,
     backwards_that_are_added_without_zero_grad,
     buckets_made_anew_between_forwards,
+    gradients_that_are_gone_leave_their_memory,
     sizes_of_buckets_tried_in_an_accumulation,
     an_exception_that_all_ranks_catch,
     a_copy_trains_on_its_own,
