@@ -24,9 +24,10 @@ activation adaptive channelshuffle container distance dropout flatten fold insta
 loss normalization padding pixelshuffle pooling rnn sparse transformer upsampling
 """.split()
 _FAMILIES = """
-bernoulli beta categorical chi2 dirichlet distribution exponential fishersnedecor gamma geometric
-independent inverse_gamma kl laplace log_normal multinomial multivariate_normal normal
-one_hot_categorical poisson studentT uniform
+bernoulli beta binomial categorical cauchy chi2 dirichlet distribution exponential
+fishersnedecor gamma geometric gumbel half_cauchy half_normal independent inverse_gamma kl
+laplace log_normal multinomial multivariate_normal negative_binomial normal one_hot_categorical
+pareto poisson studentT uniform weibull
 """.split()
 _PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
 # Each module of PyTorch's and the modules in which its names are looked up, in this order, after a

@@ -7,7 +7,9 @@ from core.distributions.continuous import LogNormal as LogNormal
 from core.distributions.continuous import MultivariateNormal as MultivariateNormal
 from core.distributions.continuous import Normal as Normal
 from core.distributions.continuous import Uniform as Uniform
+from core.distributions.counts import Binomial as Binomial
 from core.distributions.counts import Multinomial as Multinomial
+from core.distributions.counts import NegativeBinomial as NegativeBinomial
 from core.distributions.discrete import Bernoulli as Bernoulli
 from core.distributions.discrete import Categorical as Categorical
 from core.distributions.discrete import Geometric as Geometric
@@ -24,11 +26,19 @@ from core.distributions.gammas import InverseGamma as InverseGamma
 from core.distributions.gammas import StudentT as StudentT
 from core.distributions.shares import Beta as Beta
 from core.distributions.shares import Dirichlet as Dirichlet
+from core.distributions.tails import Cauchy as Cauchy
+from core.distributions.tails import Gumbel as Gumbel
+from core.distributions.tails import HalfCauchy as HalfCauchy
+from core.distributions.tails import HalfNormal as HalfNormal
+from core.distributions.tails import Pareto as Pareto
+from core.distributions.tails import Weibull as Weibull
 
 __all__ = [
     "Bernoulli",
     "Beta",
+    "Binomial",
     "Categorical",
+    "Cauchy",
     "Chi2",
     "Dirichlet",
     "Distribution",
@@ -36,17 +46,23 @@ __all__ = [
     "FisherSnedecor",
     "Gamma",
     "Geometric",
+    "Gumbel",
+    "HalfCauchy",
+    "HalfNormal",
     "Independent",
     "InverseGamma",
     "Laplace",
     "LogNormal",
     "Multinomial",
     "MultivariateNormal",
+    "NegativeBinomial",
     "Normal",
     "OneHotCategorical",
+    "Pareto",
     "Poisson",
     "StudentT",
     "Uniform",
+    "Weibull",
     "kl_divergence",
     "register_kl",
 ]

@@ -17,7 +17,7 @@ from core.ops.sequences import eye
 _LOG_2PI = math.log(2 * math.pi)
 
 
-class _LocationScale(Distribution):
+class LocationScale(Distribution):
     """Distributions that are moved by `loc` and stretched by `scale`."""
 
     has_rsample = True
@@ -40,7 +40,7 @@ class _LocationScale(Distribution):
         return self.loc
 
 
-class Normal(_LocationScale):
+class Normal(LocationScale):
     """The normal distribution of mean `loc` and standard deviation `scale`.
 
     Example:
@@ -80,7 +80,7 @@ class Normal(_LocationScale):
         return self.scale
 
 
-class LogNormal(_LocationScale):
+class LogNormal(LocationScale):
     """What has a normal logarithm of mean `loc` and standard deviation `scale`."""
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
@@ -117,7 +117,7 @@ class LogNormal(_LocationScale):
         return square.expm1() * (2 * self.loc + square).exp()
 
 
-class Laplace(_LocationScale):
+class Laplace(LocationScale):
     """Laplace's distribution: two exponentials, back to back at `loc`."""
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:

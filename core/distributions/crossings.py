@@ -9,9 +9,12 @@ import math
 from typing import Any
 
 from core.distributions.continuous import Exponential, Laplace, Normal, Uniform
-from core.distributions.divergence import register_kl
+from core.distributions.counts import Binomial
+from core.distributions.discrete import Geometric
+from core.distributions.divergence import kl_divergence, register_kl
 from core.distributions.gammas import Gamma
 from core.distributions.shares import Beta, Dirichlet
+from core.distributions.tails import Cauchy, Gumbel, HalfNormal, Pareto
 from core.ops.creation import full_like
 from core.ops.gamma import EULER
 
@@ -70,6 +73,7 @@ def _normal_laplace(p: Any, q: Any) -> Any:
 @register_kl(Beta, Normal)
 @register_kl(Gamma, Normal)
 @register_kl(Exponential, Normal)
+@register_kl(Gumbel, Normal)
 @register_kl(Laplace, Normal)
 @register_kl(Uniform, Normal)
 def _to_normal(p: Any, q: Any) -> Any:
@@ -96,10 +100,73 @@ def _beta(p: Any, q: Any) -> Any:
     return _dirichlet(p.shares, q.shares)
 
 
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Any, q: Any) -> Any:
+    distance = (p.scale + q.scale).pow(2) + (p.loc - q.loc).pow(2)
+    return distance.log() - (4 * p.scale * q.scale).log()
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p: Any, q: Any) -> Any:
+    ratio, shift = p.scale / q.scale, (q.loc - p.loc) / q.scale
+    tail = (shift + (1 + ratio).lgamma()).exp()
+    return tail - ratio.log() - shift + ratio * EULER - (1 + EULER)
+
+
+def _mean_fall(p: Any, t: Any) -> Any:
+    """The mean of exp(-t x)."""
+    if isinstance(p, Normal):
+        return (0.5 * (t * p.scale).pow(2) - t * p.loc).exp()
+    if isinstance(p, Uniform):
+        return ((-t * p.low).exp() - (-t * p.high).exp()) / (t * (p.high - p.low))
+    return (1 + t / p.rate).pow(-p.concentration if isinstance(p, Gamma) else -1)
+
+
+@register_kl(Exponential, Gumbel)
+@register_kl(Gamma, Gumbel)
+@register_kl(Normal, Gumbel)
+@register_kl(Uniform, Gumbel)
+def _to_gumbel(p: Any, q: Any) -> Any:
+    fall = (q.loc / q.scale).exp() * _mean_fall(p, 1 / q.scale)
+    return q.scale.log() + (p.mean - q.loc) / q.scale + fall - p.entropy()
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal(p: Any, q: Any) -> Any:
+    return kl_divergence(p.base_dist, q.base_dist)
+
+
+@register_kl(Pareto, Pareto)
+def _pareto(p: Any, q: Any) -> Any:
+    ratio = q.alpha / p.alpha
+    found = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return found.masked_fill(p.scale < q.scale, math.inf)
+
+
+@register_kl(Geometric, Geometric)
+def _geometric(p: Any, q: Any) -> Any:
+    return -p.entropy() - (-q.probs).log1p() / p.probs - q.logits
+
+
+@register_kl(Binomial, Binomial)
+def _binomial(p: Any, q: Any) -> Any:
+    if bool((p.total_count < q.total_count).any()):
+        raise NotImplementedError(
+            "KL between Binomials where q.total_count > p.total_count is not implemented"
+        )
+    logs = (-p.probs).log1p() - (-q.probs).log1p()
+    found = p.total_count * (p.probs * (p.logits - q.logits) + logs)
+    return found.masked_fill(p.total_count > q.total_count, math.inf)
+
+
 @register_kl(Exponential, Beta)
 @register_kl(Exponential, Uniform)
 @register_kl(Gamma, Beta)
 @register_kl(Gamma, Uniform)
+@register_kl(Gumbel, Beta)
+@register_kl(Gumbel, Exponential)
+@register_kl(Gumbel, Gamma)
+@register_kl(Gumbel, Uniform)
 @register_kl(Laplace, Beta)
 @register_kl(Laplace, Exponential)
 @register_kl(Laplace, Gamma)

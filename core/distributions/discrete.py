@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from core.autograd.mode import no_grad
 from core.distributions.distribution import Distribution, broadcast_all
@@ -148,10 +148,10 @@ class OneHotCategorical(OfCategories):
         return self.probs * (1 - self.probs)
 
 
-class _Odds(Distribution):
+class Odds(Distribution):
     """Distributions whose parameter is a probability, or its log-odds, per element."""
 
-    parameters = ("probs", "logits")
+    parameters: ClassVar[tuple[str, ...]] = ("probs", "logits")
 
     def __init__(
         self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -178,7 +178,7 @@ class _Odds(Distribution):
         return inside.log() - (-inside).log1p()
 
 
-class Bernoulli(_Odds):
+class Bernoulli(Odds):
     """1 with probability `probs`, else 0."""
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Any:
@@ -207,7 +207,7 @@ class Bernoulli(_Odds):
         return self.probs * (1 - self.probs)
 
 
-class Geometric(_Odds):
+class Geometric(Odds):
     """How often a trial fails before it first succeeds, with probability `probs`."""
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Any:

@@ -142,6 +142,33 @@ def test_modes_and_moments_that_are_not_there_are_pytorchs(name):
         numpy.testing.assert_allclose(getattr(ours, moment).numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["Cauchy", "HalfCauchy", "HalfNormal", "Gumbel"])
+def test_shares_below_a_number_and_their_inverses_are_pytorchs(name):
+    given = {"scale": 0.7} if name.startswith("Half") else {"loc": 0.3, "scale": 0.7}
+    x, u = [0.1, 1.0, 4.0], [0.1, 0.5, 0.9]
+    ours, theirs = (getattr(m, name)(**given) for m in (distributions, torch.distributions))
+    expected = theirs.cdf(torch.tensor(x))
+    numpy.testing.assert_allclose(ours.cdf(core.tensor(x)).numpy(), expected, rtol=2e-6)
+    if name != "Gumbel":
+        expected = theirs.icdf(torch.tensor(u))
+        numpy.testing.assert_allclose(ours.icdf(core.tensor(u)).numpy(), expected, rtol=2e-6)
+
+
+def test_numbers_of_trials():
+    with pytest.raises(NotImplementedError, match="Inhomogeneous"):
+        distributions.Binomial(core.tensor([3.0, 4.0]), core.tensor([0.5, 0.5])).entropy()
+    few, many = (distributions.Binomial(n, core.tensor(0.5)) for n in (3, 4))
+    assert distributions.kl_divergence(many, few).item() == float("inf")
+    with pytest.raises(NotImplementedError, match=r"q\.total_count > p\.total_count"):
+        distributions.kl_divergence(few, many)
+    with pytest.raises(ValueError, match="parameter total_count of Binomial"):
+        distributions.Binomial(1.5, 0.5)
+    with pytest.raises(ValueError, match="must be specified, but not both"):
+        distributions.NegativeBinomial(2)
+    for p, count in ((0.0, 0.0), (1.0, 7.0)):
+        assert distributions.Binomial(7, p).sample((4,)).tolist() == [count] * 4
+
+
 def test_shares_below_a_number_are_pytorchs():
     found = []
     for module, lib in ((distributions, core), (torch.distributions, torch)):
@@ -159,6 +186,7 @@ FAMILIES = {
     "Beta": {"concentration1": [0.5, 3.0], "concentration0": [2.0, 0.3]},
     "Normal": {"loc": [0.5, -1.0], "scale": [2.0, 0.3]},
     "Laplace": {"loc": [0.5, -1.0], "scale": [2.0, 0.3]},
+    "Gumbel": {"loc": [0.5, -1.0], "scale": [2.0, 0.7]},
     "Uniform": {"low": [-0.5, 0.1], "high": [2.0, 1.3]},
 }
 
