@@ -107,6 +107,8 @@ def _to_x(g, x, index, src, axis, reduce, include_self, out):
 
 def _product_of_others(x: Any, index: Any, part: Any, axis: int, include_self: bool) -> Any:
     """For each element of `part`: the product of what else is combined at its place."""
+    if hasattr(x, "array"):  # it will be differentiated
+        return _product_written_out(x, index, part, axis, include_self)
     filled = choose(part == 0, 1, part)
     whole = reduce_along(choose(x == 0, 1, x), index, filled, axis, "prod", include_self)
     mine, at = _array(part) == 0, _array(index)
@@ -115,11 +117,40 @@ def _product_of_others(x: Any, index: Any, part: Any, axis: int, include_self: b
         none = none + (_array(x) == 0)
     others = gather_array(none, at, axis) - mine  # how many zeros there are among the others
     product = gather_array(whole, index, axis) / filled
-    return choose(_constant(x, others == 0), product, 0)
+    return choose(others == 0, product, 0)
 
 
-def _constant(like: Any, array: Any) -> Any:
-    return wrap(xp(like.array).asarray(array)) if hasattr(like, "array") else array
+@where_it_lies
+def _product_written_out(x: Any, index: Any, part: Any, axis: int, include_self: bool) -> Any:
+    """`_product_of_others` in products alone, whose derivatives hold for zeros, too."""
+    places = along(_array(index), axis, x.array.shape).reshape(-1)
+    order = places.argsort()
+    places = places[order]
+    sorted_ = gather_array(reshape_array(part, (-1,)), order, 0)
+    found = _on_one_side(sorted_, places, 1) * _on_one_side(sorted_, places, -1)
+    found = reshape_array(gather_array(found, order.argsort(), 0), part.array.shape)
+    return found * gather_array(x, _array(index), axis) if include_self else found
+
+
+def _on_one_side(x: Any, places: Any, side: int) -> Any:
+    """For each element the product of those before it (`side` 1), or behind, at the same place.
+
+    Of as many as there are at most, by doubling.
+    """
+    module, n = xp(places), len(places)
+    here = module.arange(n)
+
+    def beside(x: Any, distance: int) -> Any:
+        there = here - side * distance
+        known = module.clip(there, 0, n - 1)
+        same = (known == there) & (places[known] == places)
+        return choose(wrap(same), gather_array(x, known, 0), 1)
+
+    found, distance = beside(x, 1), 1
+    while distance < n and bool((places[distance:] == places[:-distance]).any()):
+        found = found * beside(found, distance)
+        distance *= 2
+    return found
 
 
 def _to_src(g, x, index, src, axis, reduce, include_self, out, src_shape):

@@ -107,6 +107,31 @@ def test_gradient_of_products_with_zeros(name, include_self):
     same(product)
 
 
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_second_gradient_of_products_with_zeros(name, include_self):
+    def second(product):
+        base, part = (leaf(core, *values) for values in PRODUCTS[name])
+        y = product(base, part)
+        first = core.autograd.grad((y * y).sum() + y.sum(), [base, part], create_graph=True)
+        weighed = (first[0] * core.tensor([0.3, 0.7])).sum() * include_self
+        weighed = weighed + (first[1] * core.arange(1.0, 6.0)).sum()
+        return first, core.autograd.grad(weighed, [base, part])
+
+    def written_out(base, part):
+        own = base if include_self else base * 0 + 1
+        a, b, c, d, e = part
+        return core.stack([own[0] * a * b, own[1] * c * d * e])
+
+    index = core.tensor([0, 0, 1, 1, 1])
+    found = second(
+        lambda base, part: base.scatter_reduce(0, index, part, "prod", include_self=include_self)
+    )
+    for ours, exact in zip(found, second(written_out), strict=True):
+        for a, b in zip(ours, exact, strict=True):
+            numpy.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), atol=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(2, 2), (3, 3), (2, 3, 3)], ids=str)
 @pytest.mark.parametrize("singular", [True, False])
 def test_second_gradient_of_a_determinant(shape, singular):
