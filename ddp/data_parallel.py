@@ -210,10 +210,14 @@ def parallel_apply(
     parent.offset = max(g.offset for g in generators)
     for i, error in enumerate(errors):
         if error is not None:
-            if not isinstance(error, Exception):  # as it is, such as the end of the script
-                raise error
-            raise _with_place(error, f"in replica {i} on device {places[i]}") from error
+            _raise_from(error, f"in replica {i} on device {places[i]}")
     return outs
+
+
+def _raise_from(error: BaseException, place: str) -> None:
+    if not isinstance(error, Exception):  # as it is, such as the end of the script
+        raise error
+    raise _with_place(error, place) from error
 
 
 def _with_place(error: Exception, place: str) -> Exception:

@@ -53,6 +53,7 @@ class DistributedSampler(Sampler[int]):
         self.yielded = 0
         self._advance = False
         self._ended = False
+        self._iteration = 0
         self._inner: Any = None  # the state that `sampler` is to take when the epoch begins
 
     def __len__(self) -> int:
@@ -84,7 +85,7 @@ class DistributedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         self.begin()
-        return self._counted(self.indices())
+        return self._counted(self.indices(), self._iteration)
 
     def begin(self) -> None:
         """Nothing; this epoch is a new one, or that which was set or resumed."""
@@ -93,16 +94,16 @@ class DistributedSampler(Sampler[int]):
             self.start = 0
         self._advance = True
         self._ended = False
+        self._iteration += 1
         self.yielded = 0
         inner, self._inner = self._inner, None
         restore(self.sampler, inner)
 
-    def _counted(self, indices: list[int]) -> Iterator[int]:
-        epoch = self.epoch
+    def _counted(self, indices: list[int], iteration: int) -> Iterator[int]:
         for index in indices:
-            self.yielded += 1
+            self.yielded += iteration == self._iteration  # else it is not this one's any more
             yield index
-        self._ended = epoch == self.epoch
+        self._ended |= iteration == self._iteration
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration that of `epoch`, from its beginning."""
@@ -208,7 +209,8 @@ class DistributedWeightedSampler(DistributedSampler):
         drop_last: bool = False,
         pad: bool = True,
     ) -> None:
-        drawn = WeightedRandomSampler(weights, num_samples or len(weights), replacement)
+        count = len(weights) if num_samples is None else num_samples
+        drawn = WeightedRandomSampler(weights, count, replacement)
         super().__init__(weights, num_replicas, rank, True, seed, drop_last, pad, drawn)
 
 
