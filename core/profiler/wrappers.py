@@ -5,6 +5,7 @@ While none runs nothing here exists: the engine calls the functions of its ops a
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -32,7 +33,14 @@ _FORMS = ("forward", "direct", "alone")
 
 
 def install() -> None:
-    """Put the wrappers in."""
+    """Put the wrappers in, all or none."""
+    with contextlib.ExitStack() as failed:
+        failed.callback(remove)
+        _put_in()
+        failed.pop_all()
+
+
+def _put_in() -> None:
     for op in _ops():
         _wrap_op(op)
     for module in (sweep, anomaly):

@@ -76,6 +76,21 @@ def test_names_are_pytorchs_and_those_of_our_own_parts_say_so():
     assert found["unison::affine"] == 1 and "aten::affine" not in found
 
 
+def test_a_start_that_fails_leaves_nothing_behind(monkeypatch):
+    def fails(span):
+        raise OSError("no")
+
+    before = core.exp.op.direct
+    monkeypatch.setattr(inner, "probes", [fails])
+    with pytest.raises(OSError, match="no"):
+        profile().start()
+    assert core.exp.op.direct is before and not inner._undo
+    monkeypatch.undo()
+    with profile() as prof:
+        core.ones(2).exp()
+    assert counts(prof.key_averages())["aten::exp"] == 1
+
+
 def test_what_is_put_in_meanwhile_stays():
     op = core.exp.op
     before = op.direct
