@@ -20,7 +20,8 @@ class Plan:
     def __init__(self, module: Any, rank: int, ignored: Collection[str] = ()) -> None:
         self.module, self.rank, self.ignored = module, rank, ignored
         self.places: list[tuple[dict[str, Any], str, Any, str]] = []
-        self.parameters: list[tuple[dict[str, Any], str, Any, Any, str]] = []
+        self.parameters: list[tuple[dict[str, Any], str, Any, str]] = []
+        self.arrays: list[Any] = []
         self.frozen: list[Any] = []
         self.tables: list[dict[str, Any]] = []
         self.known: list[tuple[frozenset[str], str]] = []
@@ -52,12 +53,13 @@ class Plan:
         if x is None:
             self.places.append((table, name, x, full))
             return
-        self.parameters.append((table, name, x, x.array.dtype, full))
+        self.parameters.append((table, name, x, full))
+        self.arrays.append(x.array)
         if not x.needs_grad:
             self.frozen.append(x)
 
     def changed(self) -> bool:
-        """Whether a parameter that was frozen requires a gradient now, or one was converted.
+        """Whether a parameter that was frozen requires a gradient now, or one has a new form.
 
         Raises: RuntimeError naming a parameter or layer that was replaced, taken away or added.
         """
@@ -68,14 +70,16 @@ class Plan:
         if sum(map(len, self.tables)) != self.count:
             self._refuse_what_was_added()
         converted = bool(self.parameters) and type(self.parameters[0][2].array) is not self.kind
-        for table, name, p, dtype, full in self.parameters:
-            have = p.array.dtype
+        for i, (table, name, p, full) in enumerate(self.parameters):
             if table.get(name) is not p:
                 if stand_ins.depth:
                     return False
                 raise self._replaced(full)
-            if have is not dtype and have != dtype:
-                converted = True
+            if p.array is not self.arrays[i]:
+                if _is_alike(p.array, self.arrays[i]):
+                    self.arrays[i] = p.array  # the other one may be free
+                else:
+                    converted = True
         return converted or (bool(self.frozen) and any(x.needs_grad for x in self.frozen))
 
     def _refuse_what_was_added(self) -> None:
@@ -102,6 +106,10 @@ class Plan:
                 if b is not None and not (self.ignored and f"{dotted}{name}" in self.ignored):
                     found[id(b)] = b
         return list(found.values())
+
+
+def _is_alike(a: Any, b: Any) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape
 
 
 def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:

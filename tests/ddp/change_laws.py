@@ -73,7 +73,7 @@ def what_was_frozen_when_wrapped_can_be_unfrozen():
 
 
 def what_was_converted_after_wrapping_has_gradients_of_its_own_kind():
-    """Buckets are made anew for another dtype; backward past forward is refused by name."""
+    """Buckets are made anew for another dtype or shape; backward past forward is refused."""
     group = current_group()
     for shards in (None, group.size) if not group.size & (group.size - 1) else (None,):
         model, alone = mlp().float(), mlp()
@@ -85,6 +85,13 @@ def what_was_converted_after_wrapping_has_gradients_of_its_own_kind():
         mse(wrapped(mine(x)), mine(y)).backward()
         mse(alone(x), y).backward()
         same(gradients(model), gradients(alone))
+    wider = ddp.DistributedDataParallel(nn.Linear(5, 3).double())
+    wider(mine(x)).sum().backward()
+    wider.module.weight.data, wider.module.weight.grad = core.zeros(4, 5).double(), None
+    wider.module.bias.data, wider.module.bias.grad = core.zeros(4).double(), None
+    wider(mine(x)).sum().backward()
+    expected = x.sum(0).expand(4, 5) / group.size
+    np.testing.assert_allclose(wider.module.weight.grad.numpy(), expected.numpy(), rtol=1e-12)
     wrapped = ddp.DistributedDataParallel(mlp().float())
     wrapped.double()
     try:
