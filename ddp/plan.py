@@ -71,13 +71,14 @@ class Plan:
             self._refuse_what_was_added()
         converted = bool(self.parameters) and type(self.parameters[0][2].array) is not self.kind
         for i, (table, name, p, full) in enumerate(self.parameters):
+            array = p.array
             if table.get(name) is not p:
                 if stand_ins.depth:
                     return False
                 raise self._replaced(full)
-            if p.array is not self.arrays[i]:
-                if _is_alike(p.array, self.arrays[i]):
-                    self.arrays[i] = p.array  # the other one may be free
+            if array is not self.arrays[i]:
+                if _is_alike(array, self.arrays[i]):
+                    self.arrays[i] = array  # the other one may be free
                 else:
                     converted = True
         return converted or (bool(self.frozen) and any(x.needs_grad for x in self.frozen))
