@@ -81,6 +81,9 @@ def start(claim: World) -> Team:
         raise UsageError(no_mpi(str(error))) from error
     name, loaded = MPI.get_vendor()[0], version()
     _refuse_other_mpi(claim, mpi_family(name), loaded)
+    # Open MPI's ranks of other hosts abort with 14 when the sockets of a failed rank close: a
+    # second later its own status has arrived (without, 67 came out as 14).
+    os.environ.setdefault("OMPI_MCA_mpi_abort_delay", "1")
     # Below MULTIPLE the watchdog could not act, and MPICH took 984 ms for a 1 MiB all-reduce on
     # oversubscribed cores (0.62 ms with it).
     MPI.Init_thread(MPI.THREAD_MULTIPLE)
