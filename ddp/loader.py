@@ -12,6 +12,7 @@ from core.data.sampler import Sampler
 from core.data.worker import get_worker_info
 from core.random import Generator, default_generator
 from ddp.current_group import current_group
+from ddp.group import ProcessGroup
 from ddp.join import stop_together
 from ddp.sampler import DistributedSampler, padded
 
@@ -146,7 +147,8 @@ class DataLoader(LocalLoader):
     Arguments are those of `core.data.DataLoader`; `sampler` gives the order of all ranks together.
     With `pad` (the default when shuffling) the last batch is filled up with samples of the first,
     so that ranks, or shards, have equally many. `uneven="stop"` ends the epoch where the first rank
-    has no more batches.
+    has no more batches. The ranks are those of `group`: of the default one, unless others share the
+    batch, as where some ranks hold parts of one layer.
     Raises: ValueError for a batch that does not divide into the ranks or shards.
     """
 
@@ -161,9 +163,10 @@ class DataLoader(LocalLoader):
         pad: bool | None = None,
         seed: int = 0,
         uneven: str = "error",
+        group: ProcessGroup | None = None,
         **options: Any,
     ) -> None:
-        group = current_group()
+        self.group = group = group or current_group()
         rank, world = (group.rank, group.size) if group else (0, 1)
         parts = (group.shards if group else None) or world
         _check_arguments(dataset, batch_size, shuffle, sampler, pad, uneven, options)
@@ -197,12 +200,12 @@ class DataLoader(LocalLoader):
 
     def __iter__(self) -> Iterator[Any]:
         batches = super().__iter__()
-        together = self.uneven == "stop" and current_group() is not None
+        together = self.uneven == "stop" and self.group is not None
         return self._up_to_the_first_end(batches) if together else batches
 
     def _up_to_the_first_end(self, batches: Iterator[Any]) -> Iterator[Any]:
         position = self._position
-        yield from stop_together(batches)
+        yield from stop_together(batches, self.group)
         self._end(position)  # also on a rank that has batches left
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

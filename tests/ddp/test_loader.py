@@ -239,6 +239,17 @@ def test_epochs_can_stop_together():
     assert ddp.simulate(run, 4) == [[1, 1, 1]] * 4
 
 
+def test_ranks_of_another_group_may_share_the_batch():
+    """Ranks that hold parts of one layer get the same samples."""
+
+    def run():
+        world = ddp.init_process_group()
+        loader = ddp.DataLoader(range(7), 4, uneven="stop", group=world.split(world.rank % 2))
+        return [batch.tolist() for batch in loader]
+
+    assert ddp.simulate(run, 4) == [[[0, 2], [4, 6]]] * 2 + [[[1, 3], [5]]] * 2
+
+
 def test_streams_decide_on_their_order_themselves():
     for options in ({"shuffle": True}, {"sampler": [1]}, {"pad": True}):
         with pytest.raises(ValueError, match="the dataset decides the order"):
