@@ -19,7 +19,7 @@ PYTEST := -m pytest -q -n $(J)
 .PHONY: help train test check format test-mpi test-mpi-mpich test-mpi-openmpi parity gpu-test gpu-bench test-simulated-gpu clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*  ## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
 # ---- environments: rebuilt when pyproject.toml changes ----
 
