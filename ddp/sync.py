@@ -44,6 +44,8 @@ def check_sync(module: Any, group: Any = None, every: int | None = None) -> str 
     pg = default_group(group)
     named = [*module.named_parameters(), *module.named_buffers()]
     if every is not None:
+        if type(every) is not int or every < 1:
+            raise ValueError(f"rank {pg.rank}: every: expected a number of calls, got {every!r}")
         _calls[module] = _calls.get(module, 0) + 1
         if _calls[module] % every == 0:
             _compare_checksums(named, pg)

@@ -70,6 +70,8 @@ def arguments_that_differ_by_rank_or_mean_nothing_are_named():
     for cap in (-1, float("nan"), "fast"):
         wrap = functools.partial(ddp.DistributedDataParallel, mlp(), bucket_cap_mb=cap)
         refused(ValueError, wrap, "bucket_cap_mb", repr(cap))
+    for every in (0, -1, 1.5):
+        refused(ValueError, functools.partial(ddp.check_sync, mlp(), every=every), repr(every))
     for weight in (-1, float("nan"), float("inf")):
         refused(ValueError, functools.partial(ddp.backward, core.ones(()), weight), "weight")
     every_own = ddp.DistributedDataParallel(mlp(), bucket_cap_mb=0)  # as in PyTorch
