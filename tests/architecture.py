@@ -17,7 +17,7 @@ PACKAGES = ("core", "ddp", "launch")
 # a file, or a folder whose files may import each other as long as no cycle arises. A module stands
 # in the room with the longest name that is a prefix of its own.
 ROWS = [
-    ["core.probes"],
+    ["core.notice", "core.probes"],
     ["core.dtype", "core.simulated", "core.philox", "core.size", "core.layout", "core.settings"],
     ["core.backend", "core.compiler"],
     ["core.autograd", "core.random", "core.pinned", "core.jit"],

@@ -23,6 +23,7 @@ from core.autograd.value import (
 )
 from core.backend import address, device_of, owner, strided, write, xp
 from core.dtype import can_cast, of
+from core.notice import notice
 
 
 def in_place(call: Any) -> Any:
@@ -325,9 +326,20 @@ def write_out(
         if shared_memory(x.array, out.array):
             raise RuntimeError(_SHARED)
     if out.array.shape != result.array.shape:
+        _tell_of_size(out.array, result.array)
         out.array = xp(result.array).empty(result.array.shape, out.array.dtype)
     with_grad_off(out, result)
     return out
+
+
+def _tell_of_size(out: Any, result: Any) -> None:
+    if out.size:
+        notice(
+            "An output with one or more elements was resized since it had shape"
+            f" {list(out.shape)}, which does not match the required output shape"
+            f" {list(result.shape)}. You can reuse an out tensor by resizing it to zero elements"
+            " with out.resize_(0)."
+        )
 
 
 dispatch.Late.write_out = staticmethod(write_out)

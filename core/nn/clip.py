@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -11,6 +12,7 @@ import numpy
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, version_of, wrap
 from core.backend import device_of, on, to_device, xp
+from core.notice import notice
 from core.ops.promotion import accumulates_in
 
 
@@ -111,6 +113,8 @@ def clip_grad_norm_(
 ) -> Any:
     """The norm of all gradients, which are then scaled down to `max_norm` where it is larger."""
     listed = _reduced(parameters)
+    if not listed and isinstance(parameters, Iterator):
+        notice("`parameters` is an empty generator, no gradient clipping will occur.")
     gradients = [param.grad for param in listed if param.grad is not None]
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     clip_grads_with_norm_(listed, float(max_norm), total)

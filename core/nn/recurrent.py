@@ -11,6 +11,7 @@ from core.nn.init import uniform_
 from core.nn.module import Module
 from core.nn.packing import PackedSequence
 from core.nn.parameter import Parameter
+from core.notice import notice
 from core.ops.choice import relu
 from core.ops.creation import empty, zeros
 from core.ops.gather import index_select
@@ -261,6 +262,11 @@ def _check(hidden_size: Any, num_layers: Any, dropout: Any, proj_size: int, mode
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element"
             " being zeroed"
+        )
+    if dropout and num_layers == 1:
+        notice(
+            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout"
+            f" expects num_layers greater than 1, but got dropout={dropout} and num_layers=1"
         )
     if proj_size < 0 or (proj_size and mode != "LSTM"):
         raise ValueError("proj_size should be a positive integer or zero to disable projections")

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.autograd.demand import of_tensors
 from core.autograd.errors import broadcast_complaint
+from core.notice import notice
 from core.ops.dims import axis_of, flat, pair_of
 from core.ops.shape import (
     broadcast_array,
@@ -54,6 +55,12 @@ def swapdims(input: Any, dim0: int, dim1: int) -> Any:
 
 def mirrored(input: Any) -> Any:
     """A view with the dims in reverse order: `input.T`."""
+    if input.array.ndim not in (0, 2):
+        notice(
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is"
+            " deprecated. Consider `x.mT` to transpose batches of matrices or"
+            " `x.permute(*range(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor."
+        )
     order = tuple(range(input.array.ndim - 1, -1, -1))
     out = in_order(input, order)
     return permute_axes(input, order) if out is None else out

@@ -14,6 +14,7 @@ from core.autograd.several import alike, with_mask
 from core.autograd.value import Value, called, wrap
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, finfo, of
+from core.notice import notice
 from core.ops.promotion import (
     is_array,
     promote,
@@ -61,6 +62,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
                 "where expected condition to be a boolean tensor, but got a tensor with dtype"
                 f" {of(condition.array.dtype).name}"
             )
+        notice("where received a uint8 condition tensor: please use a dtype bool instead.")
         condition = wrap(xp(condition.array).asarray(condition.array != 0))
     if out is not None:
         return choose(condition, input, other, out=out)

@@ -22,6 +22,7 @@ from core.backend import (
 )
 from core.dtype import FLOAT, get_default_dtype, known, of, of_scalar, promote_types, to_numpy
 from core.layout import order_of, preserve_format
+from core.notice import COPIED, READ_ONLY, notice
 from core.ops.dims import flat
 
 __all__ = """
@@ -61,6 +62,8 @@ def tensor(
     Dtype: that of arrays and tensors; of numbers bool, int64 or the default floating type.
     """
     array = data.array if isinstance(data, Value) else data
+    if array is not data:
+        notice(COPIED)
     on_gpu = is_array(array) and type(array) is not numpy.ndarray
     stays = device is None and (on_gpu or isinstance(data, Value))
     where = device_of(array) if stays else resolve(device)
@@ -145,6 +148,8 @@ def from_numpy(array: numpy.ndarray) -> Any:
     if not isinstance(array, numpy.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
     array = known(array)
+    if not array.flags.writeable:
+        notice(READ_ONLY)
     return wrap(array if type(array) is numpy.ndarray else array.view(numpy.ndarray))
 
 

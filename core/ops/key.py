@@ -9,6 +9,7 @@ import numpy
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value
 from core.backend import device_of, xp
+from core.notice import notice
 
 FULL = slice(None)
 
@@ -195,6 +196,7 @@ def _moved(part: Any, array: Any) -> Any:
     if part.ndim == 0 and part.dtype != bool and part.dtype != numpy.uint8:
         return int(part)
     if part.dtype == numpy.uint8:
+        notice("indexing with dtype uint8 is now deprecated, please use a dtype bool instead.")
         part = part.astype(bool)
     if type(part) is not type(array):
         if type(array) is numpy.ndarray and type(part) is not numpy.ndarray:

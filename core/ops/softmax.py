@@ -7,6 +7,7 @@ from typing import Any
 from core.autograd.inplace import write_out
 from core.autograd.value import called
 from core.dtype import INTEGER, of, to_numpy
+from core.notice import notice
 from core.ops.cast import cast
 from core.ops.dims import axis_of
 from core.ops.loss import log_softmax_axis, softmax_axis
@@ -29,6 +30,11 @@ def along(op: Any, input: Any, dim: int | None, dtype: Any) -> Any:
     ndim = input.array.ndim
     if dim is None:  # PyTorch's old rule for a missing dim
         dim = 0 if ndim in (0, 1, 3) else 1
+        name = op.op.name.removesuffix("_axis")
+        notice(
+            f"Implicit dimension choice for {name} has been deprecated. Change the call to include"
+            f" dim={dim} as an argument."
+        )
     axis = axis_of(dim, ndim)
     if ndim:
         return op(input, axis)

@@ -14,6 +14,7 @@ from core.autograd.quick import leading
 from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, of
+from core.notice import notice
 from core.ops import results
 from core.ops.choice import choose, clamp
 from core.ops.dims import axes_of, axis_of, size_of
@@ -45,6 +46,12 @@ def deviation(x, dim, correction, keepdim):
     return xp(x).sqrt(_spread(x, dim, correction, keepdim)).astype(x.dtype)
 
 
+NOT_FREE = (
+    "Degrees of freedom is <= 0. Correction should be strictly less than the reduction factor"
+    " (input numel divided by output numel)."
+)
+
+
 def _spread(x: Any, dim: Any, correction: float, keepdim: bool) -> Any:
     if of(x.dtype).category != FLOAT:
         raise RuntimeError("std and var only support floating point and complex dtypes")
@@ -54,6 +61,8 @@ def _spread(x: Any, dim: Any, correction: float, keepdim: bool) -> Any:
     centre = wide.sum(axis=axes, keepdims=True) / wide.dtype.type(count)
     apart = wide - centre
     total = (apart * apart).sum(axis=axes, keepdims=keepdim)
+    if count <= correction:
+        notice(NOT_FREE)
     return packed(total / wide.dtype.type(max(count - correction, 0)))
 
 
@@ -289,6 +298,8 @@ def _weights(n: int, fweights: Any, aweights: Any) -> Any:
 
 def _freedom(total: Any, correction: int, weights: Any, aweights: Any) -> Any:
     if weights is None:
+        if total <= correction:
+            notice(NOT_FREE)
         return max(total - correction, 0)
     if aweights is None:
         return clamp(total - correction, 0)

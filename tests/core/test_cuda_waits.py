@@ -12,7 +12,10 @@ import core
 from core import backend, nn, optim
 from core.nn import functional as F
 
-pytestmark = pytest.mark.filterwarnings("ignore:cupyx.allow_synchronize")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:cupyx.allow_synchronize"),
+    pytest.mark.filterwarnings("ignore:kl_div.*reduction 'mean'"),
+]
 BATCH = 4
 DEVICE = "cuda:1"
 

@@ -19,6 +19,7 @@ table = importlib.import_module("torch.testing._internal.common_modules")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:enable_nested_tensor"),
+    pytest.mark.filterwarnings("ignore:kl_div.*reduction 'mean'"),
     pytest.mark.filterwarnings("ignore:linear_cross_entropy:"),
     pytest.mark.filterwarnings("ignore:input's size at dim=0 does not match"),
 ]

@@ -48,6 +48,7 @@ def pair(row, dtype):
 ROUNDED = {"Hardsigmoid", "CELU"}
 
 
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice for softm")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("row", TABLE, ids=label)

@@ -11,6 +11,7 @@ from core.autograd.inplace import watch
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
 from core.backend import device_of, on, xp
+from core.notice import notice
 from core.ops.loss import (
     log_softmax_axis,
     pick_rows,
@@ -54,9 +55,19 @@ def legacy_reduction(size_average: Any, reduce: Any, reduction: str) -> str:
     """The reduction that PyTorch's two old flags mean; `reduction` where they are not used."""
     if size_average is None and reduce is None:
         return reduction
-    if reduce is False:
-        return "none"
-    return "sum" if size_average is False else "mean"
+    meant = "none" if reduce is False else "sum" if size_average is False else "mean"
+    notice(f"size_average and reduce are deprecated; please use reduction={meant!r} instead.")
+    return meant
+
+
+def alike(input: Any, target: Any) -> None:
+    """Warn where an input and its target are of different shapes, and so are broadcast."""
+    if input.array.shape != target.array.shape:
+        notice(
+            f"Using a target size ({target.shape}) that is different to the input size"
+            f" ({input.shape}). This will likely lead to incorrect results due to broadcasting."
+            " Please ensure they have the same size."
+        )
 
 
 # ---- classes ----------------------------------------------------------------------------------
@@ -292,4 +303,5 @@ def mse_loss(
 ) -> Any:
     """The squared differences, averaged, summed or as they are."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    alike(input, target)
     return reduced(squared_difference(input, target), reduction, "MseLossBackward0")

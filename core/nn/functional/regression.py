@@ -10,7 +10,8 @@ import numpy
 from core.autograd.adapt import adaptable
 from core.autograd.place import where_it_lies
 from core.autograd.value import wrap
-from core.nn.functional.loss import legacy_reduction, reduced
+from core.nn.functional.loss import alike, legacy_reduction, reduced
+from core.notice import notice
 from core.ops.activation import log_sigmoid
 from core.ops.choice import choose, clamp
 from core.ops.elementwise import abs
@@ -40,6 +41,7 @@ def l1_loss(
 ) -> Any:
     """The absolute differences, averaged, summed or as they are."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    alike(input, target)
     return reduced(weighed(abs(input - target), weight), reduction)
 
 
@@ -56,6 +58,7 @@ def smooth_l1_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    alike(input, target)
     d = abs(input - target)
     if not beta:
         return reduced(d, reduction)
@@ -70,6 +73,7 @@ def huber_loss(
     """Squared differences below `delta`, `delta` times the absolute ones above."""
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    alike(input, target)
     d = abs(input - target)
     loss = choose(d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
     return reduced(weighed(loss, weight), reduction, "HuberLossBackward0")
@@ -146,6 +150,11 @@ def kl_div(
         loss = xlogy(target, target) - target * input
     if reduction == "batchmean":
         return sum(loss) / input.shape[0] if input.shape else sum(loss)
+    if reduction == "mean":
+        notice(
+            "kl_div: reduction 'mean' divides the sum by the number of elements, 'batchmean' by the"
+            " batch, as the divergence is defined."
+        )
     return reduced(loss, reduction)
 
 
