@@ -6,7 +6,7 @@ python benchmarks/ddp.py [--ranks 2] [--rounds 15] [--json FILE]
 from, with their batches and optimizers; "mlp" is PyTorch's quickstart's perceptron, "toy" its DDP
 tutorial's, "mnist cnn" its MNIST example's, each with SGD on a batch of 64, the toy's of 20.
 
-On the same ranks, in turn, round after round, each with one thread: ours and torch's DDP; then ours
+On the same ranks, in turn, round after round, each with one thread: ours and torch's DDP; then each
 wrapped and not, on one rank; and ours with as many logical shards as ranks; what is exposed of the
 reductions, and what `ddp.stats()` costs. A figure is the median over rounds; a ratio the median
 over rounds of one divided by the other; `of_least` the ratio of the least times, which other work
@@ -132,8 +132,8 @@ def compared(
     return {"ms": a, "beside_ms": b, "ratio": ratio, "of_least": least}
 
 
-def torch_twin(kind: str, rendezvous: str) -> Callable[[], None] | None:
-    """Torch's step over gloo, None where it is not installed."""
+def torch_twin(kind: str, rendezvous: str, wrapped: bool = True) -> Callable[[], None] | None:
+    """Torch's step, over gloo where it is wrapped; None where torch is not installed."""
     try:
         import torch
     except ImportError:
@@ -146,7 +146,9 @@ def torch_twin(kind: str, rendezvous: str) -> Callable[[], None] | None:
             rank=ddp.get_rank(),
             world_size=ddp.get_world_size(),
         )
-    model = torch.nn.parallel.DistributedDataParallel(network(torch.nn, kind))
+    model = network(torch.nn, kind)
+    if wrapped:
+        model = torch.nn.parallel.DistributedDataParallel(model)
     return stepper(torch, model, kind)
 
 
@@ -190,10 +192,15 @@ def stats_cost(model: Any, step_seconds: float) -> dict[str, float]:
     return {"us": best * 1e6, "percent": 100 * best / step_seconds}
 
 
-def alone(kind: str, rounds: int) -> dict[str, float]:
-    """Wrapped beside not wrapped, on one rank."""
+def alone(kind: str, rounds: int, rendezvous: str) -> dict[str, Any]:
+    """Wrapped beside not wrapped, on one rank: ours, and torch's."""
     bare, model = network(core.nn, kind), ddp.DistributedDataParallel(network(core.nn, kind))
-    return compared(stepper(core, model, kind), stepper(core, bare, kind), STEPS[kind], rounds)
+    ours = stepper(core, model, kind), stepper(core, bare, kind)
+    found = {"wrapped, beside bare, one rank": compared(*ours, STEPS[kind], rounds)}
+    one, other = (torch_twin(kind, rendezvous, wrapped) for wrapped in (True, False))
+    if one is not None and other is not None:
+        found["the same of torch"] = compared(one, other, STEPS[kind], rounds)
+    return found
 
 
 def work(rounds: int, rendezvous: str, out: str) -> None:
@@ -202,7 +209,7 @@ def work(rounds: int, rendezvous: str, out: str) -> None:
     found: dict[str, Any] = {}
     for kind in tqdm(STEPS, disable=group.rank > 0):
         if group.size == 1:
-            found[kind] = {"wrapped, beside bare, one rank": alone(kind, rounds)}
+            found[kind] = alone(kind, rounds, rendezvous)
         else:
             found[kind] = measured(kind, rounds, rendezvous)
     if group.rank == 0:
