@@ -18,6 +18,9 @@ from launch.world import ALONE, World, claimed
 
 def main() -> tuple[Options, supervisor.Child]:
     """What the child of a supervisor needs to be a rank; any other process ends in here."""
+    # Ctrl-C while things are imported shall not print where each process was. A rank that is up
+    # hears it (launch.signals), and who starts ranks passes it on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     claim = claimed(os.environ)
     try:
         options = parse(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 
@@ -121,6 +122,17 @@ def test_a_full_shared_memory_is_one_sentence_with_the_flag_that_mends_it(tmp_pa
     assert ended.returncode == 2 and ended.stdout == ""
     assert "No space left on device (in a container: docker run --shm-size=1g)" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_ctrl_c_during_the_start_is_one_line(tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    (tmp_path / "fake" / "numpy").mkdir(parents=True)
+    text = "import os, signal; os.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "fake" / "numpy" / "__init__.py").write_text(text)
+    path = os.pathsep.join([str(tmp_path / "fake"), str(ROOT)])
+    ended = alone(tmp_path, "-m", "launch", "train.py", env={"PYTHONPATH": path})
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert re.fullmatch(r"launch: rank 0 of 1 .* \(SIGINT\)\n", ended.stderr), ended.stderr
 
 
 def test_a_missing_mpi_is_one_sentence_without_launch_too(tmp_path):
