@@ -8,7 +8,7 @@ from typing import Any
 
 from core.autograd.value import Value
 from core.ops.join import cat, stack
-from ddp.nested import cut, entries, has_dim, remade, size_along
+from ddp.nested import columns, cut, has_dim, remade, size_along
 
 
 def chunk_sizes(count: int, parts: int) -> list[int]:
@@ -61,10 +61,9 @@ def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:
     if isinstance(first, dict):
         if any(len(out) != len(first) for out in outputs):
             raise ValueError("All dicts must have the same number of keys")
-        outputs = [{k: out[k] for k in first} for out in outputs]  # in one order
-    if entries(first) is not None:
-        columns = zip(*map(entries, outputs), strict=True)
-        return remade(first, [gather(column, target_device, dim) for column in columns])
+    found = columns(outputs)
+    if found is not None:
+        return remade(first, [gather(column, target_device, dim) for column in found])
     if any(out != first for out in outputs):
         raise TypeError(f"cannot gather the devices' outputs {list(outputs)!r:.80}: they differ")
     return first

@@ -92,14 +92,14 @@ class DistributedDataParallel(Wrapper):
         self.company: Company | None = None  # while ranks may run out of data
         self.last_input: Any = None
         if group.size > 1:
-            shards = self.shards or group.shards
+            shards = group.shards if self.shards is None else self.shards
             options = {"bucket_cap_mb": self.bucket_cap / (1 << 20) or "auto", "shards": shards}
             options |= {"broadcast_buffers": self.broadcast_buffers, "init_sync": self.init_sync}
             compare_modules(self.module, group, self._ignored(), options)
             if self.init_sync:
                 self.broadcast_state()
         self.tuner = None if self.bucket_cap else Tuner(group)
-        self.shards = self.shards or group.shards
+        self.shards = group.shards if self.shards is None else self.shards
         _made[group] = _made.get(group, 0) + 1
         self.name = f"model {_made[group]}"
         self._make_reducer(self.shards)

@@ -140,8 +140,11 @@ def _promised_size() -> int:
 
 
 def _checked_shards(shards: int | None, size: int) -> int | None:
-    shards = shards or int(os.environ.get("UNISON_SHARDS", "0")) or None
-    if shards is not None and (shards < 1 or shards % size or shards & (shards - 1)):
+    if shards is None:
+        shards = int(os.environ.get("UNISON_SHARDS", "0")) or None
+    if shards is not None and (
+        type(shards) is not int or shards < 1 or shards % size or shards & (shards - 1)
+    ):
         raise ValueError(
             f"shards: expected a power of two and a multiple of {size} ranks, got {shards}"
         )

@@ -46,6 +46,27 @@ def remade(x: Any, found: Sequence[Any]) -> Any:
     return made
 
 
+def columns(values: Sequence[Any]) -> list[list[Any]] | None:
+    """The entries of like containers, place by place; None of what is no container.
+
+    Raises: TypeError where they are not alike.
+    Example:
+        >>> columns([{"a": 1, "b": 2}, {"b": 4, "a": 3}])
+        [[1, 3], [2, 4]]
+    """
+    first = values[0]
+    if isinstance(first, dict) and all(isinstance(x, dict) and {*x} == {*first} for x in values):
+        values = [{key: x[key] for key in first} for x in values]  # in one order
+    found = [entries(x) for x in values]
+    if found[0] is None:
+        return None
+    counts = [None if part is None else len(part) for part in found]
+    same_keys = not isinstance(first, dict) or all([*x] == [*first] for x in values)
+    if any(count != counts[0] for count in counts) or not same_keys:
+        raise TypeError(f"outputs that should be alike hold different things: {values!r:.80}")
+    return [list(column) for column in zip(*(part or () for part in found), strict=True)]
+
+
 def map_tensors(x: Any, function: Callable[[Any], Any]) -> Any:
     """Nested `x` with `function` of each tensor in it."""
     if isinstance(x, Value):

@@ -19,7 +19,7 @@ from core.nn.stateless import stand_ins
 from core.ops.join import stack
 from core.recompute import again_in
 from ddp.abreast import Meeting, NoMeeting, abreast, at
-from ddp.nested import cut, entries, remade, size_along
+from ddp.nested import columns, cut, remade, size_along
 
 
 def check_shards(shards: int, size: int) -> int:
@@ -27,8 +27,8 @@ def check_shards(shards: int, size: int) -> int:
 
     Raises: ValueError unless `shards` is a power of two and a multiple of the number of ranks.
     """
-    if shards < 1 or shards & (shards - 1):
-        raise ValueError(f"shards: expected a power of two, got {shards}")
+    if type(shards) is not int or shards < 1 or shards & (shards - 1):
+        raise ValueError(f"shards: expected a power of two, got {shards!r}")
     if shards % size:
         raise ValueError(
             f"shards: expected a multiple of the {size} ranks, got {shards}, so that every rank"
@@ -70,32 +70,37 @@ def _part(batch: int | None, parts: int, i: int, x: Any) -> Any:
     return x[i::parts] if x.array.ndim and x.array.shape[0] == batch else x
 
 
-def interleave(outs: Sequence[Any]) -> Any:
+def interleave(outs: Sequence[Any], samples: int | None = None, rank: int = 0) -> Any:
     """The parts' outputs as one, in the order of the samples before `split`.
 
     Zero-dim tensors, such as losses, become their mean; what is no tensor must be equal in all.
-    Raises: TypeError for outputs that cannot be joined.
+    Raises: TypeError for outputs that cannot be joined; ValueError for a tensor whose first size is
+        not the number of `samples` of a part, if that is given.
     """
     first = outs[0]
     if len(outs) == 1:
         return first
     if isinstance(first, Value):
-        return _interleave_tensors(outs)
-    if isinstance(first, dict):
-        outs = [{key: out[key] for key in first} for out in outs]  # in one order
-    if entries(first) is not None:
-        return remade(
-            first, [interleave(column) for column in zip(*map(entries, outs), strict=True)]
-        )
+        return _interleave_tensors(outs, samples, rank)
+    found = columns(outs)
+    if found is not None:
+        return remade(first, [interleave(column, samples, rank) for column in found])
     if any(out != first for out in outs):
         raise TypeError(f"cannot join the shards' outputs {list(outs)!r:.80}: they differ")
     return first
 
 
-def _interleave_tensors(outs: Sequence[Any]) -> Any:
+def _interleave_tensors(outs: Sequence[Any], samples: int | None, rank: int) -> Any:
     first = outs[0]
     if not first.ndim:
         return tree_mean(list(outs))
+    odd = next((out for out in outs if samples not in (None, len(out))), None)
+    if odd is not None:
+        raise ValueError(
+            f"rank {rank}: an output of shape {tuple(odd.shape)} of a logical shard of {samples}"
+            " samples cannot be joined with the others': return the samples in the first dim, or a loss"
+            " without dims"
+        )
     joined = stack(list(outs), 1)
     return joined.reshape(first.shape[0] * len(outs), *first.shape[1:])
 
@@ -195,8 +200,9 @@ class Lanes:
                 with at(Meeting(self.group)):
                     return self.module(*inputs, **kwargs)
         parts = split((inputs, kwargs), count, rank)
+        samples = size_along(parts[0])
         if self.meets:
-            return interleave(self._abreast(parts))
+            return interleave(self._abreast(parts), samples, rank)
         before = [b.array.copy() for b in self.module.buffers()]
         kept = before
         generator = random.default_generator()
@@ -213,7 +219,7 @@ class Lanes:
                 kept = [b.array.copy() for b in self.module.buffers()]
         generator.offset = end
         self._set_buffers(kept)
-        return interleave(outs)
+        return interleave(outs, samples, rank)
 
     def _abreast(self, parts: Sequence[Any]) -> list[Any]:
         """The outputs of all parts, whose computations meet in layers that need the whole batch."""

@@ -231,7 +231,7 @@ def test_a_script_runs_unchanged_on_simulated_ranks():
     assert simulate(script, 2) == [(0, 8), (1, 8)]
 
 
-@pytest.mark.parametrize("size, shards", [(2, 3), (2, 6), (4, 2), (3, 8)])
+@pytest.mark.parametrize("size, shards", [(2, 3), (2, 6), (4, 2), (3, 8), (2, 0), (1, 2.0)])
 def test_shards_are_a_power_of_two_that_the_ranks_divide(size, shards):
     with pytest.raises(ValueError, match="power of two"):
         simulate(lambda: lifecycle.init_process_group(shards=shards), size)

@@ -100,6 +100,39 @@ def test_interleaving_undoes_splitting():
         assert (joined["x"] == x).array.all()
 
 
+class Returning(nn.Module):
+    """A layer that returns what `make` makes of its output and the number of the call."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.layer, self.make, self.calls = nn.Linear(5, 2), make, 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.make(self.layer(x), self.calls)
+
+
+@pytest.mark.parametrize(
+    "make, error, text",
+    [
+        (lambda out, _: out.reshape(-1), ValueError, r"rank \d: an output of shape \(8,\)"),
+        (lambda out, _: out.T, ValueError, r"of a logical shard of 4 samples"),
+        (lambda out, n: [out] * n, TypeError, "hold different things"),
+        (lambda out, n: {f"call {n}": out}, TypeError, "hold different things"),
+        (lambda out, n: (out, n), TypeError, "they differ"),
+    ],
+)
+def test_outputs_that_are_no_rows_of_the_batch_are_refused(make, error, text):
+    """In another order they would meet the wrong targets outside, on some numbers of ranks only."""
+
+    def run():
+        model = ddp.DistributedDataParallel(Returning(make), shards=4)
+        model(core.ones(8, 5))
+
+    with pytest.raises(error, match=text):
+        ddp.simulate(run, 2)
+
+
 def test_a_batch_that_does_not_divide_is_refused():
     """Nor are packed sequences cut, whose samples do not lie row by row."""
     packed = nn.utils.rnn.pack_padded_sequence(core.zeros(3, 2, 5), [3, 3])
