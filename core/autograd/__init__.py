@@ -3,6 +3,7 @@
 import importlib as _importlib
 from typing import Any as _Any
 
+from core.autograd import forward_ad as forward_ad
 from core.autograd import functional as functional
 from core.autograd import graph as graph
 from core.autograd.anomaly import detect_anomaly as detect_anomaly

@@ -2,6 +2,8 @@
 
 import pytest
 
+import core
+from core.autograd import forward_ad
 from tests.parity.programs import Table, leaf, same
 
 program = Table()
@@ -240,6 +242,62 @@ def batch_of_gradients_differentiated(m):
     rows = m.eye(2, dtype=m.float64)
     (found,) = m.autograd.grad(x**3, x, rows, is_grads_batched=True, create_graph=True)
     return found, m.autograd.grad(found.sum(), x)
+
+
+# ---- tangents ----
+
+
+@program
+def tangents_of_results(m):
+    fw = m.autograd.forward_ad
+    x, t = leaf(m, 1.0, 2.0, 3.0, grad=False), leaf(m, 0.5, -1.0, 2.0, grad=False)
+    with fw.dual_level():
+        a, b = fw.make_dual(x, t), fw.make_dual(x * 2, t * 3)
+        apart = x * 2
+        results = [a, (a.sin() * b).sum(), a.softmax(0), a.max(), b[:2] @ b[1:], apart]
+        return [tuple(fw.unpack_dual(y)) for y in results]
+
+
+@program
+def tangents_are_differentiated(m):
+    fw = m.autograd.forward_ad
+    x, t = leaf(m, 1.0, 2.0, 3.0), leaf(m, 0.5, -1.0, 2.0)
+    w = leaf(m, 0.3, 0.1, 0.2)
+    found = []
+    with fw.dual_level():
+        y = fw.unpack_dual((fw.make_dual(x.detach(), t.detach()) * w).pow(3).sum())
+        found += [*y, m.autograd.grad(y.tangent + y.primal, w)]
+        y = fw.unpack_dual(fw.make_dual(x, t).exp().prod())
+        found += [*y, m.autograd.grad(y.tangent + y.primal, (x, t))]
+    return found
+
+
+REFUSED = {
+    "no level": lambda fw, x: fw.make_dual(x, x),
+    "no level to leave": lambda fw, x: fw.exit_dual_level(),
+    "level in a level": lambda fw, x: (fw.enter_dual_level(), fw.enter_dual_level()),
+    "shapes": lambda fw, x: (fw.enter_dual_level(), fw.make_dual(x, x[:1])),
+    "whole numbers": lambda fw, x: (fw.enter_dual_level(), fw.make_dual(x.long(), x)),
+    "whole tangents": lambda fw, x: (fw.enter_dual_level(), fw.make_dual(x, x.long())),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_tangents(name):
+    def refused(m):
+        fw = m.autograd.forward_ad
+        try:
+            REFUSED[name](fw, m.ones(2))
+        finally:
+            if "no level" not in name:
+                fw.exit_dual_level()
+
+    same(refused)
+
+
+def test_tangents_want_grad_mode():
+    with forward_ad.dual_level(), core.no_grad(), pytest.raises(RuntimeError, match="grad mode"):
+        forward_ad.make_dual(core.ones(2), core.ones(2))
 
 
 @pytest.mark.parametrize("name", program)
