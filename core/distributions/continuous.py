@@ -50,7 +50,7 @@ class Normal(LocationScale):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of `loc` and `scale`."""
-        return self.loc + self.scale * _like(randn, self.loc, self.drawn_shape(sample_shape))
+        return self.loc + self.scale * self.noise(randn, self.loc, sample_shape)
 
     def log_prob(self, value: Any) -> Any:
         """The logarithm of the density at `value`."""
@@ -122,7 +122,7 @@ class Laplace(LocationScale):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of `loc` and `scale`."""
-        u = 2 * _like(rand, self.loc, self.drawn_shape(sample_shape)) - 1
+        u = 2 * self.noise(rand, self.loc, sample_shape) - 1
         # u reaches -1, whose logarithm below would be infinite.
         u = u.clamp(min=finfo(u.dtype).eps - 1)
         return self.loc - self.scale * u.sign() * (-u.abs()).log1p()
@@ -154,7 +154,7 @@ class Uniform(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of `low` and `high`."""
-        u = _like(rand, self.low, self.drawn_shape(sample_shape))
+        u = self.noise(rand, self.low, sample_shape)
         return self.low + u * (self.high - self.low)
 
     def log_prob(self, value: Any) -> Any:
@@ -192,7 +192,7 @@ class Exponential(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of the rate."""
-        u = _like(rand, self.rate, self.drawn_shape(sample_shape))
+        u = self.noise(rand, self.rate, sample_shape)
         return -(-u).log1p() / self.rate
 
     def log_prob(self, value: Any) -> Any:
@@ -248,7 +248,7 @@ class MultivariateNormal(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of the parameters."""
-        z = _like(randn, self.loc, self.drawn_shape(sample_shape))
+        z = self.noise(randn, self.loc, sample_shape)
         return self.loc + (self.scale_tril @ z.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value: Any) -> Any:
@@ -293,7 +293,3 @@ class MultivariateNormal(Distribution):
     def variance(self) -> Any:
         """The variance of each entry."""
         return self.scale_tril.pow(2).sum(-1)
-
-
-def _like(draw: Any, x: Any, shape: Sequence[int]) -> Any:
-    return draw(shape, dtype=x.dtype, device=x.device)

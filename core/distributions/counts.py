@@ -121,7 +121,7 @@ class Binomial(_Trials):
             rare = self.probs.clamp(max=0.5).minimum(1 - self.probs).expand(shape)
             left, found = self.total_count.expand(shape).clone(), rare.new_zeros(shape)
             while bool((left > 0).any()):
-                u = 1 - rand(shape, dtype=rare.dtype, device=rare.device)
+                u = 1 - self.noise(rand, rare, sample_shape)
                 left = left - (u.log() / (-rare).log1p()).floor() - 1
                 found = found + (left >= 0)
             return where(self.probs > 0.5, self.total_count - found, found)

@@ -1,4 +1,4 @@
-"""Divergences of distributions over positive numbers, and of them from those of other families.
+"""Divergences between families, and of those made of gamma draws, with long tails or of counts.
 
 Where q's log-density is made of x, x squared and log x, p's entropy and moments are all it takes.
 """

@@ -214,7 +214,7 @@ class Geometric(Odds):
         """Draws, of the dtype of the probabilities."""
         with no_grad():
             probs = self.probs.expand(self.drawn_shape(sample_shape))
-            u = rand(probs.shape, dtype=probs.dtype, device=probs.device)
+            u = self.noise(rand, probs, sample_shape)
             return ((-u).log1p() / (-probs).log1p()).floor()
 
     def log_prob(self, value: Any) -> Any:

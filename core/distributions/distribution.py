@@ -71,6 +71,10 @@ class Distribution:
         """The shape of what is drawn for a sample_shape."""
         return Size((*sample_shape, *self.batch_shape, *self.event_shape))
 
+    def noise(self, draw: Any, like: Any, sample_shape: Sequence[int]) -> Any:
+        """Numbers of that shape by `rand` or `randn`, of the dtype and on the device of `like`."""
+        return draw(self.drawn_shape(sample_shape), dtype=like.dtype, device=like.device)
+
     def check(self, name: str, value: Any, ok: Any, what: str) -> None:
         """None, if `ok` is true everywhere or nothing is to be checked.
 

@@ -100,12 +100,12 @@ class InverseGamma(Distribution):
 
     @property
     def concentration(self) -> Any:
-        """That of the other number."""
+        """That of the Gamma number."""
         return self.base_dist.concentration
 
     @property
     def rate(self) -> Any:
-        """That of the other number."""
+        """That of the Gamma number."""
         return self.base_dist.rate
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
@@ -207,8 +207,7 @@ class StudentT(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of the parameters."""
-        shape = self.drawn_shape(sample_shape)
-        z = randn(shape, dtype=self.df.dtype, device=self.df.device)
+        z = self.noise(randn, self.df, sample_shape)
         square = Chi2(self.df, validate_args=False).rsample(sample_shape)
         return self.loc + self.scale * (z * (square / self.df).rsqrt())
 

@@ -40,7 +40,7 @@ class Dirichlet(Distribution):
         or 1, where densities are infinite.
         """
         a = self.concentration.expand(self.drawn_shape(sample_shape))
-        u = 1 - rand(a.shape, dtype=a.dtype, device=a.device)
+        u = 1 - self.noise(rand, a, sample_shape)
         limits = finfo(a.dtype)
         shares = (standard_gamma(a + 1).log() + u.log() / a).softmax(-1)
         return shares.clamp(limits.tiny, 1 - limits.eps / 2)

@@ -20,8 +20,7 @@ class Cauchy(LocationScale):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of `loc` and `scale`."""
-        shape = self.drawn_shape(sample_shape)
-        return self.icdf(rand(shape, dtype=self.loc.dtype, device=self.loc.device))
+        return self.icdf(self.noise(rand, self.loc, sample_shape))
 
     def log_prob(self, value: Any) -> Any:
         """The logarithm of the density at `value`."""
@@ -56,8 +55,7 @@ class Gumbel(LocationScale):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         """Draws as differentiable functions of `loc` and `scale`."""
-        limits, shape = finfo(self.loc.dtype), self.drawn_shape(sample_shape)
-        u = rand(shape, dtype=self.loc.dtype, device=self.loc.device)
+        limits, u = finfo(self.loc.dtype), self.noise(rand, self.loc, sample_shape)
         return self.loc - self.scale * (-u.clamp(limits.tiny, 1 - limits.eps).log()).log()
 
     def log_prob(self, value: Any) -> Any:

@@ -21,14 +21,14 @@ _ENOUGH = 1e6  # from here on a gamma number is the cube of a normal one, but fo
 
 
 @where_it_lies
-def standard_gamma(concentration: Any, generator: Any = None) -> Any:
+def standard_gamma(concentration: Any) -> Any:
     """A gamma number of rate 1 for each concentration, differentiable in it, never zero.
 
     Source: Marsaglia & Tsang (2000); gradients: Figurnov, Mohamed & Mnih (2018).
     """
     a = concentration.array
-    module, generator = xp(a), generator or random.default_generator()
-    drawn = _drawn(a.astype(numpy.dtype("float64")), generator, module)
+    module = xp(a)
+    drawn = _drawn(a.astype(numpy.dtype("float64")), random.default_generator(), module)
     drawn = module.maximum(drawn, finfo(of(a.dtype)).tiny).astype(a.dtype)
     return _standard_gamma(wrap(drawn), concentration)
 
