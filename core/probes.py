@@ -12,3 +12,15 @@ from typing import Any
 Probe = Callable[[Callable[[str], Any]], Callable[[], None]]
 
 probes: list[Probe] = []
+
+
+def put(owner: Any, name: str, new: Any) -> Callable[[], None]:
+    """What puts back the thing of this name that `owner` had before, and now has `new` for."""
+    before = vars(owner)[name]
+    setattr(owner, name, new)
+
+    def back() -> None:
+        if vars(owner)[name] is new:  # else somebody has put in another one since
+            setattr(owner, name, before)
+
+    return back

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from core.probes import probes
+from core.probes import probes, put
 from ddp.group_core import GroupCore
 from ddp.work import Work
 
 
 def watch(span: Callable[[str], Any]) -> Callable[[], None]:
     """What ends it that `span` is told of collectives."""
-    made = [
-        (GroupCore, "start", _started(span, GroupCore.start)),
-        (Work, "wait", _waited(span, Work.wait)),
+    undo = [
+        put(GroupCore, "start", _started(span, GroupCore.start)),
+        put(Work, "wait", _waited(span, Work.wait)),
     ]
-    made += [(kind, "reduces_at_once", _at_once(span, kind)) for kind in _in_quicker_ways()]
-    before = [(owner, name, vars(owner)[name]) for owner, name, _ in made]
-    for owner, name, new in made:
-        setattr(owner, name, new)
+    undo += [put(kind, "reduces_at_once", _at_once(span, kind)) for kind in _in_quicker_ways()]
 
     def end() -> None:
-        for owner, name, old in before:
-            setattr(owner, name, old)
+        for back in undo:
+            back()
 
     return end
 

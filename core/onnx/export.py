@@ -9,7 +9,7 @@ import numpy
 from core.autograd.value import wrap
 from core.nn.module import Module
 from core.onnx.graph import Graph, onnx_type
-from core.onnx.trace import Trace, tensors, trace
+from core.onnx.trace import Trace, evaluated, tensors, trace
 
 OLDEST, DEFAULT = 18, 18  # reductions take their axes as an input since 18
 
@@ -35,7 +35,8 @@ def export(
     axes = _axes(dynamic_axes, found, names, output_names or ())
     second = iter([wrap(_varied(x.array, axes.get(name, {}))) for name, x in zip(names, found)])
     other = _replaced((args, kwargs), second)
-    one, two = _evaluated(model, [(args, kwargs), other])
+    with evaluated(model):
+        one, two = (trace(model, *call) for call in ((args, kwargs), other))
     graph = _graph(model, one, two, names, axes)
     finals = _names(output_names, len(one.outputs), "output")
     if len(dict.fromkeys([*names, *finals])) < len(names) + len(finals):
@@ -135,19 +136,6 @@ def _replaced(value: Any, new: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(_replaced(part, new) for part in value)
     return next(new) if tensors(value) else value
-
-
-def _evaluated(model: Any, calls: Any) -> list[Trace]:
-    """The traces of calls of a model in evaluation mode, whose modes are put back afterwards."""
-    modules = list(model.modules()) if isinstance(model, Module) else []
-    before = [module.training for module in modules]
-    for module in modules:
-        module.training = False
-    try:
-        return [trace(model, args, kwargs) for args, kwargs in calls]
-    finally:
-        for module, training in zip(modules, before):
-            module.training = training
 
 
 def _graph(model: Any, one: Trace, two: Trace, names: Any, axes: Any) -> Graph:

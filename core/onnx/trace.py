@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy
 
 from core.autograd.mode import no_grad, watching
 from core.autograd.value import Value
+from core.nn.module import Module
 
 
 class Slot(NamedTuple):
@@ -122,6 +125,20 @@ def trace(model: Any, args: Any, kwargs: Any) -> Trace:
     if not found.outputs:
         raise TypeError(f"core.onnx: the model gave back no tensor but {type(out).__name__}")
     return found
+
+
+@contextlib.contextmanager
+def evaluated(model: Any) -> Iterator[None]:
+    """A context in which a model, if it is one, and each module in it is in evaluation mode."""
+    modules = list(model.modules()) if isinstance(model, Module) else []
+    before = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in zip(modules, before):
+            module.training = training
 
 
 def slots_in(args: Any) -> list[int]:

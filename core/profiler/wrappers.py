@@ -6,27 +6,24 @@ While none runs nothing here exists: the engine calls the functions of its ops a
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
+import core.nn  # noqa: F401 - puts in its accelerations, which the wrappers must not meet halfway
 from core.autograd import anomaly, inplace, sweep
 from core.autograd.op import Op
 from core.data.loader import Epoch
-
-# Puts in the accelerations of layers, which the wrappers must not meet halfway.
-from core.nn import functional
 from core.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from core.probes import probes
+from core.probes import probes, put
 from core.profiler.events import BACKWARD, USER
+from core.profiler.names import name_of
 from core.profiler.recorder import here, span
-from core.tensor import Tensor
 
 _undo: list[Callable[[], Any]] = []
 _FORMS = ("forward", "direct", "alone")
@@ -61,14 +58,7 @@ def remove() -> None:
 
 
 def _replace(owner: Any, name: str, new: Any) -> None:
-    before = vars(owner)[name]
-    setattr(owner, name, new)
-
-    def back() -> None:
-        if vars(owner)[name] is new:  # else somebody has put in another one since
-            setattr(owner, name, before)
-
-    _undo.append(back)
+    _undo.append(put(owner, name, new))
 
 
 # ---- ops --------------------------------------------------------------------------------------
@@ -84,28 +74,6 @@ def _ops() -> Iterator[Op]:
             if type(op) is Op and id(op) not in seen:
                 seen[id(op)] = None
                 yield op
-
-
-# What no label says: those of these ops depend on the node.
-_NAMES = {"matrix_product": "matmul", "max_windows": "max_pool", "sum_windows": "avg_pool",
-          "attention": "scaled_dot_product_attention"}  # fmt: skip
-_PARTS = ("affine", "normalise", "through")  # of several things, under the label of one
-# PyTorch's, although neither methods nor functions of layers.
-_THEIRS = """
-alias block_diag cat constant_pad_nd convolution fill index log_sigmoid searchsorted slice stack
-""".split()
-
-
-def name_of(op: Op) -> str:
-    """What PyTorch's profiler calls an op, going by its nodes; with our name one that is ours."""
-    label = op.label if isinstance(op.label, str) else getattr(op.label, "tensor", None)
-    known = re.sub(r"Backwards?\d*$", "", label) if label else ""
-    if known and known.lower() != op.name.replace("_", "").lower() and op.name not in _PARTS:
-        return f"aten::{re.sub('(?<=[a-z])(?=[A-Z])', '_', known).lower()}"
-    name = _NAMES.get(op.name, op.name)
-    public = hasattr(Tensor, name) or callable(getattr(functional, name, None))
-    theirs = public or name in _THEIRS or name.startswith(("linalg_", "special_"))
-    return f"{'aten' if theirs or name != op.name else 'unison'}::{name}"
 
 
 def _wrap_op(op: Op) -> None:

@@ -17,8 +17,8 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.versions_pb2 import VersionDef
 
 from core.autograd.mode import no_grad, watching
-from core.onnx.trace import Slot, Trace, slots_in, tensors
-from core.profiler.wrappers import name_of
+from core.onnx.trace import Slot, Trace, evaluated, slots_in, tensors
+from core.profiler.names import name_of
 
 _PRODUCER = 22  # the version of the format that PyTorch writes
 
@@ -53,7 +53,7 @@ class _Drawing:
         for name, x in (*model.named_parameters(), *model.named_buffers()):
             said = {"name": name.rpartition(".")[2]}
             self._add(self.trace.slot(x.array), self._path(name), "prim::GetAttr", (), said)
-        with _evaluated(model), self._scopes(), no_grad(), watching(self.trace):
+        with evaluated(model), self._scopes(), no_grad(), watching(self.trace):
             outs = tensors(model(*args))
         numbers = [self.trace.slot(x.array) for x in outs]
         self._steps()
@@ -142,15 +142,3 @@ def _settings(op: Any, args: Any) -> dict[str, Any]:
         return {}
     named = zip(op.params, args)
     return {name: a for name, a in named if not isinstance(a, Slot) and a is not None}
-
-
-@contextmanager
-def _evaluated(model: Any) -> Iterator[None]:
-    """A context in which the model is in evaluation."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
