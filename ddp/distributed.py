@@ -26,7 +26,7 @@ from ddp.plan import Plan, broadcast_all, compare_modules
 from ddp.reducer import Reducer
 from ddp.sharded import ShardedReducer
 from ddp.shards import Lanes, check_shards, warn_of_threads
-from ddp.stats import Stats, stats
+from ddp.stats import Stats, recorder_of, stats
 from ddp.sync import check_sync
 from ddp.tuning import Tuner
 from ddp.weight import Weights
@@ -180,6 +180,8 @@ class DistributedDataParallel(Wrapper):
         self._make_reducer(self.shards)
         self.reducer.steps, self.reducer.syncing = old.steps, old.syncing
         self.reducer.weights.take_over(old.weights)
+        if self.tuner is None:  # which counts the steps since its last change
+            self.reducer.recorder = recorder_of(self.process_group, old.recorder)
         if isinstance(old, ShardedReducer) and isinstance(self.reducer, ShardedReducer):
             self.reducer.take_over(old)
         if waiting:

@@ -94,9 +94,9 @@ class Stats(NamedTuple):
 _latest: weakref.WeakKeyDictionary[Any, Recorder] = weakref.WeakKeyDictionary()
 
 
-def recorder_of(group: Any) -> Recorder:
-    """A new recorder, of which `stats()` tells until there is a newer one in the group."""
-    made = _latest[group] = Recorder()
+def recorder_of(group: Any, known: Recorder | None = None) -> Recorder:
+    """A new recorder, or a known one; `stats()` tells of it until there is another in the group."""
+    made = _latest[group] = known or Recorder()
     return made
 
 

@@ -70,6 +70,20 @@ def test_a_recorder_reads_the_clock_at_four_places():
     assert list(recorder.steps) == [(3, 2, 4, 12)] * KEPT_STEPS
 
 
+def test_a_layer_that_is_unfrozen_does_not_end_the_record():
+    def run():
+        module = core.nn.Sequential(core.nn.Linear(3, 2), core.nn.Linear(2, 1))
+        module[0].requires_grad_(False)
+        model = ddp.DistributedDataParallel(module)
+        for step in range(5):
+            module[0].requires_grad_(step > 2)
+            model(core.ones(4, 3)).sum().backward()
+            model.zero_grad()
+        return model.stats().steps, ddp.stats().steps
+
+    assert ddp.simulate(run, 2) == [(4, 4)] * 2
+
+
 def test_before_the_second_step_there_is_nothing_to_tell():
     with pytest.raises(RuntimeError, match="two steps"):
         run([0.0, 0.0], steps=1)
