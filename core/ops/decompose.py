@@ -9,6 +9,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.backend import checked_linalg, xp
 from core.dtype import FLOAT, of
+from core.ops.choice import choose
 from core.ops.linalg import matrix_product as mm
 from core.ops.parts import diagonal_array
 from core.ops.promotion import same_device
@@ -327,21 +328,27 @@ def _svd_gradient(gs: Any, out: Any) -> Any:
     u, gu, vh, gvh = u[..., :k], gu[..., :k], vh[..., :k, :], gvh[..., :k, :]
     gaps = _gaps(s * s)
     row, column = s[..., None, :], s[..., :, None]
-    middle = _skew(mm(mT(u), gu)) / gaps * row + column * (_skew(mm(vh, mT(gvh))) / gaps)
+    left, right = (_quotient(_skew(x), gaps) for x in (mm(mT(u), gu), mm(vh, mT(gvh))))
+    middle = left * row + column * right
     axes = len(middle.shape)
     middle = middle + embedded(g_s, 0, axes - 2, axes - 1)
     total = mm(mm(u, middle), vh)
     if m > k:
-        outside = gu / row
+        outside = _quotient(gu, row)
         total = total + mm(outside - mm(u, mm(mT(u), outside)), vh)
     if n > k:
-        outside = gvh / column
+        outside = _quotient(gvh, column)
         total = total + mm(u, outside - mm(mm(outside, mT(vh)), vh))
     return total
 
 
 def _skew(x: Any) -> Any:
     return x - mT(x)
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    """Elementwise a / b, but zero for zero by zero: no gradient came to equal values' vectors."""
+    return a / choose((a == 0) & (b == 0), 1, b)
 
 
 def _gaps(values: Any) -> Any:
@@ -368,7 +375,7 @@ symmetric_eigen.defvjp(x=lambda gs, out: _eigh_gradient(gs, out), UPLO=None)
 def _eigh_gradient(gs: Any, out: Any) -> Any:
     (g_values, g_vectors), (values, vectors) = gs, out
     middle = mm(mT(vectors), g_vectors)
-    middle = (middle - _diagonal_of(middle)) / _gaps(values)
+    middle = _quotient(middle - _diagonal_of(middle), _gaps(values))
     axes = len(middle.shape)
     middle = middle + embedded(g_values, 0, axes - 2, axes - 1)
     whole = mm(mm(vectors, middle), mT(vectors))

@@ -84,6 +84,21 @@ def nuclear_norm_of_a_vector(m):
     return m.norm(m.ones(3), "nuc", 0)
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4)], ids=str)
+@pytest.mark.parametrize("scale", [1.0, 0.0])
+def test_gradients_of_equal_singular_values(shape, scale):
+    def program(m):
+        x = (m.eye(*shape, dtype=m.float64) * scale).requires_grad_()
+        linalg = m.linalg
+        results = [linalg.svdvals(x), linalg.svd(x, full_matrices=False)[1] ** 2]
+        results += [linalg.norm(x, "nuc"), linalg.matrix_norm(x, 2)]
+        if shape == (3, 3):
+            results += [linalg.eigvalsh(x), linalg.eigh(x)[0] ** 2]
+        return [m.autograd.grad(y.sum(), x) for y in results]
+
+    same(program)
+
+
 PRODUCTS = {
     "no zero": ([2.0, 5.0], [1.0, 2.0, 3.0, 4.0, 0.5]),
     "one zero": ([2.0, 5.0], [0.0, 2.0, 3.0, 4.0, 0.5]),
