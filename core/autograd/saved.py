@@ -29,8 +29,8 @@ class saved_tensors_hooks:  # noqa: N801 - PyTorch's name
         self.latest = 0
 
     def __enter__(self) -> None:
-        if _Refused.why is not None:
-            raise RuntimeError(_Refused.why)
+        if _refusal.why is not None:
+            raise RuntimeError(_refusal.why)
         others = tuple(w for w in mode.watchers if not isinstance(w, saved_tensors_hooks))
         self.outside.append((mode.watchers, mode.accelerated))
         mode.watch((*others, self))
@@ -222,7 +222,7 @@ class _Refusal(threading.local):
     why: str | None = None
 
 
-_Refused = _Refusal()
+_refusal = _Refusal()
 
 
 @contextlib.contextmanager
@@ -233,8 +233,8 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
     """
     if any(isinstance(w, saved_tensors_hooks) for w in mode.watchers):
         raise RuntimeError(error_message)
-    before, _Refused.why = _Refused.why, error_message
+    before, _refusal.why = _refusal.why, error_message
     try:
         yield
     finally:
-        _Refused.why = before
+        _refusal.why = before

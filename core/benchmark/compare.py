@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Iterable
 from typing import Any
 
-from core.benchmark.measurement import Measurement, select_unit, trim_sigfig
+from core.benchmark.measurement import Measurement, magnitude, select_unit, trim_sigfig
 
 _BOLD, _END = "\033[1m", "\033[0m"
 _BEST, _GOOD, _BAD, _VERY_BAD = "\033[92m", "\033[34m", "\033[2m\033[91m", "\033[31m"
@@ -107,7 +106,7 @@ class _Table:
 
     def _digits(self, name: str | None) -> tuple[int, int]:
         """How wide the numbers of a column are, and how many decimals they have."""
-        found = [(_magnitude(r.median / self.scale), r) for r in self.column(name)]
+        found = [(magnitude(r.median / self.scale), r) for r in self.column(name)]
         most, decimals = max(digits for digits, _ in found), 1
         if self.trim:
             decimals = min(max(r.significant_figures - digits, 0) for digits, r in found)
@@ -165,10 +164,6 @@ class _Table:
 
 def _env(result: Measurement) -> str:
     return result.env or "Unspecified env"
-
-
-def _magnitude(x: float) -> int:
-    return math.ceil(math.log10(x))
 
 
 def _colour(text: str, time: float, best: float) -> str:

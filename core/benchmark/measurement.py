@@ -153,6 +153,11 @@ def select_unit(t: float) -> tuple[str, float]:
     return unit, _UNITS[unit]
 
 
+def magnitude(x: float) -> int:
+    """The exponent of the least power of ten that `x` does not exceed."""
+    return math.ceil(math.log10(abs(x)))
+
+
 def trim_sigfig(x: float, n: int) -> float:
     """`x` to `n` figures.
 
@@ -160,5 +165,5 @@ def trim_sigfig(x: float, n: int) -> float:
         >>> trim_sigfig(3.14159, 2)
         3.1
     """
-    scale = 10.0 ** (math.ceil(math.log10(abs(x))) - n)
+    scale = 10.0 ** (magnitude(x) - n)
     return float(numpy.round(x / scale) * scale)

@@ -237,7 +237,7 @@ class EventList(list[Any]):
         sums: dict[Any, FunctionEventAvg] = {}
         for event in self:
             shapes = str(event.input_shapes) if group_by_input_shapes else ""
-            key = (event.key, event.scope == 7, shapes, *event.stack[:group_by_stack_n])
+            key = (event.key, event.is_user_annotation, shapes, *event.stack[:group_by_stack_n])
             sums.setdefault(key, FunctionEventAvg()).add(event)
         for found in sums.values():
             found.stack = found.stack[:group_by_stack_n]

@@ -112,15 +112,13 @@ _of_thread: dict[int, Recorder] = {}
 _lock = threading.Lock()
 
 
-class _Sole:
-    """The recorder of threads that have none of their own: the only one there is."""
-
-    recorder: Recorder | None = None
-
-
 def here() -> Recorder | None:
-    """What records this thread."""
-    return _of_thread.get(threading.get_ident()) or _Sole.recorder
+    """What records this thread: its own recorder, or the only one there is."""
+    own = _of_thread.get(threading.get_ident())
+    if own is not None:
+        return own
+    every = [*_of_thread.values()]
+    return every[0] if len(every) == 1 else None
 
 
 def open_here(recorder: Recorder, install: Callable[[], None]) -> None:
@@ -134,7 +132,6 @@ def open_here(recorder: Recorder, install: Callable[[], None]) -> None:
         if not _of_thread:
             install()
         _of_thread[threading.get_ident()] = recorder
-        _count()
 
 
 def close(recorder: Recorder, remove: Callable[[], None]) -> None:
@@ -142,13 +139,8 @@ def close(recorder: Recorder, remove: Callable[[], None]) -> None:
     with _lock:
         for thread in [thread for thread, one in _of_thread.items() if one is recorder]:
             del _of_thread[thread]
-        _count()
         if not _of_thread:
             remove()
-
-
-def _count() -> None:
-    _Sole.recorder = next(iter(_of_thread.values())) if len(_of_thread) == 1 else None
 
 
 @contextlib.contextmanager

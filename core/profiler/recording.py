@@ -27,7 +27,6 @@ class Recording:
         if gpu and not is_available():
             warnings.warn("CUDA is not available, disabling CUDA profiling", stacklevel=4)
             gpu = False
-        self._gpu, self._memory, self._flops = gpu, profile_memory, with_flops
         self._recorder = Recorder(record_shapes, profile_memory, with_stack, with_flops, gpu)
 
     def start(self) -> None:
@@ -35,17 +34,18 @@ class Recording:
 
         Raises: RuntimeError if this thread is being recorded.
         """
-        if self._gpu:
+        if self._recorder.gpu:
             synchronize()
         open_here(self._recorder, install)
 
     def stop(self) -> EventList:
         """What happened."""
-        if self._gpu:
+        recorder = self._recorder
+        if recorder.gpu:
             synchronize()
-        close(self._recorder, remove)
-        device = "cuda" if self._gpu else None
-        return EventList(self._recorder.finished(), device, self._memory, self._flops)
+        close(recorder, remove)
+        device = "cuda" if recorder.gpu else None
+        return EventList(recorder.finished(), device, recorder.memory, recorder.flops)
 
 
 class record_function:  # noqa: N801 - PyTorch's name

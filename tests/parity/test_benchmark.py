@@ -150,9 +150,8 @@ def test_statements_are_run_as_often_as_in_pytorch():
 
 
 def test_a_statement_knows_core_and_has_its_threads():
-    before = core.get_num_threads()
-    timer = benchmark.Timer(
-        "seen.append(core.ones(2).sum().item())", globals={"seen": (seen := [])}
-    )
-    assert timer.timeit(3).raw_times[0] > 0 and seen == [2.0] * 5
-    assert core.get_num_threads() == before
+    before, seen = core.get_num_threads(), []
+    for threads in (before + 1, 1):
+        statement = "seen.append(core.get_num_threads())"
+        benchmark.Timer(statement, globals={"seen": seen}, num_threads=threads).timeit(3)
+    assert seen == [before + 1] * 5 + [1] * 5 and core.get_num_threads() == before

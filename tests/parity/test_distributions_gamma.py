@@ -48,7 +48,7 @@ def test_draws_move_with_their_concentration_as_their_shares_stay():
         told = share(double(a), double(x)).numpy() < 0.7
         numpy.testing.assert_allclose(found[told], slope[told], rtol=2e-7)
     theirs = torch._standard_gamma_grad(torch.tensor(a), torch.tensor(x)).numpy()
-    numpy.testing.assert_allclose(found, theirs, rtol=1e-3)
+    numpy.testing.assert_allclose(found, theirs, rtol=1e-4)  # its own error is 7e-5
 
 
 def test_very_large_concentrations_go_on_smoothly():
