@@ -40,8 +40,7 @@ class GlobalBatches(Sampler[list[Any]]):
         self.rank, self.size = order.rank, order.num_replicas
 
     def __len__(self) -> int:
-        source: Any = self.order.dataset if self.order.sampler is None else self.order.sampler
-        full, rest = divmod(len(source), self.batch_size)
+        full, rest = divmod(self.order.count(), self.batch_size)
         if self.order.drop_last or not rest:
             return full
         return full + (self.order.pad or rest > self.rank)

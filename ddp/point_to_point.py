@@ -89,14 +89,8 @@ class P2POp:
     ) -> None:
         if op not in (isend, irecv):
             raise ValueError(f"expected ddp.isend or ddp.irecv, got {op!r}")
-        if group_peer is not None:
-            if peer is not None:
-                raise ValueError("Can't specify both group_rank and global_rank")
-            peer = get_global_rank(group, group_peer)
-        if peer is None:
-            raise ValueError("Must specify global_rank or group_rank")
-        self.op, self.tensor, self.peer = op, tensor, peer
-        self.group, self.tag = group, tag
+        self.op, self.tensor, self.group, self.tag = op, tensor, group, tag
+        self.peer = get_global_rank(group, place_in(group, peer, group_peer))
 
 
 def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Any]:

@@ -57,7 +57,7 @@ class DistributedSampler(Sampler[int]):
         self._inner: Any = None  # the state that `sampler` is to take when the epoch begins
 
     def __len__(self) -> int:
-        n, size = self._count(), self.num_replicas
+        n, size = self.count(), self.num_replicas
         if self.drop_last:
             return n // size
         return math.ceil(n / size) if self.pad else len(range(self.rank, n, size))
@@ -70,14 +70,15 @@ class DistributedSampler(Sampler[int]):
     @property
     def total_size(self) -> int:
         """How many indices all ranks together have in an epoch."""
-        padded = self.drop_last or self.pad
-        return len(self) * self.num_replicas if padded else self._count()
+        even = self.drop_last or self.pad
+        return len(self) * self.num_replicas if even else self.count()
 
-    def _count(self) -> int:
+    def count(self) -> int:
+        """How many indices the order has."""
         return len(self._source)
 
     def _known_count(self) -> int | None:
-        return self._count() if hasattr(self._source, "__len__") else None
+        return self.count() if hasattr(self._source, "__len__") else None
 
     @property
     def _source(self) -> Any:
