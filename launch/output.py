@@ -33,10 +33,17 @@ class Stream:
         data = os.read(self.reading, _CHUNK)
         text = self.partial + data
         # A progress bar ends its line with a carriage return.
-        end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1 if data else len(text)
+        end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
         lines, self.partial = text[:end], text[end:]
         self._write(lines)
+        if not data:
+            self.finish()
         return bool(data)
+
+    def finish(self) -> None:
+        """Pass on the last line, which has no end."""
+        self._write(self.partial)
+        self.partial = b""
 
     def _write(self, lines: bytes) -> None:
         if not lines:

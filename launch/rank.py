@@ -17,7 +17,7 @@ from launch.options import Options
 from launch.script import Script
 from launch.signals import Signals
 from launch.status import UsageError
-from launch.supervisor import ENDED, MPI_IS_UP, REPORTED, Child
+from launch.supervisor import ENDED, REPORTED, STARTED, Child
 from launch.watchdog import Finding, Watchdog
 from launch.world import ALONE, HYDRA, OPEN_MPI
 
@@ -93,11 +93,13 @@ class Rank:
         if self._child.world.launcher != ALONE:
             self._team = mpi.start(self._child.world)
             self._ending.world = self._team.world
-            self._ending.tell(MPI_IS_UP)
+            self._ending.tell(STARTED)
             # At once: whatever happens from here on leaves no file behind.
             self._team.tidy()
             if self._team.world.launcher not in (HYDRA, OPEN_MPI):
                 self._ending.abort = self._team.abort
+        else:
+            self._ending.tell(STARTED)
         agreement = agree(self._team, self._options, self._script, self._child.stacks)
         board = self._make_board(f"{ledger.path}-board")
         self._ending.board = board

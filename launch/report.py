@@ -15,6 +15,7 @@ _PACKAGE = str(pathlib.Path(__file__).parent)
 _COLLECTIVES = str(pathlib.Path(__file__).parents[1] / "ddp")  # not imported: supervisors are light
 # Bounded: a report of megabytes would never get through mpirun before the job is killed.
 _LONGEST = 60_000
+_HEADLINE = 500
 _HINTS = {
     signal.SIGKILL: "out of memory?",
     signal.SIGSEGV: "segmentation fault",
@@ -25,7 +26,10 @@ _HINTS = {
 
 def say(text: str, fd: int = 2) -> None:
     """Write lines in one piece; a closed or full stderr must not stop the end of a job."""
-    data = text.encode(errors="replace")[:_LONGEST]
+    data = text.encode(errors="replace")
+    if len(data) > _LONGEST:
+        left = f"\n... {len(data) - _LONGEST:,} bytes are left out ...\n".encode()
+        data = data[: _LONGEST // 2] + left + data[-_LONGEST // 2 :]
     try:
         while data:
             data = data[os.write(fd, data) :]
@@ -80,8 +84,10 @@ def trimmed(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """The type and the first line of an exception."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    # As a traceback has it: the text of an exception may itself raise.
+    lines = str(traceback.TracebackException(type(error), error, None)).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= _HEADLINE else f"{text[:_HEADLINE]} ..."
 
 
 def digest(text: str) -> int:

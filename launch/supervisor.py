@@ -19,7 +19,7 @@ from launch.output import Output, Stream
 from launch.world import HYDRA, World
 
 # What the child says through the pipe, one byte each.
-MPI_IS_UP = b"m"
+STARTED = b"m"
 REPORTED = b"r"
 ENDED = b"e"
 
@@ -64,7 +64,7 @@ def verdict(wait_status: int, said: bytes) -> Verdict:
         return Verdict(code, "")
     if ENDED in said:
         return Verdict(code, f"ended its script and then left with status {code}")
-    where = "before the end of its script" if MPI_IS_UP in said else "before it had started"
+    where = "before the end of its script" if STARTED in said else "before it had started"
     text = f"left with status {code} {where} and without an exception (os._exit?)"
     return Verdict(code or status.SILENT, text)
 
@@ -134,6 +134,8 @@ def _listen(child: int, link: int, streams: list[Stream]) -> bytes:
         # Everything is drained once the child is gone, but not waited for: processes that it has
         # forked may hold the other ends for much longer.
         if gone and not ready:
+            for stream in streams:
+                stream.finish()
             return said
         if link in ready:
             words = os.read(link, 64)

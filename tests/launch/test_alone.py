@@ -54,6 +54,7 @@ ENDS = {
     "import os; os.kill(os.getpid(), 9)": 137,
     "raise KeyboardInterrupt": 130,
     "def f(:": 1,
+    "raise type('E', (Exception,), {'__str__': lambda e: 1 / 0})": 1,
 }
 
 
@@ -63,6 +64,8 @@ def test_one_rank_ends_with_the_status_of_its_script(text, tmp_path):
     ended = alone(tmp_path, "-m", "launch", "-q", "train.py")
     assert ended.returncode == ENDS[text], ended.stderr
     assert (ended.stderr == "") == (ended.returncode == 0)
+    assert ("before the end of its script" in ended.stderr) == ("os._exit" in text)
+    assert "launch/" not in ended.stderr
 
 
 def test_one_rank_needs_no_mpi_and_says_one_line(tmp_path):

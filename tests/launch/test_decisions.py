@@ -15,7 +15,7 @@ from launch.ledger import Ledger, folder, open_ledger
 from launch.options import Options, parse, unparsed
 from launch.script import Script
 from launch.status import UsageError
-from launch.supervisor import ENDED, MPI_IS_UP, REPORTED, verdict
+from launch.supervisor import ENDED, REPORTED, STARTED, verdict
 from launch.world import HYDRA, OPEN_MPI, SLURM, World, claimed
 
 # ---- the world ----
@@ -121,15 +121,15 @@ def test_the_ranks_get_the_options_of_the_job():
 # ---- the end of a rank ----
 
 VERDICTS = [
-    (0, MPI_IS_UP + ENDED, 0, ""),
-    (0, MPI_IS_UP, status.SILENT, "status 0 before the end of its script"),
+    (0, STARTED + ENDED, 0, ""),
+    (0, STARTED, status.SILENT, "status 0 before the end of its script"),
     (0, b"", status.SILENT, "before it had started"),
-    (3 << 8, MPI_IS_UP, 3, "status 3 before the end of its script"),
-    (3 << 8, MPI_IS_UP + REPORTED, 3, ""),
-    (3 << 8, MPI_IS_UP + ENDED, 3, "ended its script and then left with status 3"),
-    (9, MPI_IS_UP, 137, "killed by signal 9 (out of memory?)"),
-    (11, MPI_IS_UP + ENDED, 139, "killed by signal 11 (segmentation fault)"),
-    (7, MPI_IS_UP, 135, "shared memory full"),
+    (3 << 8, STARTED, 3, "status 3 before the end of its script"),
+    (3 << 8, STARTED + REPORTED, 3, ""),
+    (3 << 8, STARTED + ENDED, 3, "ended its script and then left with status 3"),
+    (9, STARTED, 137, "killed by signal 9 (out of memory?)"),
+    (11, STARTED + ENDED, 139, "killed by signal 11 (segmentation fault)"),
+    (7, STARTED, 135, "shared memory full"),
 ]
 
 

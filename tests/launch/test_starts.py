@@ -206,6 +206,20 @@ def test_lines_of_ranks_are_whole_and_carry_the_rank(tmp_path):
         assert [len(line) for line in mine] == [9 + i % 90 for i in range(2000)]
 
 
+def test_a_last_line_without_an_end_is_not_lost(tmp_path):
+    (tmp_path / "talk.py").write_text("import sys; sys.stdout.write('no end;')\n")
+    assert run(tmp_path, 2, "talk.py").out == "no end;no end;"
+
+
+def test_a_report_of_megabytes_has_its_head_and_its_end(tmp_path):
+    text = "import os\nif os.environ['RANK'] == '1': raise ValueError('long ' * 400_000 + 'end')\n"
+    (tmp_path / "talk.py").write_text(text)
+    ended = run(tmp_path, 2, "talk.py")
+    assert ended.code == 1 and len(ended.reports) == 1
+    assert "ValueError: long long" in ended.reports[0] and "long end\n" in ended.err
+    assert "bytes are left out" in ended.err and len(ended.err) < 70_000
+
+
 def test_log_files_hold_each_rank_and_the_terminal_rank_0(tmp_path):
     text = "import os\nprint('rank', os.environ['RANK'])\nif os.environ['RANK'] == '1': 1 / 0\n"
     (tmp_path / "talk.py").write_text(text)
