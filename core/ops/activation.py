@@ -199,7 +199,7 @@ def hardswish(x):
 
 
 hardswish.defvjp(
-    x=lambda g, x: choose(x > 3, g, choose(x < -3, 0, g * (x / 3 + 0.5))),
+    x=lambda g, x: choose(x >= 3, g, choose(x <= -3, 0, g * (x / 3 + 0.5))),
 )
 
 

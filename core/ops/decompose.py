@@ -193,7 +193,15 @@ def log_determinant(x):
     return xp(x).asarray(sign), xp(x).asarray(logarithm)
 
 
-log_determinant.defvjp(x=lambda gs, x: gs[1][..., None, None] * mT(inverse(x)))
+log_determinant.defvjp(x=lambda gs, x: gs[1][..., None, None] * _inverse_turned(x))
+
+
+def _inverse_turned(x: Any) -> Any:
+    """The transposed inverses; infinite where a matrix has none, which spoils no other one."""
+    try:
+        return mT(inverse(x))
+    except LinAlgError:
+        return cofactors(x) / determinant(x)[..., None, None]
 
 
 # ---- Cholesky and QR --------------------------------------------------------------------------

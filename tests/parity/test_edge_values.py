@@ -33,6 +33,19 @@ def limits_of_activations(m):
 
 
 @program
+def slopes_where_pieces_meet(m):
+    x = leaf(m, 3.0, -3.0, 0.0)
+    return m.autograd.grad(m.nn.functional.hardswish(x).sum(), x)
+
+
+@program
+def one_singular_matrix_of_a_batch(m):
+    x = m.stack([m.eye(2), m.ones(2, 2), m.eye(2) * 3 + 1]).double().requires_grad_()
+    found = [m.autograd.grad(y.sum(), x)[0] for y in (m.slogdet(x)[1], m.logdet(x))]
+    return [g[::2] for g in found], [g[1].isfinite().any() for g in found]
+
+
+@program
 def slopes_at_limits(m):
     x = leaf(m, *LIMITS)
     (acosh,) = m.autograd.grad(m.acosh(x).sum(), x, create_graph=True)
