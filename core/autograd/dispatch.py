@@ -16,6 +16,8 @@ from core.autograd.value import Value, refresh, wrap
 from core.backend import MODULE_OF, elsewhere, on
 from core.dtype import of_scalar
 
+_NUMBERS = frozenset((bool, int, float))
+
 
 class Late:
     """What stands above and is called from below: set by the in-place module, and by kernels."""
@@ -112,7 +114,7 @@ def _runner(op: Op) -> Callable[[tuple[Any, ...]], Any]:  # noqa: C901
 def _of_arrays(op: Op, arrays: Any) -> Any:
     if arrays and type(arrays[0]) is not ndarray:
         op.demand(arrays, 0)
-        if not op.some and all(type(a) in (int, float, bool) for a in arrays):
+        if not op.some and _NUMBERS.issuperset(map(type, arrays)):
             return op.call(wrap(asarray(arrays[0], of_scalar(arrays[0]).numpy)), *arrays[1:])
     return _function_of(op, arrays)(*arrays)
 
