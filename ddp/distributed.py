@@ -227,6 +227,8 @@ class DistributedDataParallel(Wrapper):
         if self.broadcast_buffers and self.process_group.size > 1:
             root = 0 if self.company is None else self.company.join.root
             broadcast_all(self.plan.buffers(), self.process_group, root)
+        if self.broadcast_buffers and self.lanes is not None:
+            self.lanes.buffers.renew()
 
     def join(
         self,

@@ -15,6 +15,7 @@ from typing import Any
 
 from core import random
 from core.autograd.value import Value, version_of
+from core.backend import device_of, on
 from core.nn.stateless import stand_ins
 from core.ops.join import stack
 from core.recompute import again_in
@@ -98,8 +99,8 @@ def _interleave_tensors(outs: Sequence[Any], samples: int | None, rank: int) -> 
     if odd is not None:
         raise ValueError(
             f"rank {rank}: an output of shape {tuple(odd.shape)} of a logical shard of {samples}"
-            " samples cannot be joined with the others': return the samples in the first dim, or a loss"
-            " without dims"
+            " samples cannot be joined with the others': return the samples in the first dim, or a"
+            " loss without dims"
         )
     joined = stack(list(outs), 1)
     return joined.reshape(first.shape[0] * len(outs), *first.shape[1:])
@@ -168,6 +169,8 @@ class Lanes:
             for lane in range(count)
         ]
         self.inside = [_Inside(self.parameters, aliases, places) for aliases in self.aliases]
+        known_buffers = before.buffers if before is not None else None
+        self.buffers: LaneBuffers = known_buffers or LaneBuffers(module, count)
         # Some layer wants what all shards have there.
         self.meets = any(getattr(m, "needs_whole_batch", False) for m in module.modules())
 
@@ -183,16 +186,15 @@ class Lanes:
     @contextlib.contextmanager
     def again(self, lane: int) -> Iterator[None]:
         """A context in which backward computes a part of one lane's forward again."""
-        before = [b.array.copy() for b in self.module.buffers()] if lane else None
         kind = Meeting if len(self.aliases) == 1 else NoMeeting
-        with self.entered(lane), at(kind(self.group) if self.meets else None):
+        place = at(kind(self.group) if self.meets else None)
+        with self.buffers.entered(lane), self.entered(lane), place:
             yield
-        if before is not None:  # of the local shards the first one's buffers are kept
-            self._set_buffers(before)
+        self.buffers.note()
 
     def run(self, inputs: Any, kwargs: Any) -> Any:
         """The module's output for the local batch, computed shard after shard."""
-        count, rank, size = len(self.aliases), self.group.rank, self.group.size
+        count, rank = len(self.aliases), self.group.rank
         if count == 1:
             with self.entered(0), random.stream(rank), again_in(lambda: self.again(0)):
                 if not self.meets:
@@ -201,40 +203,43 @@ class Lanes:
                     return self.module(*inputs, **kwargs)
         parts = split((inputs, kwargs), count, rank)
         samples = size_along(parts[0])
-        if self.meets:
-            return interleave(self._abreast(parts), samples, rank)
-        before = [b.array.copy() for b in self.module.buffers()]
-        kept = before
+        self.buffers.begin()
+        outs = self._abreast(parts) if self.meets else self._in_turn(parts)
+        self.buffers.note()
+        return interleave(outs, samples, rank)
+
+    def _in_turn(self, parts: Sequence[Any]) -> list[Any]:
+        rank, size = self.group.rank, self.group.size
         generator = random.default_generator()
         start = end = generator.offset
         outs = []
         for lane, (args, options) in enumerate(parts):
             generator.offset = start
-            self._set_buffers(before)
             inside = functools.partial(self.again, lane)
-            with self.entered(lane), random.stream(rank + lane * size), again_in(inside):
+            with self._around(lane), random.stream(rank + lane * size), again_in(inside):
                 outs.append(self.module(*args, **options))
             end = max(end, generator.offset)
-            if not lane:
-                kept = [b.array.copy() for b in self.module.buffers()]
         generator.offset = end
-        self._set_buffers(kept)
-        return interleave(outs, samples, rank)
+        return outs
+
+    @contextlib.contextmanager
+    def _around(self, lane: int) -> Iterator[None]:
+        with self.buffers.entered(lane), self.entered(lane):
+            yield
 
     def _abreast(self, parts: Sequence[Any]) -> list[Any]:
         """The outputs of all parts, whose computations meet in layers that need the whole batch."""
-        buffers, generator = list(self.module.buffers()), random.default_generator()
-        whole = [b.array for b in buffers]
-        own = [[x.copy() for x in whole] for _ in parts]
+        generator = random.default_generator()
         offsets = [generator.offset] * len(parts)
 
         @contextlib.contextmanager
         def around(lane: int) -> Iterator[None]:
             generator.offset = offsets[lane]
-            for b, array in zip(buffers, own[lane], strict=True):
-                b.array = array
             try:
-                with self.entered(lane), random.stream(self.group.rank + lane * self.group.size):
+                with (
+                    self._around(lane),
+                    random.stream(self.group.rank + lane * self.group.size),
+                ):
                     yield
             finally:
                 offsets[lane] = generator.offset
@@ -249,14 +254,79 @@ class Lanes:
             return abreast(self.group, calls, around)
         finally:
             generator.offset = max(offsets)
-            for b, array, kept in zip(buffers, whole, own[0], strict=True):
-                b.array = array
-                array[...] = kept
 
-    def _set_buffers(self, arrays: list[Any]) -> None:
-        for b, array in zip(self.module.buffers(), arrays, strict=True):
-            if b.array is not array:
-                b.array[...] = array
+
+class LaneBuffers:
+    """A module's buffers as each local shard has them: the first one's are the module's own.
+
+    Each has tensors of its own, for its graph may hold them. The others begin with copies, and keep
+    what they make of them until the module's own are renewed: as ranks do, from one broadcast to
+    the next.
+    """
+
+    def __init__(self, module: Any, count: int) -> None:
+        self.owners = [m for m in module.modules() if m._buffers]
+        self.count = count
+        self.own: list[list[dict[str, Any]]] = []
+        self.seen: list[tuple[Any, int]] = []
+
+    def begin(self) -> None:
+        """Nothing; every shard has its buffers: new copies, if somebody has written the first."""
+        found = self._now()
+        same = len(found) == len(self.seen) and all(
+            b is known and count == written
+            for (b, count), (known, written) in zip(found, self.seen, strict=True)
+        )
+        if not (self.own and same):
+            self.own = [[_copied(m._buffers) for m in self.owners] for _ in range(1, self.count)]
+
+    def note(self) -> None:
+        """Nothing; what the first shard's buffers are now is its own doing."""
+        self.seen = self._now()
+
+    def renew(self) -> None:
+        """Nothing; the next forward begins with the first shard's buffers in all of them."""
+        self.own = []
+
+    def _now(self) -> list[tuple[Any, int]]:
+        return [
+            (b, 0 if b is None or b.version is None else b.version[0])
+            for m in self.owners
+            for b in m._buffers.values()
+        ]
+
+    @contextlib.contextmanager
+    def entered(self, lane: int) -> Iterator[None]:
+        """A context in which the module has the buffers of one shard."""
+        if not lane:
+            yield
+            return
+        if not self.own:
+            self.begin()
+        first = [m._buffers for m in self.owners]
+        self._put(self.own[lane - 1])
+        try:
+            yield
+        finally:
+            self._put(first)
+
+    def _put(self, tables: list[dict[str, Any]]) -> None:
+        for m, table in zip(self.owners, tables, strict=True):
+            m.__dict__["_buffers"] = table
+
+
+def _copied(table: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if b is None else _copy_of(b) for name, b in table.items()}
+
+
+def _copy_of(b: Any) -> Any:
+    copied = object.__new__(type(b))
+    with on(device_of(b.array)):
+        copied.array = b.array.copy()
+    copied.node = copied.base = copied.leaf = copied.version = None
+    copied.needs_grad = False
+    copied.__dict__ = dict(vars(b))
+    return copied
 
 
 def alias_of(p: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Laws of parameters on logical shards: hooks, attributes, freezing, penalties beside the forward.
+"""Laws of parameters and buffers on logical shards: hooks, freezing, penalties beside the forward.
 
 Each is run by every rank, and compares with one simulated rank, and with training without shards.
 """
@@ -10,6 +10,7 @@ import numpy as np
 import core
 import ddp
 from core import nn, optim
+from core.recompute import checkpoint
 from ddp.current_group import current_group
 from tests.ddp.ddp_laws import mlp
 from tests.ddp.shard_laws import SHARDS, bits, data, loss_of, on_one_rank, wrapped
@@ -130,7 +131,52 @@ def what_depends_on_the_batch_belongs_into_the_forward():
         model.zero_grad()
 
 
+class Scaled(nn.Module):
+    """A layer whose output is scaled by a running mean, which it replaces or writes."""
+
+    def __init__(self, replaces):
+        super().__init__()
+        self.layer, self.replaces = nn.Linear(5, 3).double(), replaces
+        self.register_buffer("scale", core.ones(3, dtype=core.float64))
+
+    def forward(self, x):
+        out = self.layer(x)
+        scale = 0.9 * self.scale + 0.1 * out.detach().mean(0)
+        if self.replaces:
+            self.scale = scale
+        else:
+            self.scale.copy_(scale)
+        return out * self.scale
+
+
+class Recomputed(Scaled):
+    def forward(self, x):
+        return checkpoint(super().forward, x)
+
+
+def buffers_that_outputs_depend_on():
+    """Each shard's graph keeps its own, from one broadcast to the next."""
+
+    def run(kind, replaces):
+        core.manual_seed(3)
+        module = kind(replaces)
+        model, other = wrapped(module), kind(replaces)
+        for step in range(2):
+            model.zero_grad()
+            with model.no_sync():
+                loss_of(model, *data(2 * step)).backward()
+                if step:
+                    model.load_state_dict(other.state_dict())
+            loss_of(model, *data(2 * step + 1)).backward()
+        return bits(module)
+
+    for kind in (Scaled, Recomputed):
+        for replaces in (True, False):
+            on_one_rank(run, kind, replaces)
+
+
 LAWS = [
+    buffers_that_outputs_depend_on,
     hooks_of_parameters,
     frozen_for_a_while,
     a_penalty_on_weights,
