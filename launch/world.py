@@ -100,13 +100,16 @@ def outside(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables for an mpiexec: without the place of this process in a step of Slurm's.
 
     Ranks would have two places: MPICH's end where they see both (measured with --mpi=pmix).
+    Example:
+        >>> outside({"PMIX_RANK": "0", "PMIX_MCA_ptl": "tcp", "PMIX_PREFIX": "/opt", "HOME": "/"})
+        {'PMIX_MCA_ptl': 'tcp', 'PMIX_PREFIX': '/opt', 'HOME': '/'}
     """
-    place, settings = ("PMI_", "PMIX_"), "PMIX_MCA_"
-    return {
-        name: value
-        for name, value in environ.items()
-        if not name.startswith(place) or name.startswith(settings)
-    }
+    return {name: value for name, value in environ.items() if not _is_place(name)}
+
+
+def _is_place(name: str) -> bool:
+    is_setting = name.startswith("PMIX_MCA_") or name.endswith("_PREFIX")
+    return name.startswith(("PMI_", "PMIX_")) and not is_setting
 
 
 def _slurm_local_size(environ: Mapping[str, str]) -> int:
