@@ -84,8 +84,7 @@ class Recorder:
         for child in event.cpu_children:
             child.cpu_parent = parent
         if parent is not None:
-            parent.cpu_children.remove(event)
-            parent.cpu_children += event.cpu_children
+            parent.cpu_children[-1:] = event.cpu_children  # for it was the last to begin there
 
     def finished(self) -> list[FunctionEvent]:
         """The events in the order in which they began, those that are still open cut off here."""

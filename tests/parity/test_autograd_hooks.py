@@ -258,7 +258,7 @@ SAVING = {
     "log": lambda m, x, y: x.log(),
     "matmul": lambda m, x, y: x.view(2, 1) @ y.view(1, 2),
     "softmax": lambda m, x, y: x.softmax(0),
-    "sort": lambda m, x, y: x[:1] * y.detach(),
+    "a part": lambda m, x, y: x[:1] * y.detach(),
     "max": lambda m, x, y: m.maximum(x, y),
     "in place": lambda m, x, y: (x * 1).mul_(y).exp_(),
 }
