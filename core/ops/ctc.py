@@ -7,6 +7,7 @@ from typing import Any
 from core.autograd.dispatch import primitive
 from core.autograd.op import underived
 from core.backend import xp
+from core.ops.choice import choose
 from core.ops.promotion import accumulates_in
 
 
@@ -22,13 +23,18 @@ def ctc_each(x, extended, lengths, sizes):
 
 
 ctc_each.defvjp(
-    x=lambda g, x, extended, lengths, sizes: (
-        g.reshape(1, -1, 1) * ctc_pull(x, extended, lengths, sizes)
+    x=lambda g, x, extended, lengths, sizes: _pulled(
+        g.reshape(1, -1, 1), ctc_pull(x, extended, lengths, sizes)
     ),
     extended=None,
     lengths=None,
     sizes=None,
 )
+
+
+def _pulled(g: Any, pull: Any) -> Any:
+    """The gradient times the pull, which is NaN where no alignment fits; zero stays zero."""
+    return choose(g == 0, 0, g * pull)
 
 
 @primitive

@@ -39,6 +39,43 @@ def slopes_where_pieces_meet(m):
 
 
 @program
+def curvature_of_losses_of_nothing(m):
+    x, zero, F = leaf(m, 0.0, 0.3, -3.0), leaf(m, 0.0, 0.0, 0.0, grad=False), m.nn.functional
+    found = []
+    for loss in (F.huber_loss(x, zero), F.smooth_l1_loss(x, zero, beta=0.5), F.mse_loss(x, zero)):
+        (slope,) = m.autograd.grad(loss, x, create_graph=True)
+        found += [slope, m.autograd.grad(slope.sum(), x)]
+    return found
+
+
+@program
+def target_longer_than_its_input(m):
+    x = m.zeros(2, 2, 3, dtype=m.float64).log_softmax(2).requires_grad_()
+    targets, lengths = m.tensor([[1, 1, 2], [1, 0, 0]]), (m.tensor([2, 2]), m.tensor([3, 1]))
+    loss = m.nn.functional.ctc_loss(x, targets, *lengths, zero_infinity=True)
+    return loss, m.autograd.grad(loss, x)
+
+
+@program
+def pools_of_nothing(m):
+    x = m.zeros(1, 1, 4, 4, dtype=m.float64).requires_grad_()
+    return [m.autograd.grad(m.nn.functional.lp_pool2d(x, p, 2).sum(), x) for p in (2, 3)]
+
+
+@program
+def samples_at_the_border(m):
+    found = []
+    for mode in ("zeros", "border", "reflection"):
+        for align in (True, False):
+            x = m.arange(4.0, dtype=m.float64).view(1, 1, 2, 2).requires_grad_()
+            grid = m.tensor([1.0, 0, -1, 1, 2, 2, -1, -1, 0.5, -0.5], dtype=m.float64)
+            grid = grid.view(1, 1, 5, 2).requires_grad_()
+            y = m.nn.functional.grid_sample(x, grid, padding_mode=mode, align_corners=align)
+            found += [y, m.autograd.grad(y.sum(), (x, grid))]
+    return found
+
+
+@program
 def one_singular_matrix_of_a_batch(m):
     x = m.stack([m.eye(2), m.ones(2, 2), m.eye(2) * 3 + 1]).double().requires_grad_()
     found = [m.autograd.grad(y.sum(), x)[0] for y in (m.slogdet(x)[1], m.logdet(x))]

@@ -14,8 +14,8 @@ from core.autograd.value import called, wrap
 from core.backend import device_of, module_of, to_host
 from core.nn.functional.convolution import each_dim, placed
 from core.nn.functional.pooling import check_filled, frame, per_dim, windows, with_indices
+from core.ops.activation import threshold_at
 from core.ops.cast import clone
-from core.ops.choice import relu
 from core.ops.decompose import mT
 from core.ops.division import div
 from core.ops.elementwise import abs, sign
@@ -101,7 +101,8 @@ def _lp_pool(
 ) -> Any:
     mean = _avg_pool(n, x**norm_type, kernel_size, stride, 0, ceil_mode)
     count = math.prod(each_dim(kernel_size, n, "kernel_size"))
-    return (sign(mean) * relu(abs(mean)) * count) ** (1.0 / norm_type)
+    size = threshold_at(abs(mean), 0, 0)  # its slope is zero at zero, where the root's is infinite
+    return (sign(mean).detach() * size * count) ** (1.0 / norm_type)
 
 
 # ---- to a size --------------------------------------------------------------------------------

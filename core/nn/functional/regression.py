@@ -59,10 +59,11 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     alike(input, target)
-    d = abs(input - target)
+    apart = input - target
+    d = abs(apart)
     if not beta:
         return reduced(d, reduction)
-    d = choose(d < beta, d * d * (0.5 / beta), d - 0.5 * beta)
+    d = choose(d < beta, apart * apart * (0.5 / beta), d - 0.5 * beta)
     return reduced(d, reduction, "SmoothL1LossBackward0")
 
 
@@ -74,8 +75,9 @@ def huber_loss(
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     alike(input, target)
-    d = abs(input - target)
-    loss = choose(d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
+    apart = input - target
+    d = abs(apart)
+    loss = choose(d < delta, apart * apart * 0.5, (d - 0.5 * delta) * delta)
     return reduced(weighed(loss, weight), reduction, "HuberLossBackward0")
 
 

@@ -14,7 +14,7 @@ from core.backend import xp
 from core.nn.functional.averaging import adaptive_mean
 from core.nn.functional.convolution import placed
 from core.ops.cast import clone
-from core.ops.choice import clamp
+from core.ops.choice import choose, clamp
 from core.ops.elementwise import abs
 from core.ops.gather import gather, select_rows
 from core.ops.linalg import matmul
@@ -253,7 +253,8 @@ def _placed(v: Any, n: int, padding_mode: str, align: bool) -> Any:
     if padding_mode == "reflection":
         low, high = (0.0, n - 1.0) if align else (-0.5, n - 0.5)
         v = _reflected(v, low, high)
-    return clamp(v, 0, n - 1)
+    inside = (v > 0) & (v < n - 1)  # at the very border there is no slope, as in PyTorch
+    return choose(inside, v, clamp(v.detach(), 0, n - 1))
 
 
 def _reflected(v: Any, low: float, high: float) -> Any:
