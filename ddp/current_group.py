@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from core.data.worker import is_worker
 from ddp.group import ProcessGroup
+from launch.world import claimed
 
 
 class _Installed(threading.local):
@@ -21,6 +24,29 @@ _listeners: list[Callable[[ProcessGroup], None]] = []
 def current_group() -> ProcessGroup | None:
     """The default group of this simulated rank, else of this process, else None."""
     return _thread.group if _thread.group is not None else _process
+
+
+def promised_size() -> int:
+    """How many ranks the job has, as who started it says."""
+    if is_worker():  # it has read the script, whose first lines make a group; it is no rank
+        return 1
+    return max(claimed(os.environ).size, int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def place(what: str) -> tuple[int, int]:
+    """(rank, size) in the default group, (0, 1) where there are no other ranks.
+
+    Raises: RuntimeError where there are some but no group yet: each would get the whole of `what`.
+    """
+    group = current_group()
+    if group is not None:
+        return group.rank, group.size
+    if (size := promised_size()) > 1:
+        raise RuntimeError(
+            f"{what} was made before the process group of this job of {size} ranks, so each rank"
+            " would get all samples: call ddp.init_process_group() first"
+        )
+    return 0, 1
 
 
 def set_group(group: ProcessGroup | None) -> None:

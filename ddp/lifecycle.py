@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.cuda import set_device
-from core.data.worker import is_worker
 from ddp.backends.by_host import HostGroup
 from ddp.backends.mpi import MpiGroup
 from ddp.backends.nccl import SHARED_GPU, NcclGroup, may_have_nccl
 from ddp.backends.single import SingleGroup
-from ddp.current_group import current_group, set_group
+from ddp.current_group import current_group, promised_size, set_group
 from ddp.group import ProcessGroup, Timeout
-from launch.world import claimed
 
 # Names of other libraries' transports that people pass: their CPU collectives are ours.
 _CPU_NAMES = ("gloo", "cpu:gloo", "cpu")
@@ -118,7 +116,7 @@ def _over_ranks(comm: Any, timeout: Timeout) -> ProcessGroup:
     if comm is not None:
         return MpiGroup(comm, timeout)
     # Read first: the launcher's variables are gone once MPI runs.
-    promised = _promised_size()
+    promised = promised_size()
     running = sys.modules.get("mpi4py.MPI")
     if running is not None and running.Is_initialized() and not running.Is_finalized():
         group = MpiGroup(None, timeout) if running.COMM_WORLD.Get_size() > 1 else None
@@ -131,12 +129,6 @@ def _over_ranks(comm: Any, timeout: Timeout) -> ProcessGroup:
             " fits (--mpi=pmi2 or pmix); `python -m launch --doctor` names the mpiexec that fits"
         )
     return group or SingleGroup(timeout)
-
-
-def _promised_size() -> int:
-    if is_worker():  # it has read the script, whose first lines make a group; it is no rank
-        return 1
-    return max(claimed(os.environ).size, int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def _checked_shards(shards: int | None, size: int) -> int | None:

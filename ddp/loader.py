@@ -11,7 +11,7 @@ from core.data.loader import DataLoader as LocalLoader
 from core.data.sampler import Sampler
 from core.data.worker import get_worker_info
 from core.random import Generator, default_generator
-from ddp.current_group import current_group
+from ddp.current_group import current_group, place
 from ddp.group import ProcessGroup
 from ddp.join import stop_together
 from ddp.sampler import DistributedSampler, padded
@@ -148,7 +148,8 @@ class DataLoader(LocalLoader):
     so that ranks, or shards, have equally many. `uneven="stop"` ends the epoch where the first rank
     has no more batches. The ranks are those of `group`: of the default one, unless others share the
     batch, as where some ranks hold parts of one layer.
-    Raises: ValueError for a batch that does not divide into the ranks or shards.
+    Raises: ValueError for a batch that does not divide into the ranks or shards, RuntimeError where
+        there are other ranks and no group yet.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class DataLoader(LocalLoader):
         **options: Any,
     ) -> None:
         self.group = group = group or current_group()
-        rank, world = (group.rank, group.size) if group else (0, 1)
+        rank, world = (group.rank, group.size) if group else place("this DataLoader")
         parts = (group.shards if group else None) or world
         _check_arguments(dataset, batch_size, shuffle, sampler, pad, uneven, options)
         if batch_size % parts:

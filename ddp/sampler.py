@@ -8,7 +8,7 @@ from typing import Any
 
 from core import random
 from core.data.sampler import Sampler, WeightedRandomSampler, restore, state_of
-from ddp.current_group import current_group
+from ddp.current_group import place
 
 
 class DistributedSampler(Sampler[int]):
@@ -17,7 +17,7 @@ class DistributedSampler(Sampler[int]):
     `sampler` gives another order (any iterable of indices, the same on all ranks). Each iteration
     is a new epoch; `set_epoch` says which. With `pad` (the default when shuffling) ranks have
     equally many indices, some repeated; without, every index comes exactly once.
-    Raises: ValueError for a rank outside the group.
+    Raises: ValueError for a rank outside the group, RuntimeError where there is no group yet.
     Example:
         >>> [list(DistributedSampler(range(5), 2, r, shuffle=False)) for r in range(2)]
         [[0, 2, 4], [1, 3]]
@@ -34,10 +34,11 @@ class DistributedSampler(Sampler[int]):
         pad: bool | None = None,
         sampler: Iterable[int] | None = None,
     ) -> None:
-        group = current_group()
-        size = group.size if group else 1
-        self.num_replicas = size if num_replicas is None else num_replicas
-        self.rank = rank if rank is not None else (group.rank if group else 0)
+        if num_replicas is None or rank is None:
+            here, size = place(f"this {type(self).__name__}")
+            rank = here if rank is None else rank
+            num_replicas = size if num_replicas is None else num_replicas
+        self.num_replicas, self.rank = num_replicas, rank
         if self.num_replicas < 1:
             raise ValueError(f"num_replicas: expected at least one rank, got {num_replicas}")
         if not 0 <= self.rank < self.num_replicas:

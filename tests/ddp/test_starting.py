@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import core
 import ddp
 from tests.launch.jobs import needs_mpi
 
@@ -61,3 +62,13 @@ class TestWrongLauncher:
         )
         assert found.returncode == 1
         assert "RuntimeError: this is one of 2 processes, says the environment" in found.stderr
+
+
+@pytest.mark.parametrize("make", [ddp.DistributedSampler, ddp.DataLoader])
+def test_what_shares_samples_out_before_there_is_a_group_is_refused(make, monkeypatch):
+    data = core.data.TensorDataset(core.arange(8))
+    assert len(make(data)) == 8
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match=r"job of 2 ranks, .* call ddp.init_process_group\(\)"):
+        make(data)
+    assert len(ddp.DistributedSampler(data, 2, 1)) == 4
