@@ -39,6 +39,7 @@ class profile:  # noqa: N801 - PyTorch's name
 
     With a `schedule`, in the steps that it names: `step()` says that the next one begins, and
     `on_trace_ready(self)` is called after each cycle. Shapes and stacks take time of their own.
+    `with_modules` and `experimental_config` are not needed.
     """
 
     def __init__(
