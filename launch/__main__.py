@@ -10,7 +10,7 @@ from launch import cores, spawn, status, supervisor
 from launch.ledger import folder, open_ledger
 from launch.options import USAGE_TEXT, Options, contradiction, interpreter_flags, parse
 from launch.output import Output
-from launch.report import say
+from launch.report import one_line, say, trimmed
 from launch.script import problem
 from launch.status import UsageError
 from launch.world import ALONE, World, claimed
@@ -105,9 +105,10 @@ def _refuse(claim: World, text: str) -> NoReturn:
     sys.exit(status.USAGE)
 
 
-def _cannot_load(child: supervisor.Child, error: ImportError) -> NoReturn:
+def _cannot_load(child: supervisor.Child, error: Exception) -> NoReturn:
     if child.ledger.claim(child.world.rank):
-        say(f"launch: this Python cannot load ddp: {error}\n")
+        shown = "" if isinstance(error, ImportError) else trimmed(error)
+        say(f"launch: this Python cannot load ddp: {one_line(error)}\n{shown}")
     os.write(child.link, supervisor.REPORTED)
     sys.exit(status.USAGE)
 
@@ -128,6 +129,7 @@ if __name__ == "__main__":
             from launch.timeline import Timeline
 
             observer = Timeline(options)
-    except ImportError as error:
+    except Exception as error:
+        # Binary packages that do not fit each other raise all sorts of things.
         _cannot_load(child, error)
     run(options, child, observer)

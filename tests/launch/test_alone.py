@@ -138,6 +138,19 @@ def test_ctrl_c_during_the_start_is_one_line(tmp_path):
     assert re.fullmatch(r"launch: rank 0 of 1 .* \(SIGINT\)\n", ended.stderr), ended.stderr
 
 
+@pytest.mark.parametrize(("kind", "tracebacks"), [("ImportError", 0), ("ValueError", 1)])
+def test_packages_that_do_not_fit_are_one_report(kind, tracebacks, tmp_path):
+    (tmp_path / "train.py").write_text("print('ran')\n")
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text(f"raise {kind}('dtype size changed')\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    ended = alone(tmp_path, "-m", "launch", "train.py", env={"PYTHONPATH": path})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    said = f"launch: this Python cannot load ddp: {kind}: dtype size changed\n"
+    assert ended.stderr.startswith(said), ended.stderr
+    assert ended.stderr.count("Traceback") == tracebacks
+
+
 def test_a_missing_mpi_is_one_sentence_without_launch_too(tmp_path):
     (tmp_path / "train.py").write_text("import ddp; ddp.init_process_group('mpi')\n")
     (tmp_path / "mpi4py").mkdir()
