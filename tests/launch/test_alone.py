@@ -141,8 +141,7 @@ def test_ctrl_c_during_the_start_is_one_line(tmp_path):
 @pytest.mark.parametrize(("kind", "tracebacks"), [("ImportError", 0), ("ValueError", 1)])
 def test_packages_that_do_not_fit_are_one_report(kind, tracebacks, tmp_path):
     (tmp_path / "train.py").write_text("print('ran')\n")
-    (tmp_path / "numpy").mkdir()
-    (tmp_path / "numpy" / "__init__.py").write_text(f"raise {kind}('dtype size changed')\n")
+    (tmp_path / "ml_dtypes.py").write_text(f"raise {kind}('dtype size changed')\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     ended = alone(tmp_path, "-m", "launch", "train.py", env={"PYTHONPATH": path})
     assert (ended.returncode, ended.stdout) == (2, "")
