@@ -68,3 +68,29 @@ def steps_of(array: Any) -> tuple[int, ...]:
     if array.size or 0 not in array.strides:
         return tuple(step // array.itemsize for step in array.strides)
     return tuple(math.prod(max(n, 1) for n in array.shape[i + 1 :]) for i in range(array.ndim))
+
+
+def dense(x: Any, dtype: Any) -> Any:
+    """A copy of an array in a dtype, its dims in memory in the order that they had.
+
+    Expanded dims keep their places, as PyTorch has it; NumPy would make them the innermost.
+    """
+    if 0 not in x.strides:
+        return x.astype(dtype)
+    order = order_in_memory(x.strides)
+    copied = x.transpose(order).astype(dtype, order="C")
+    return copied.transpose([order.index(i) for i in range(x.ndim)])
+
+
+def order_in_memory(strides: Any) -> list[int]:
+    """The dims, outermost first: sorted by their strides past those of zero, which stay."""
+    order = list(range(len(strides)))[::-1]
+    for i in range(1, len(order)):
+        at = i
+        for k in range(i - 1, -1, -1):
+            inner, outer = abs(strides[order[k]]), abs(strides[order[at]])
+            if inner and outer and inner < outer:
+                break
+            if inner > outer > 0:
+                order[k], order[at], at = order[at], order[k], k
+    return order[::-1]

@@ -9,7 +9,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.quick import leading
 from core.autograd.value import share, wrap
 from core.backend import xp
-from core.layout import contiguous_format, follows, order_of, preserve_format
+from core.layout import contiguous_format, dense, follows, order_of, preserve_format
 
 __all__ = "clone".split()
 
@@ -18,7 +18,7 @@ __all__ = "clone".split()
 @primitive(label="ToCopyBackward0")
 def cast(x, dtype):
     """`x` in another array dtype, as a copy."""
-    return x.astype(dtype)
+    return dense(x, dtype)
 
 
 cast.defvjp(x=lambda g: g, dtype=None)  # the sweep casts back
@@ -39,7 +39,7 @@ def clone(x, memory_format=preserve_format):
     """A copy of `x`, its dims in the same order in memory, or in that of a format."""
     if memory_format not in (None, preserve_format):
         return laid_out(x, memory_format)
-    return x.copy() if x.flags.c_contiguous else xp(x).array(x, order="K")
+    return x.copy() if x.flags.c_contiguous else dense(x, x.dtype)
 
 
 clone.defvjp(x=lambda g: g, memory_format=None)

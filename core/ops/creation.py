@@ -21,7 +21,7 @@ from core.backend import (
     write,
 )
 from core.dtype import FLOAT, get_default_dtype, known, of, of_scalar, promote_types, to_numpy
-from core.layout import order_of, preserve_format
+from core.layout import order_in_memory, order_of, preserve_format
 from core.notice import COPIED, READ_ONLY, notice
 from core.ops.dims import flat
 
@@ -339,19 +339,15 @@ def like(maker: Any) -> Any:
         out = maker(tuple(array.shape), *args, dtype=dtype, device=device, **options)
         if wanted not in (None, preserve_format):
             return _ordered(out, order_of(wanted, array.ndim))
-        return out if array.flags.c_contiguous else _ordered(out, _order_in_memory(array))
+        return out if array.flags.c_contiguous else _ordered(out, order_in_memory(array.strides))
 
     function.__name__ = function.__qualname__ = maker.__name__ + "_like"
     function.__doc__ = f"Like `{maker.__name__}`, with the shape, dtype and device of `input`."
     return function
 
 
-def _order_in_memory(array: Any) -> tuple[int, ...]:
-    return tuple(sorted(range(array.ndim), key=lambda d: array.strides[d], reverse=True))
-
-
 @where_it_lies
-def _ordered(out: Any, order: tuple[int, ...]) -> Any:
+def _ordered(out: Any, order: Any) -> Any:
     """`out` with its dims in memory in an order."""
     inverse = tuple(order.index(d) for d in range(len(order)))
     out.array = packed(out.array.transpose(order)).transpose(inverse)

@@ -12,6 +12,7 @@ from core.autograd.place import where_it_lies
 from core.autograd.quick import leading
 from core.autograd.value import called, wrap
 from core.backend import packed, xp
+from core.layout import dense
 from core.ops.cast import compact
 from core.ops.dims import axis_of, distinct, flat, pair_of
 from core.ops.gather import index_select
@@ -57,7 +58,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
 @primitive(name="flip")
 def flip_axes(x, axes):
     """The elements of `x` in the opposite order along axes."""
-    return xp(x).flip(x, axes).copy(order="K")
+    return dense(xp(x).flip(x, axes), x.dtype)
 
 
 flip_axes.defvjp(x=lambda g, axes: flip_axes(g, axes), axes=None)

@@ -22,6 +22,7 @@ from core.dtype import (
     promote_types,
 )
 from core.dtype import result_type as promoted
+from core.layout import dense
 
 __all__ = ["result_type"]
 
@@ -67,7 +68,7 @@ def float_first(arrays: list[Any], tensors: int) -> list[Any]:
     """The first argument in a floating type, the default one for integers and bools."""
     x = arrays[0]
     want = floating(of(x.dtype)).numpy
-    return arrays if x.dtype == want else [x.astype(want), *arrays[1:]]
+    return arrays if x.dtype == want else [dense(x, want), *arrays[1:]]
 
 
 def floating(d: dtype) -> dtype:
@@ -102,7 +103,7 @@ def cast_all(arrays: list[Any], tensors: int, d: dtype) -> list[Any]:
         if tensors >> i & 1:
             if device is not None and device_of(x) != device:
                 x = to_device(x, device)
-            out.append(x if x.dtype == want else x.astype(want))
+            out.append(x if x.dtype == want else dense(x, want))
         elif isinstance(x, (*_PLAIN, numpy.generic)):
             out.append(number(x, d))
         else:
@@ -255,7 +256,7 @@ def widened(forward: Callable[..., Any]) -> Callable[..., Any]:
         half = next((x.dtype for x in args if is_half(x)), None)
         if half is None:
             return forward(*args)
-        out = forward(*[x.astype(numpy.float32) if is_half(x) else x for x in args])
+        out = forward(*[dense(x, numpy.float32) if is_half(x) else x for x in args])
         return out.astype(half)
 
     wide.narrow = forward  # type: ignore[attr-defined] # what float32 and float64 need

@@ -13,6 +13,7 @@ import numpy
 from core.autograd.dispatch import primitive
 from core.autograd.quick import unary
 from core.backend import xp
+from core.layout import dense
 from core.ops.choice import choose
 from core.ops.elementwise import sign
 from core.ops.exponential import exp
@@ -30,15 +31,18 @@ def in_float64(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(forward)
     def wide(x: Any, *rest: Any) -> Any:
-        return forward(x.astype(numpy.float64, copy=False), *rest).astype(x.dtype, copy=False)
+        return forward(_wide(x), *rest).astype(x.dtype, copy=False)
 
     return wide
 
 
+def _wide(x: Any) -> Any:
+    return x if x.dtype == numpy.float64 else dense(x, numpy.float64)
+
+
 def rounded(formula: Callable[[Any, bool], Any], x: Any) -> Any:
     """`formula` of `x` in float64, rounded once; it is told whether few digits will be left."""
-    wide = x.astype(numpy.float64, copy=False)
-    return formula(wide, x.dtype.itemsize < 8).astype(x.dtype, copy=False)
+    return formula(_wide(x), x.dtype.itemsize < 8).astype(x.dtype, copy=False)
 
 
 # ---- the error function -----------------------------------------------------------------------

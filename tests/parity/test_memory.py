@@ -112,3 +112,27 @@ def test_ravel_copies_what_has_gaps():
     assert x[0] == 0
     x.ravel()[0] = 9
     assert x[0] == 9
+
+
+# ---- copies of what is expanded: dims stay where they stand -------------------------------------
+
+EXPANDED = {
+    "rows": lambda m: m.ones(7, dtype=m.int64).expand(5, 3, 7),
+    "columns": lambda m: m.ones(3, 1, dtype=m.int64).expand(3, 4),
+    "turned": lambda m: m.ones(2, 5, dtype=m.int64).t().unsqueeze(0).expand(3, 5, 2),
+    "between": lambda m: m.ones(4, 1, 5, 6, dtype=m.int64).permute(3, 1, 0, 2).expand(6, 3, 4, 5),
+    "one number": lambda m: m.ones(1, 1, dtype=m.int64).expand(3, 4),
+    "turned alone": lambda m: m.ones(2, 3, 4, dtype=m.int64).permute(2, 0, 1),
+    "gaps": lambda m: m.ones(6, 8, dtype=m.int64)[::2, ::3].t(),
+}
+
+
+@pytest.mark.parametrize("name", EXPANDED)
+def test_copies_of_expanded_memory(name):
+    def strides(m):
+        x = EXPANDED[name](m)
+        copies = [x.clone(), x.float(), x.half().float(), x.sqrt(), x + 1.5, x.flip(0), m.i0(x)]
+        copies += [m.zeros_like(x), m.full_like(x, 2), m.rand_like(x, dtype=m.float32)]
+        return [copy.stride() for copy in copies]
+
+    same(strides)
