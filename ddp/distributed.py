@@ -17,6 +17,7 @@ from core import nn
 from core.autograd.mode import is_grad_enabled
 from core.backend import CPU, device_of, on
 from core.nn.stateless import stand_ins
+from ddp.alone import LoneReducer
 from ddp.current_group import current_group
 from ddp.group import ProcessGroup
 from ddp.hooks import ErrorFeedback, GradBucket, Hook, contents, hooked
@@ -143,7 +144,8 @@ class DistributedDataParallel(Wrapper):
             common = (names, parameters, group, cap, self._after_backward, self.name)
             self.reducer = ShardedReducer(self.lanes.aliases, *common)
         else:
-            self.reducer = Reducer(names, parameters, group, cap, self._after_backward, self.name)
+            kind = LoneReducer if group.size == 1 else Reducer
+            self.reducer = kind(names, parameters, group, cap, self._after_backward, self.name)
         self.reducer.weights = Weights(functools.partial(_any_waits, self.reducer))
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
@@ -178,12 +180,9 @@ class DistributedDataParallel(Wrapper):
         waiting = isinstance(old, ShardedReducer) and old.look_again()
         old.detach()
         self._make_reducer(self.shards)
-        self.reducer.steps, self.reducer.syncing = old.steps, old.syncing
-        self.reducer.weights.take_over(old.weights)
+        self.reducer.take_over(old)
         if self.tuner is None:  # which counts the steps since its last change
             self.reducer.recorder = recorder_of(self.process_group, old.recorder)
-        if isinstance(old, ShardedReducer) and isinstance(self.reducer, ShardedReducer):
-            self.reducer.take_over(old)
         if waiting:
             self.reducer.accumulated()
         if self.comm_hook is not None:
@@ -261,11 +260,12 @@ class DistributedDataParallel(Wrapper):
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
         """A context whose backwards leave gradients local; the next one outside reduces them."""
-        before, self.reducer.syncing = self.reducer.syncing, False
+        before = self.reducer.syncing
+        self.reducer.sync(False)
         try:
             yield
         finally:
-            self.reducer.syncing = before
+            self.reducer.sync(before)
 
     @property
     def require_backward_grad_sync(self) -> bool:
@@ -274,7 +274,7 @@ class DistributedDataParallel(Wrapper):
 
     @require_backward_grad_sync.setter
     def require_backward_grad_sync(self, wanted: bool) -> None:
-        self.reducer.syncing = bool(wanted)
+        self.reducer.sync(bool(wanted))
 
     def _set_static_graph(self) -> None:
         """Nothing; whether the graph is static makes no difference."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy
 
 from core.autograd.accumulate import WhenFinal, added_first, queue_callback, run_final
+from core.autograd.place import where_it_lies
 from core.autograd.value import Leaf, RemovableHandle, leaf_of, wrap
 from ddp.absence import is_absent
 from ddp.bucket import Bucket, make_buckets
@@ -107,17 +108,14 @@ class Reducer:
     def attach(self) -> None:
         """Nothing; from now on this reducer is told of each gradient that has grown."""
         self.detach()
-        # One rank has no use for a copy in a bucket.
-        alone = self.group.size == 1 and self.hook is None and type(self) is Reducer
-        if not alone:
-            self._settle_in()
+        self._settle_in()
         # The last bucket is full when backward is at its end: nothing is left that could hide it.
         # Reduced there and then it takes 30 us less than work that is started and waited for.
         on_host = self.buckets and type(self.buckets[-1].array) is numpy.ndarray
         self.early = len(self.buckets) - bool(on_host and self.hook is None)
         for slots in self.lanes:
             for i, slot in enumerate(slots):
-                told = self._noted(i, slot) if alone else self._counted(i, slot, self.home_of[i])
+                told = self._counted(i, slot, self.home_of[i])
                 self.handles.append(added_first(slot.after, told))
 
     def _settle_in(self) -> None:
@@ -142,22 +140,16 @@ class Reducer:
         self.hook = hook
         self.attach()
 
+    def sync(self, wanted: bool) -> None:
+        """Let the next backwards reduce gradients, or leave them local."""
+        self.syncing = wanted
+
+    def take_over(self, old: Reducer) -> None:
+        """Go on with what another reducer of the module has counted."""
+        self.steps, self.syncing = old.steps, old.syncing
+        self.weights.take_over(old.weights)
+
     # ---- while backward runs ----
-
-    def _noted(self, i: int, slot: Leaf) -> Callable[[Any], None]:
-        """What is called when the gradient of a parameter of one rank alone has grown."""
-
-        # Few calls: it would take 8 us of a step of 150 us, were it treated as one of many ranks.
-        def grown(_: Any) -> None:
-            if not self.entered:
-                self.entered = True
-                queue_callback(self._keep, self.abandon)
-                self.weights.begin()
-            if self.weights.total is not None:
-                self._check_weighable(i, slot)
-            slot.local = True
-
-        return grown
 
     def _counted(self, i: int, slot: Leaf, bucket: Bucket) -> Callable[[Any], None]:
         """What is called when a gradient has grown; the last of a bucket sends it."""
@@ -166,7 +158,7 @@ class Reducer:
             if not self.entered:
                 self.enter()
             if self.weights.total is not None:
-                self._check_weighable(i, slot)
+                self.check_weighable(i, slot)
             slot.local = True
             if not self.syncing:
                 return
@@ -191,7 +183,8 @@ class Reducer:
         _now.reached.append(self)
         self.weights.begin()
 
-    def _check_weighable(self, i: int, slot: Leaf) -> None:
+    def check_weighable(self, i: int, slot: Leaf) -> None:
+        """Raise RuntimeError where a weighted gradient was added to one that is reduced."""
         if not slot.local and slot.reduced is not None and slot.gradient is slot.reduced():
             raise RuntimeError(
                 f"rank {self.group.rank}: {self.names[i]} has a gradient that was reduced before,"
@@ -249,11 +242,7 @@ class Reducer:
         if is_absent():
             bucket.array[...] = 0
         self.recorder.sent(bucket.nbytes)
-        try:
-            self.works.append(self.send(bucket))
-        except CollectiveError as error:
-            self._locate(error)
-            raise
+        self.works.append(self._located(self.send, bucket))
 
     def _gather(self, i: int, slot: Leaf, view: Any) -> None:
         """Bring a gradient into its bucket, wherever user code has put it."""
@@ -267,15 +256,19 @@ class Reducer:
         if not slot.local:
             self.kept[i] = view.copy()  # reduced before; an average of equal numbers can round
 
-    def _locate(self, error: CollectiveError) -> None:
-        """Make an error say in which step this rank was."""
-        step = self.steps + 1
-        error.args = (
-            f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop"
-            f" (backward {step} of {self.name or 'this model'}). Where a rank may run out of"
-            " data before the others, say what to do: ddp.uneven(batches, 'stop'), or 'join'"
-            " and the model",
-        )
+    def _located(self, call: Callable[..., Any], *args: Any) -> Any:
+        """What a call with the other ranks returns; its errors say in which step this rank was."""
+        try:
+            return call(*args)
+        except CollectiveError as error:
+            step = self.steps + 1
+            error.args = (
+                f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop"
+                f" (backward {step} of {self.name or 'this model'}). Where a rank may run out of"
+                " data before the others, say what to do: ddp.uneven(batches, 'stop'), or 'join'"
+                " and the model",
+            )
+            raise
 
     def send(self, bucket: Bucket) -> Any:
         """The started average of a bucket, in place."""
@@ -306,16 +299,12 @@ class Reducer:
             self.accumulated()
             return
         self.recorder.arrives()
-        try:
-            self._wait()
-            for bucket in self.buckets[self.launched :]:
-                self._launch(bucket)
-            used = self._used_anywhere()
-            self._wait()
-            scale = self.weights.scale(self.group)
-        except CollectiveError as error:
-            self._locate(error)
-            raise
+        self._located(self._wait)
+        for bucket in self.buckets[self.launched :]:
+            self._launch(bucket)
+        used = self._located(self._used_anywhere)
+        self._located(self._wait)
+        scale = self._located(self.weights.scale, self.group)
         self.recorder.ends()
         self.settle(used, scale)
         self.steps += 1
@@ -342,26 +331,6 @@ class Reducer:
                 slot.home = None
                 if slot.gradient is not None:
                     slot.gradient = wrap(slot.gradient.array.copy())
-
-    def _keep(self) -> None:
-        """Leave the gradients of one rank, which are reduced as they are."""
-        self.entered = False
-        if not self.syncing:
-            return
-        weights = self.weights
-        weights.plain = False
-        scale = 1.0 if weights.total is None else weights.scale(self.group)
-        used = [slot.local for slot in self.slots] if WhenFinal.made else []
-        for slot in self.slots:
-            if slot.local:
-                slot.local = False
-                if scale != 1 and slot.gradient is not None:
-                    slot.gradient.mul_(scale)
-                slot.reduced = None if slot.gradient is None else weakref.ref(slot.gradient)
-        self.recorder.kept()
-        self.steps += 1
-        if used:
-            self.run_final(used)
 
     def used_here(self) -> Sequence[int]:
         """Which parameters have a gradient that this rank has to reduce."""
@@ -397,3 +366,9 @@ class Reducer:
                 elif i in self.kept:
                     with bucket.place:
                         home[...] = self.kept[i]
+
+
+@where_it_lies
+def has_any(a: Any) -> bool:
+    """Whether an array has an element that is not zero."""
+    return bool(a.any())

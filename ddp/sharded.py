@@ -14,7 +14,7 @@ from core.autograd.value import Leaf, RemovableHandle, leaf_of, wrap
 from core.backend import device_of, on
 from ddp.bucket import Bucket, make_buckets
 from ddp.group import ProcessGroup
-from ddp.reducer import Reducer
+from ddp.reducer import Reducer, has_any
 from ddp.reduction import is_narrow_float, tree_sum
 from ddp.sync import checksum
 
@@ -118,8 +118,11 @@ class ShardedReducer(Reducer):
         if self.syncing and not self.running:
             self.begin()
 
-    def take_over(self, old: ShardedReducer) -> None:
-        """Go on with what another reducer of the module has of such gradients."""
+    def take_over(self, old: Reducer) -> None:
+        """Go on with what another reducer of the module has counted, and has of such gradients."""
+        super().take_over(old)
+        if not isinstance(old, ShardedReducer):
+            return
         place = {name: i for i, name in enumerate(self.names)}
         self.outside = {place[old.names[i]]: g for i, g in old.outside.items()}
 
@@ -187,7 +190,7 @@ class ShardedReducer(Reducer):
             if x is not None and _equal(x.array, was.total):
                 slot.gradient = was.before
                 continue
-            if x is not None and _has_any(x.array):
+            if x is not None and has_any(x.array):
                 raise RuntimeError(
                     f"rank {self.group.rank}: the gradient of {self.names[i]} was changed between"
                     " backwards under no_sync on logical shards: change it once it is reduced"
@@ -292,11 +295,6 @@ class _PutsAside:
 
 def _users_hooks(slot: Leaf) -> dict[int, Any]:
     return {n: hook for n, hook in slot.before.items() if type(hook) is not _PutsAside}
-
-
-@where_it_lies
-def _has_any(a: Any) -> bool:
-    return bool(a.any())
 
 
 @where_it_lies

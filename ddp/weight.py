@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +18,17 @@ class _Current(threading.local):
 
 
 _current = _Current()
+_asleep: list[weakref.WeakMethod[Callable[[], None]]] = []
 
 
 def current_weight() -> float | None:
     """The weight of the backward that this thread is in; None where it has none."""
     return _current.weight
+
+
+def when_weighted(told: Callable[[], None]) -> None:
+    """Nothing; this method is called before the next backward that has a weight."""
+    _asleep.append(weakref.WeakMethod(told, _asleep.remove))
 
 
 def backward(loss_sum: Any, weight: float, **options: Any) -> None:
@@ -34,6 +41,10 @@ def backward(loss_sum: Any, weight: float, **options: Any) -> None:
     """
     if not 0 <= weight < math.inf:
         raise ValueError(f"weight: expected a finite number, not negative, got {weight!r}")
+    while _asleep:
+        told = _asleep.pop()()
+        if told is not None:
+            told()
     before, _current.weight = _current.weight, float(weight)
     try:
         loss_sum.backward(**options)

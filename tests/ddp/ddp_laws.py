@@ -338,6 +338,27 @@ def gradients_dropped_or_set_to_zero_are_as_if_new():
                 owner.zero_grad(to_none)
 
 
+def a_first_weight_after_steps_without():
+    """It is added to no gradient that was reduced, and finds none that is gone or zero."""
+    x, y = batch()
+    alone = mlp()
+    mse(alone(x), y).backward()
+    for drop in (None, True, False):
+        model = mlp()
+        wrapped = ddp.DistributedDataParallel(model)
+        mse(wrapped(mine(x)), mine(y)).backward()
+        total = ((wrapped(mine(x)) - mine(y)) ** 2).sum() / 3
+        if drop is not None:
+            wrapped.zero_grad(drop)
+        try:
+            ddp.backward(total, weight=len(mine(x)))
+        except RuntimeError as error:
+            assert drop is None and "was reduced before" in str(error)
+        else:
+            assert drop is not None
+            same(gradients(model), gradients(alone))
+
+
 def a_rank_without_samples_weighs_nothing():
     """Weight zero on one rank leaves the others' weighted mean."""
     group = current_group()
@@ -354,6 +375,7 @@ def a_rank_without_samples_weighs_nothing():
 LAWS = [
     weighted_backward_divides_by_the_global_weight,
     gradients_dropped_or_set_to_zero_are_as_if_new,
+    a_first_weight_after_steps_without,
     a_rank_without_samples_weighs_nothing,
     ranks_times_batch_equals_one_rank_with_the_whole_batch,
     parameters_are_equal_on_all_ranks,
