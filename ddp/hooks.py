@@ -86,7 +86,10 @@ class HookedWork:
 
         Raises: ValueError for an answer that has not as many values.
         """
-        answer = self.answer.wait() if hasattr(self.answer, "wait") else self.answer
+        with on(device_of(self.array)):  # backward may end where another GPU is the current one
+            self._store(self.answer.wait() if hasattr(self.answer, "wait") else self.answer)
+
+    def _store(self, answer: Any) -> None:
         if answer is None or answer is True:
             return
         if isinstance(answer, list):  # the tensors of a collective's future
@@ -100,8 +103,7 @@ class HookedWork:
                 f" {self.array.size} values"
             )
         if array is not self.array:
-            with on(device_of(self.array)):
-                self.array[...] = array.reshape(-1)
+            self.array[...] = array.reshape(-1)
 
 
 def hooked(

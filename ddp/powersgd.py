@@ -115,7 +115,7 @@ class _Round:
     def started(self, group: Any) -> Then:
         lib = xp(self.wanted)
         assert self.qs is not None
-        self.ps = [matrix @ q for (_, matrix, _), q in zip(self.thin, self.qs, strict=True)]
+        self.ps = [lib.matmul(matrix, q) for (_, matrix, _), q in zip(self.thin, self.qs)]
         rest = [self.wanted[a:b] for a, b in self.plain]
         # One message for what travels as it is and the first factors.
         self.message = lib.concatenate([*rest, *(p.reshape(-1) for p in self.ps)])
@@ -129,7 +129,7 @@ class _Round:
             self.ps[i] = self.message[start : start + p.size].reshape(p.shape)
             start += p.size
             orthonormalise(self.ps[i])
-        qs = [matrix.T @ p for (_, matrix, _), p in zip(self.thin, self.ps, strict=True)]
+        qs = [lib.matmul(matrix.T, p) for (_, matrix, _), p in zip(self.thin, self.ps)]
         if qs:
             second = lib.concatenate([q.reshape(-1) for q in qs])
             work = averaged(second, group)
@@ -140,7 +140,7 @@ class _Round:
                 qs[i] = second[start : start + q.size].reshape(q.shape)
                 start += q.size
         for (at, matrix, _), p, q in zip(self.thin, self.ps, qs, strict=True):
-            out[at : at + matrix.size] = (p @ q.T).reshape(-1)
+            out[at : at + matrix.size] = lib.matmul(p, q.T).reshape(-1)
         sent = out.copy()
         for a, b in self.plain:
             sent[a:b] = self.wanted[a:b]

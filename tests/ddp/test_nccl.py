@@ -1,5 +1,7 @@
 """The NCCL backend's host logic, on simulated GPUs with ranks as threads."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -228,11 +230,25 @@ def test_two_ranks_on_one_gpu_are_seen_and_refused():
 # ---- training ----------------------------------------------------------------------------------
 
 
-def test_ddp_over_nccl_equals_ddp_over_the_cpu():
+@pytest.mark.parametrize(
+    "hook, state",
+    [
+        (None, None),
+        (ddp.fp16_compress_hook, ddp.ErrorFeedback),
+        (ddp.topk_hook, functools.partial(ddp.TopKState, 0.3)),
+        (ddp.powerSGD_hook, functools.partial(ddp.PowerSGDState, None, 1, 2, 1.0)),
+    ],
+)
+@pytest.mark.parametrize("away", [0, 1])
+def test_ddp_over_nccl_equals_ddp_over_the_cpu(hook, state, away):
+    """Also where another GPU than the model's is the current one."""
+
     def train(device):
         core.manual_seed(0)
         model = core.nn.Sequential(core.nn.Linear(6, 8), core.nn.ReLU(), core.nn.Linear(8, 2))
         model = ddp.DistributedDataParallel(model.double().to(device))
+        if hook is not None:
+            model.register_comm_hook(state(), hook)
         optimizer = core.optim.SGD(model.parameters(), lr=0.1)
         rng = np.random.default_rng(ddp.get_rank())
         for _ in range(5):
@@ -246,7 +262,8 @@ def test_ddp_over_nccl_equals_ddp_over_the_cpu():
         control = group.control
         set_group(group)
         try:
-            on_gpu = train(f"cuda:{group.rank}")
+            with cp.cuda.Device((group.rank + away) % SIZE):
+                on_gpu = train(f"cuda:{group.rank}")
         finally:
             set_group(control)
         return on_gpu
