@@ -28,7 +28,9 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
     if create_graph or isinstance(g, Value):
         slot.gradient = g if before is None else before + g
     elif before is None:
-        slot.gradient = wrap(_like(leaf.array, g) if slot.home is None else _put(slot.home, g))
+        seen = bool(slot.before)
+        mine = _like(leaf.array, g, seen) if slot.home is None else _put(slot.home, g)
+        slot.gradient = wrap(mine)
     elif before.needs_grad:
         slot.gradient = before + wrap(g)
     else:
@@ -71,9 +73,9 @@ def added_first(hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHan
 
 
 @where_it_lies
-def _like(x: Any, g: Any) -> Any:
-    """`g` in memory of its own, in the order of `x`'s: rules may return a view."""
-    if g.base is None and g.strides == x.strides:
+def _like(x: Any, g: Any, seen: bool) -> Any:
+    """`g` in memory of its own, in the order of `x`'s: rules may return a view, hooks keep it."""
+    if g.base is None and g.strides == x.strides and not seen:
         return g
     out = xp(g).empty_like(x, dtype=g.dtype)
     out[...] = g

@@ -231,10 +231,10 @@ class Sweep:
         return []
 
     def final(self, leaf: Any) -> Any:
-        """A leaf's whole gradient, after its hooks."""
+        """A leaf's whole gradient, after its hooks where it was asked for."""
         g = self.gradients.pop(leaf)
-        slot = leaf.leaf
-        if slot is None or not slot.before or self.ends_at(leaf):
+        slot, targets = leaf.leaf, self.targets
+        if slot is None or not slot.before or (targets and (self.stop or leaf not in targets)):
             return g
         return run_hooks(slot.before, g, self.graph)
 

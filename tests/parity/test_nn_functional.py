@@ -175,6 +175,7 @@ def test_one_hot_and_max_unpool():
         return library.max_unpool2d(out, indices, 2, output_size=(7, 6))
 
     both(call, call, normal(2, 3, 7, 6))
+    both(call, call, normal(0, 3, 7, 6))
 
 
 def test_fractional_pooling_with_given_samples():

@@ -299,7 +299,7 @@ def _max_unpool(
     shapes = zip(x.shape[2:], kernel, stride, pads, strict=True)
     usual = tuple((have - 1) * s + k - 2 * p for have, k, s, p in shapes)
     size = usual if output_size is None else _unpooled_size(n, output_size, usual, stride)
-    rows = (*x.shape[:2], -1)
+    rows = (*x.shape[:2], math.prod(x.shape[2:]))
     module = module_of(device_of(x.array))
     zeros = wrap(module.zeros((*x.shape[:2], math.prod(size)), x.array.dtype))
     out = scatter(zeros, 2, reshape_array(indices, rows), reshape_array(x, rows))
