@@ -18,6 +18,8 @@ def install() -> None:
     """Register every acceleration: forwards for NumPy arrays, and forwards with their gradients."""
     heap.keep_freed_memory()
     register(ufuncs.DIRECT + reductions.DIRECT + choice.DIRECT + movement.DIRECT)
+    for op, function in choice.OVER:
+        op.op.over = function
     Late.with_layers = install_layers  # type: ignore[method-assign]
 
 

@@ -13,7 +13,7 @@ from numpy import ndarray
 from core.kernels.piece import ELEMENTS
 from core.ops import activation, choice, masked
 
-MANY = 1 << 11
+MANY = choice.FEW
 _BITS = {"f": numpy.dtype("int32"), "d": numpy.dtype("int64")}
 
 
@@ -69,8 +69,37 @@ def _filled(x, mask, value):
     return select(mask, value, x)
 
 
+def _gate(g, out):
+    if g.size < MANY:
+        return choice.gate.op.forward(g, out)
+    bits = _BITS[g.dtype.char]
+    every = _opened(out).astype(bits)
+    every &= g.view(bits)
+    return every.view(g.dtype)
+
+
+def _gate_over(g, out):
+    """The same, over `g` where it is of a type that there are bits for."""
+    bits = _BITS.get(g.dtype.char)
+    if bits is None:
+        return choice.gate(g, out)
+    seen = g.view(bits)
+    seen &= _opened(out)  # narrow numbers, whose sign goes on
+    return g
+
+
+def _opened(out: Any) -> Any:
+    """-1, which has all bits, where the gate is open, and 0 where it is shut."""
+    open_ = numpy.less_equal(out, _NOUGHT[out.dtype.char]).view(numpy.int8)
+    open_ -= 1
+    return open_
+
+
+_NOUGHT = {char: numpy.zeros((), char) for char in "fd"}
 DIRECT = (
+    (choice.gate, _gate),
     (choice.choose, select),
     (activation.leaky, _leaky),
     (masked.fill_mask, _filled),
 )
+OVER = ((choice.relu, _gate_over),)

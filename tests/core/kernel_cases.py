@@ -317,6 +317,12 @@ TABLE = {
     special.erf: EACH,
     special.erfc: EACH,
     gamma.lgamma: {name: EACH[name] for name in ("few", "many", "turned", "a number", "none")},
+    choice.gate: {
+        "few": (normal(5, 7), normal(5, 7)),
+        "many": (normal(60, 50), normal(60, 50)),
+        "not numbers": (normal(60, 50), numpy.where(normal(60, 50) > 0, numpy.nan, 0.0)),
+        "in another order": (normal(60, 50).T, normal(50, 60)),
+    },
     choice.choose: {
         "few": (numpy.array([True, False, True]), normal(3), normal(3)),
         "many": (normal(3000) > 0, normal(3000), normal(3000)),

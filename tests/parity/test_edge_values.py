@@ -39,6 +39,16 @@ def slopes_where_pieces_meet(m):
 
 
 @program
+def infinite_gradients_where_relu_is_shut(m):
+    found = []
+    for x in (m.tensor(LIMITS), m.arange(-2000.0, 2000.0) / 8):
+        x = x.double().requires_grad_()
+        (slope,) = m.autograd.grad(x.relu().sqrt().sum(), x, create_graph=True)
+        found += [slope, m.autograd.grad((slope * slope.isfinite()).sum(), x)]
+    return found
+
+
+@program
 def curvature_of_losses_of_nothing(m):
     x, zero, F = leaf(m, 0.0, 0.3, -3.0), leaf(m, 0.0, 0.0, 0.0, grad=False), m.nn.functional
     found = []
