@@ -28,7 +28,7 @@ LOOPS: dict[str, tuple[int, str]] = {
         " rint sin sinc sinh sqrt tan tanh isfinite isinf isnan".split(),
         (1, _FLOATS + _COMPLEX),
     ),
-    "signbit": (1, _FLOATS),
+    **dict.fromkeys("cbrt signbit".split(), (1, _FLOATS)),
     "logical_not": (1, "?" + _INTS + "efd"),
     "invert": (1, "?" + _INTS),
     **dict.fromkeys("add subtract multiply power maximum minimum fmax fmin".split(), (2, _ANY)),
