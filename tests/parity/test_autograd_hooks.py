@@ -60,12 +60,13 @@ def hook_that_raises(m):
 
 
 @program
-def hook_runs_once_on_the_sum(m):
+def hook_runs_once_on_the_sum_and_may_keep_it(m):
     x = leaf(m, 1.0, 2.0)
     seen = []
-    x.register_hook(lambda g: seen.append(g.tolist()))
+    x.register_hook(seen.append)
     (x * 2 + x * 3).sum().backward()
-    return seen
+    x.grad.mul_(10)
+    return seen, x.grad
 
 
 @program
@@ -82,9 +83,11 @@ def hook_before_a_write_belongs_to_the_former_value(m):
 
 @program
 def hook_in_grad(m):
-    x = leaf(m, 1.0, 2.0)
+    x, other = leaf(m, 1.0, 2.0), leaf(m, 3.0)
+    seen = []
     x.register_hook(lambda g: g * 7)
-    return m.autograd.grad((x * x).sum(), x)
+    other.register_hook(seen.append)
+    return m.autograd.grad((x * x * other).sum(), x), seen
 
 
 @program
