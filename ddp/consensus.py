@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ddp.current_group import current_group
 from ddp.group import Timeout
-from ddp.lifecycle import default_group
+from ddp.lifecycle import default_group, member_of
 from launch.world import claimed
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,9 +104,13 @@ def _pair(value: Any, weight: float) -> tuple[float, float]:
     return float(value) * weight, float(weight)
 
 
-def monitored_barrier(group: Any = None, timeout: Timeout = None) -> None:
-    """Nothing, once every rank has come here.
+def monitored_barrier(
+    group: Any = None, timeout: Timeout = None, wait_all_ranks: bool = False
+) -> None:
+    """Nothing, once every rank of the group has come here.
 
-    Raises: CollectiveTimeoutError that says which ranks did not come, and where they are.
+    Raises: CollectiveTimeoutError that says which ranks did not come, and where they are; all of
+        them, `wait_all_ranks` or not.
     """
-    default_group(group).barrier(timeout=timeout)
+    if (pg := member_of(group)) is not None:
+        pg.barrier(timeout=timeout)

@@ -254,15 +254,23 @@ def new_group(
     timeout: Timeout = None,
     backend: str | None = None,
     pg_options: Any = None,
+    use_local_synchronization: bool = False,
+    *,
+    sort_ranks: bool = True,
     **not_needed: Any,
 ) -> Any:
     """The group of these ranks of the default group; NON_GROUP_MEMBER on other ranks.
 
-    Called by all ranks of the default group, whose backends it has. `backend`, `pg_options`,
-    `group_desc` and `device_id` are not needed.
-    Raises: ValueError for a backend that is not known.
+    Its ranks are sorted, or with `sort_ranks=False` in the order given. Called by all ranks of the
+    default group, whose backends it has. `backend`, `pg_options`, `group_desc` and `device_id` are
+    not needed.
+    Raises: ValueError for a backend that is not known, and for `use_local_synchronization`.
     """
     _known("new_group", not_needed, "group_desc device_id")
     _check_backend(backend)
+    if use_local_synchronization:
+        raise ValueError("new_group: all ranks call it, so use_local_synchronization must be False")
+    if ranks is not None and sort_ranks:
+        ranks = sorted(ranks)
     group = default_group().new_group(ranks, timeout)
     return NON_GROUP_MEMBER if group is None else group

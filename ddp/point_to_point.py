@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ddp.collectives import array_of, written
+from ddp.group import P2POp as Message
 from ddp.group import Work
-from ddp.lifecycle import get_global_rank, member_of, place_in
+from ddp.lifecycle import default_group, get_global_rank, member_of, place_in
 
 Tensor = Any
 Group = Any
@@ -89,13 +90,30 @@ class P2POp:
     ) -> None:
         if op not in (isend, irecv):
             raise ValueError(f"expected ddp.isend or ddp.irecv, got {op!r}")
-        self.op, self.tensor, self.group, self.tag = op, tensor, group, tag
-        self.peer = get_global_rank(group, place_in(group, peer, group_peer))
+        self.op, self.tensor, self.group, self.tag = op, tensor, default_group(group), tag
+        self.group_peer = place_in(self.group, peer, group_peer)
+        self.peer = get_global_rank(self.group, self.group_peer)
+
+    def message(self) -> Message:
+        """What the group is to send or receive."""
+        if self.op is isend:
+            return Message("isend", array_of(self.tensor), self.group_peer, self.tag)
+        return Message("irecv", written(self.tensor), self.group_peer, self.tag)
 
 
 def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Any]:
-    """The started sends and receives, one work each, in the order given."""
-    return [op.op(op.tensor, op.peer, op.group, op.tag) for op in p2p_op_list]
+    """The started sends and receives, one work each, in the order given; one call of NCCL.
+
+    Raises: ValueError unless they are `P2POp`s of one group.
+    """
+    if not all(isinstance(op, P2POp) for op in p2p_op_list):
+        raise ValueError(f"batch_isend_irecv: expected a list of P2POp, got {p2p_op_list!r:.80}")
+    if not p2p_op_list:
+        return []
+    group = p2p_op_list[0].group
+    if any(op.group is not group for op in p2p_op_list):
+        raise ValueError(f"rank {group.rank}: batch_isend_irecv: all must be of one group")
+    return list(group.batch_isend_irecv([op.message() for op in p2p_op_list]))
 
 
 def send_object_list(

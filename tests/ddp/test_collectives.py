@@ -104,7 +104,7 @@ def test_messages_and_objects():
 
 def test_ranks_count_in_the_default_group_and_outsiders_are_warned():
     def body():
-        group = lifecycle.new_group([3, 1])
+        group = lifecycle.new_group([3, 1], sort_ranks=False)
         rank = lifecycle.get_rank()
         x = filled(rank)
         if rank in (1, 3):
@@ -120,11 +120,24 @@ def test_ranks_count_in_the_default_group_and_outsiders_are_warned():
     simulate(body, 4)
     with pytest.warns(UserWarning, match="not in does nothing"):
         assert collectives.barrier(lifecycle.NON_GROUP_MEMBER) is None
+    with pytest.warns(UserWarning, match="not in does nothing"):
+        assert consensus.monitored_barrier(lifecycle.NON_GROUP_MEMBER, wait_all_ranks=True) is None
+
+
+def test_the_ranks_of_a_group_are_sorted_as_pytorchs():
+    def body():
+        group, outs = ddp.new_group([1, 0]), [filled(-1), filled(-1)]
+        assert ddp.get_process_group_ranks(group) == [0, 1]
+        ddp.all_gather(outs, filled(ddp.get_rank(group)), group)
+        return [values(out)[0] for out in outs], ddp.get_rank(group)
+
+    assert simulate(body, 2) == [([0.0, 1.0], 0), ([0.0, 1.0], 1)]
 
 
 def test_ranks_may_count_in_the_group_that_is_spoken_to():
     def body():
-        group = ddp.new_group([2, 1])  # its rank 0 is 2, its rank 1 is 1
+        assert ddp.get_process_group_ranks(ddp.new_group()) == [0, 1, 2]
+        group = ddp.new_group([2, 1], sort_ranks=False)  # its rank 0 is 2, its rank 1 is 1
         rank = ddp.get_rank()
         if rank == 0:
             return True
@@ -194,6 +207,8 @@ def test_what_pytorchs_groups_need_is_taken():
         for wrong in ({"backend": "pigeon"}, {"device": 0}):
             with pytest.raises((TypeError, ValueError)):
                 lifecycle.new_group([0], **wrong)
+        with pytest.raises(ValueError, match="all ranks call it"):
+            lifecycle.new_group([0], use_local_synchronization=True)
     finally:
         lifecycle.destroy_process_group()
     with pytest.raises(TypeError, match="unexpected keyword argument 'device'"):

@@ -219,6 +219,27 @@ def test_messages_that_cross_travel_when_they_are_batched():
     on_ranks(law, 2, nccl)
 
 
+def test_the_function_hands_its_batch_to_nccl(monkeypatch):
+    monkeypatch.setattr(NcclGroup, "by_host", None)
+
+    def law(group):
+        set_group(group.group)
+        try:
+            device = f"cuda:{core.cuda.current_device()}"
+            mine, got = core.full((9,), group.rank, device=device), core.empty(9, device=device)
+            ops = [
+                ddp.P2POp(ddp.isend, mine.float(), 1 - group.rank),
+                ddp.P2POp(ddp.irecv, got, 1 - group.rank),
+            ]
+            for work in ddp.batch_isend_irecv(ops):
+                work.wait()
+            assert got.tolist() == [1.0 - group.rank] * 9
+        finally:
+            set_group(group.group.control)
+
+    on_ranks(law, 2, nccl)
+
+
 def test_all_to_all_of_sizes_that_do_not_fit_is_told():
     def law(group):
         arrays = [np.ones(2 + group.rank) for _ in range(group.size)]

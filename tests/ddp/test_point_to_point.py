@@ -51,7 +51,7 @@ def test_another_number_of_objects_is_refused():
 
 def test_messages_may_go_to_ranks_of_the_group_that_is_spoken_to():
     def body():
-        group, got, objects = ddp.new_group([2, 1]), filled(0), [None]
+        group, got, objects = ddp.new_group([2, 1], sort_ranks=False), filled(0), [None]
         if ddp.get_rank() == 2:
             ddp.send(filled(7), group=group, group_dst=1)
             ddp.isend(filled(8), group=group, group_dst=1).wait()
@@ -72,6 +72,21 @@ def test_messages_may_go_to_ranks_of_the_group_that_is_spoken_to():
             assert values(got) == [1.0 - here] * 3
 
     ddp.simulate(body, 3)
+
+
+def test_a_batch_is_of_one_group():
+    def body():
+        other, groups, got = 1 - ddp.get_rank(), [None, ddp.new_group()], filled(0)
+        ops = [
+            ddp.P2POp(way, x, other, group)
+            for group, way, x in zip(groups, [ddp.isend, ddp.irecv], [filled(1), got], strict=True)
+        ]
+        assert ops[0].group_peer == other and ddp.batch_isend_irecv([]) == []
+        for wrong in (ops, ["isend"]):
+            with pytest.raises(ValueError, match="batch_isend_irecv"):
+                ddp.batch_isend_irecv(wrong)
+
+    ddp.simulate(body, 2)
 
 
 @pytest.mark.parametrize(
