@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
+from core.backend import packed
 from core.kernels.piece import ELEMENTS
 from core.ops import activation, choice, masked
 
@@ -66,7 +67,7 @@ def _leaky(x, slope):
 def _filled(x, mask, value):
     if x.shape != mask.shape or x.dtype.char not in "fd" or type(value) not in (int, float):
         return masked.fill_mask.op.forward(x, mask, value)
-    return select(mask, value, x)
+    return packed(select(mask, value, x))
 
 
 def _gate(g, out):

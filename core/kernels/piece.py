@@ -9,6 +9,8 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
+from core.layout import dense
+
 ELEMENTS = 1 << 16
 
 
@@ -29,6 +31,8 @@ def in_pieces(function: Callable[..., Any], *arrays: Any) -> Any:
     It lies in memory as the first of them does.
     """
     out = numpy.empty_like(arrays[0])
+    if 0 in arrays[0].strides:  # expanded dims keep their places
+        out = dense(arrays[0], out.dtype)
     if out.ndim and out.size <= ELEMENTS:
         function(out, *arrays)
         return out

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.autograd.dispatch import primitive
 from core.autograd.quick import leading
-from core.backend import xp
+from core.backend import packed, xp
 from core.ops.choice import choose, relu
 from core.ops.exponential import exp, sigmoid
 from core.ops.promotion import widened
@@ -72,7 +72,7 @@ def mish_slope(x: Any, t: Any, s: Any) -> Any:
 def log_sigmoid(x):
     """Elementwise log(sigmoid(x))."""
     module = xp(x)
-    return module.minimum(x, x.dtype.type(0)) - module.log1p(module.exp(-module.abs(x)))
+    return packed(module.minimum(x, x.dtype.type(0)) - module.log1p(module.exp(-module.abs(x))))
 
 
 log_sigmoid.defvjp(x=lambda g, x: g * sigmoid(-x))

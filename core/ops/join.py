@@ -10,6 +10,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.inplace import type_name, write_out
 from core.backend import packed, xp
 from core.dtype import can_cast, of
+from core.layout import channels_last, channels_last_3d, follows
 from core.ops.arrange import atleast_1d, atleast_2d, atleast_3d
 from core.ops.cast import cast
 from core.ops.dims import axis_of
@@ -34,7 +35,10 @@ def _promoted(arrays: list[Any], tensors: int) -> list[Any]:
 def joined_arrays(axis, *xs):
     """The arrays joined along an axis."""
     out = xp(xs[0]).concatenate(xs, axis)
-    return out if out.ndim > 3 else packed(out)  # images keep their channels last
+    wanted = {4: channels_last, 5: channels_last_3d}.get(out.ndim)
+    if out.flags.c_contiguous or (wanted and builtins.all(follows(x, wanted) for x in xs)):
+        return out
+    return packed(out)
 
 
 joined_arrays.defvjp(

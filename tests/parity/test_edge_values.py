@@ -39,6 +39,15 @@ def slopes_where_pieces_meet(m):
 
 
 @program
+def margins_that_are_just_kept(m):
+    f = m.nn.functional
+    x = leaf(m, [3.0, 4.0, 5.0], [1.0, 0.0, 3.0])
+    one = f.multi_margin_loss(x, m.tensor([1, 0]), p=1)
+    many = f.multilabel_margin_loss(x, m.tensor([[1, -1, 0], [0, 2, -1]]))
+    return m.autograd.grad(one, x), m.autograd.grad(many, x)
+
+
+@program
 def infinite_gradients_where_relu_is_shut(m):
     found = []
     for x in (m.tensor(LIMITS), m.arange(-2000.0, 2000.0) / 8):

@@ -136,3 +136,15 @@ def test_copies_of_expanded_memory(name):
         return [copy.stride() for copy in copies]
 
     same(strides)
+
+
+@pytest.mark.parametrize("name", EXPANDED)
+def test_results_of_expanded_memory(name):
+    def strides(m):
+        like, f = EXPANDED[name](m), m.nn.functional
+        x = m.ones(400).as_strided(like.shape, like.stride())
+        results = [f.silu(x), f.elu(x), f.gelu(x), f.mish(x), f.logsigmoid(x)]
+        results += [m.cat([x, x]), m.cat([x, x], 1), x.masked_fill(x > 2, 0)]
+        return [result.stride() for result in results]
+
+    same(strides)

@@ -11,7 +11,7 @@ from core.backend import xp
 from core.nn.functional.loss import legacy_reduction, reduced
 from core.nn.functional.regression import weighed
 from core.ops.activation import log_sigmoid, softplus_at
-from core.ops.choice import choose, clamp_min, minimum
+from core.ops.choice import choose, clamp_min, minimum, relu
 from core.ops.distance import pairwise_distance
 from core.ops.exponential import sqrt
 from core.ops.gather import gather
@@ -206,7 +206,7 @@ def multi_margin_loss(
     one = len(input.shape) < 2
     x = input.reshape(1, -1) if one else input
     column = target.reshape(-1, 1)
-    short = clamp_min(x - gather(x, 1, column) + margin, 0)
+    short = relu(x - gather(x, 1, column) + margin)
     short = short if p == 1 else short * short
     others = xp(x.array).arange(x.shape[1]) != column.array
     loss = sum(short * wrap(others.astype(x.array.dtype)), 1) / x.shape[1]
@@ -249,7 +249,7 @@ def multilabel_margin_loss(
     hit = (safe[:, :, None] == module.arange(classes)) & counted[:, :, None]
     wrong = ~hit.any(1)
     picked = gather(x, 1, wrap(safe))
-    short = clamp_min(1 - (picked.unsqueeze(2) - x.unsqueeze(1)), 0)
+    short = relu(1 - (picked.unsqueeze(2) - x.unsqueeze(1)))
     pairs = counted[:, :, None] & wrong[:, None, :]
     loss = sum(short * wrap(pairs.astype(x.array.dtype)), (1, 2)) / classes
     return reduced(loss.squeeze(0) if one else loss, reduction, "MultilabelMarginLossBackward0")
