@@ -274,7 +274,10 @@ def write(target: Any, values: Any) -> None:
 
 def to_host(array: Any) -> numpy.ndarray:
     """`array` in the CPU's memory; itself where it is there already."""
-    return array if type(array) is numpy.ndarray else cuda_module().asnumpy(array)
+    if type(array) is numpy.ndarray:
+        return array
+    with on(device_of(array)):  # CuPy copies on a stream of the current GPU
+        return cuda_module().asnumpy(array)
 
 
 def to_device(array: Any, device: Device) -> Any:

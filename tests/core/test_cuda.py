@@ -356,3 +356,18 @@ def test_every_gpu_has_a_null_stream_of_its_own(gpus):
     core.cuda.synchronize(0)
     task.finish()
     core.cuda.synchronize(1)
+
+
+def test_reading_numbers_waits_for_the_gpu_that_holds_them(gpus):
+    cp, x = backend.simulated.module(), core.zeros(1, device="cuda:0")
+
+    class Writing(Task):
+        def wait(self):
+            x.array.plain[...] = 7
+            self.finish()
+
+    for read in (core.Tensor.tolist, core.Tensor.item, core.Tensor.cpu):
+        x.array.plain[...] = 0
+        cp.cuda.Stream.null.add(Writing())
+        with core.cuda.device(1):
+            assert numpy.asarray(read(x)).item() == 7
