@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from core.backend import resolve
 from core.cuda import set_device
 from ddp.backends.by_host import HostGroup
 from ddp.backends.mpi import MpiGroup
@@ -54,17 +55,17 @@ def init_process_group(
     Raises: RuntimeError if there is one; ValueError if rank, size or shards contradict the job.
     """
     _known("init_process_group", not_needed, "store group_name pg_options device_id")
-    group = current_group()
-    if group is None:
-        group = _new_group(backend, comm, timeout)
-        set_group(group)
-    elif group.name != "thread":
-        raise RuntimeError(f"rank {group.rank}: the default process group was initialized before")
+    before = current_group()
+    if before is not None and before.name != "thread":
+        raise RuntimeError(f"rank {before.rank}: the default process group was initialized before")
+    group = _new_group(backend, comm, timeout) if before is None else before
     if world_size not in (-1, group.size) or rank not in (-1, group.rank):
         raise ValueError(
             f"this is rank {group.rank} of {group.size}, not rank {rank} of {world_size}"
         )
     group.shards = _checked_shards(shards, group.size)
+    if before is None:
+        set_group(group)
     return group
 
 
@@ -74,17 +75,20 @@ def _known(function: str, given: dict[str, Any], names: str) -> None:
             raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
 
 
-def _check_backend(backend: str | None) -> None:
+def _known_backend(backend: str | None) -> str | None:
+    backend = backend and str(backend).lower()
     if backend not in (None, "mpi", "single", *_CPU_NAMES, *_GPU_NAMES):
         raise ValueError(f"unknown backend {backend!r}: expected 'mpi', 'nccl', 'single' or None")
+    return backend
 
 
 def _new_group(backend: str | None, comm: Any, timeout: Timeout) -> ProcessGroup:
-    _check_backend(backend)
+    backend = _known_backend(backend)
     if comm is not None and backend == "single":
         raise ValueError("the single backend takes no communicator")
     if backend in _GPU_NAMES:
         use_given_device()
+        resolve("cuda")  # says so where there is no GPU
         return for_gpus(_over_ranks(comm, timeout))
     if backend == "mpi":
         return MpiGroup(comm, timeout)
@@ -267,7 +271,7 @@ def new_group(
     Raises: ValueError for a backend that is not known, and for `use_local_synchronization`.
     """
     _known("new_group", not_needed, "group_desc device_id")
-    _check_backend(backend)
+    _known_backend(backend)
     if use_local_synchronization:
         raise ValueError("new_group: all ranks call it, so use_local_synchronization must be False")
     if ranks is not None and sort_ranks:

@@ -200,7 +200,7 @@ def test_a_second_default_group_is_refused(alone):
 
 def test_what_pytorchs_groups_need_is_taken():
     not_needed = {"pg_options": None, "device_id": core.device("cpu")}
-    lifecycle.init_process_group("gloo", store=None, group_name="", **not_needed)
+    lifecycle.init_process_group("GLOO", store=None, group_name="", **not_needed)
     try:
         group = lifecycle.new_group([0], None, "gloo", group_desc="one", **not_needed)
         collectives.barrier(group, device_ids=[0])
@@ -228,6 +228,8 @@ def test_the_group_is_gone_after_destroy():
     [
         ({"backend": "carrier pigeon"}, "unknown backend"),
         ({"backend": "single", "comm": object()}, "no communicator"),
+        ({"backend": "single", "rank": 1, "world_size": 3}, "rank 0 of 1, not rank 1 of 3"),
+        ({"backend": "single", "shards": 3}, "power of two"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, match):
