@@ -34,6 +34,8 @@ from ddp.weight import Weights
 from ddp.wrapper import Wrapper
 
 _made: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+# The last wrapper of each module, by the module's id: it keeps the module, and the module keeps it.
+_wrappers: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 # Attributes that `_start` makes.
 _OF_THIS_JOB = "process_group lanes reducer company last_input tuner plan name".split()
 
@@ -103,6 +105,10 @@ class DistributedDataParallel(Wrapper):
         self.shards = group.shards if self.shards is None else self.shards
         _made[group] = _made.get(group, 0) + 1
         self.name = f"model {_made[group]}"
+        before = _wrappers.get(id(self.module))
+        if before is not None and before.process_group.closed:
+            before.reducer.detach()  # there was an init_process_group() since
+        _wrappers[id(self.module)] = self
         self._make_reducer(self.shards)
         if self.comm_hook is not None:
             self._install_hook(*self.comm_hook)

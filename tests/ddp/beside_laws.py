@@ -201,6 +201,20 @@ def models_in_a_row_with_parts_that_ranks_leave_out():
             same(f, e)
 
 
+def a_module_is_wrapped_anew_when_its_group_is_gone():
+    """As between one init_process_group() and the next."""
+    model, alone = mlp(), mlp()
+    x, y = batch()
+    groups = [ddp.new_group() for _ in range(2)]
+    for group in groups:
+        model.zero_grad()
+        wrapped = ddp.DistributedDataParallel(model, process_group=group)
+        mse(wrapped(mine(x)), mine(y)).backward()
+        ddp.destroy_process_group(group)
+    mse(alone(x), y).backward()
+    same(gradients(model), gradients(alone))
+
+
 def models_reached_in_different_orders_are_refused():
     """Gradients of two models of one shape are never added to each other."""
     group = current_group()
@@ -230,6 +244,7 @@ LAWS = [
     copies_of_a_wrapped_model,
     copies_reduce_where_the_model_does,
     two_models_on_two_groups,
+    a_module_is_wrapped_anew_when_its_group_is_gone,
     models_in_a_row_with_parts_that_ranks_leave_out,
     models_reached_in_different_orders_are_refused,
 ]
