@@ -261,6 +261,8 @@ class Reducer:
         try:
             return call(*args)
         except CollectiveError as error:
+            if self.group.closed:  # by this rank, which waits for nobody
+                raise
             step = self.steps + 1
             error.args = (
                 f"{error}\n  rank {self.group.rank} waits in step {step} of its training loop"

@@ -211,8 +211,16 @@ def a_module_is_wrapped_anew_when_its_group_is_gone():
         wrapped = ddp.DistributedDataParallel(model, process_group=group)
         mse(wrapped(mine(x)), mine(y)).backward()
         ddp.destroy_process_group(group)
+    found = gradients(model)
     mse(alone(x), y).backward()
-    same(gradients(model), gradients(alone))
+    same(found, gradients(alone))
+    if current_group().size > 1:
+        try:
+            wrapped(x).sum().backward()
+        except ddp.CollectiveError as error:
+            assert "was closed" in str(error) and "waits" not in str(error)
+        else:
+            raise AssertionError("gradients were not reduced, and nobody said so")
 
 
 def models_reached_in_different_orders_are_refused():
