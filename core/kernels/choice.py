@@ -14,7 +14,7 @@ from core.backend import packed
 from core.kernels.piece import ELEMENTS
 from core.ops import activation, choice, masked
 
-MANY = choice.FEW
+MANY = 1 << 11
 _BITS = {"f": numpy.dtype("int32"), "d": numpy.dtype("int64")}
 
 
@@ -71,7 +71,7 @@ def _filled(x, mask, value):
 
 
 def _gate(g, out):
-    if g.size < MANY:
+    if g.size < choice.FEW:
         return choice.gate.op.forward(g, out)
     bits = _BITS[g.dtype.char]
     every = _opened(out).astype(bits)

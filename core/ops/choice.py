@@ -29,7 +29,7 @@ __all__ = (
     "where maximum minimum fmax fmin clamp clamp_min clamp_max clip relu nan_to_num heaviside"
 ).split()
 
-FEW = 1 << 11  # elements, below which NumPy's where is quicker than bits
+FEW = 1 << 10  # elements, below which they are quicker written to by a mask than chosen by bits
 
 # ---- where ------------------------------------------------------------------------------------
 
@@ -237,7 +237,9 @@ def _gated(g: Any, out: Any) -> Any:
     """As `gate`; past the dispatcher for few numbers, of which it would take half the time."""
     if type(g) is ndarray and g.size < FEW:
         zero = _ZEROS.get(out.dtype, 0)
-        return numpy.where(out <= zero, zero, g)
+        g = g.copy("K")
+        numpy.putmask(g, out <= zero, zero)
+        return g
     return gate(g, out)
 
 
