@@ -32,6 +32,13 @@ class NonMember:
     rank = -1
     size = -1
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"this rank is not in the group, of which {name!r} was asked: only its members can wrap"
+            " a model in it, or ask who they are (on other ranks new_group() gives"
+            " GroupMember.NON_GROUP_MEMBER)"
+        )
+
 
 NON_GROUP_MEMBER = NonMember()
 

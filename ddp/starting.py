@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from ddp.lifecycle import NON_GROUP_MEMBER
 from launch.world import claimed
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -13,6 +14,7 @@ class GroupMember:
     """PyTorch's names of groups: None is the default one, everywhere."""
 
     WORLD = None
+    NON_GROUP_MEMBER = NON_GROUP_MEMBER
 
 
 def is_available() -> bool:

@@ -83,9 +83,8 @@ ROWS = [
         "ddp.abreast",
         "ddp.average",
         "ddp.weight",
-        "ddp.starting",
     ],
-    ["ddp.device_split", "ddp.staging", "ddp.stats", "ddp.tuning"],
+    ["ddp.device_split", "ddp.staging", "ddp.starting", "ddp.stats", "ddp.tuning"],
     [
         "ddp.collectives",
         "ddp.consensus",

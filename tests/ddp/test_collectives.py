@@ -115,7 +115,9 @@ def test_ranks_count_in_the_default_group_and_outsiders_are_warned():
         else:
             assert lifecycle.get_rank(group) == -1
             # Not pytest.warns: the list of warnings belongs to the process, ranks are threads.
-            assert group is lifecycle.NON_GROUP_MEMBER
+            assert group is ddp.GroupMember.NON_GROUP_MEMBER
+            with pytest.raises(AttributeError, match="this rank is not in the group"):
+                ddp.DistributedDataParallel(core.nn.Linear(1, 1), process_group=group)
 
     simulate(body, 4)
     with pytest.warns(UserWarning, match="not in does nothing"):
