@@ -129,7 +129,7 @@ class _Plan:
     """The plan of a node whose inside is computed again when its gradient is asked for."""
 
     op = checkpoint
-    keeps_out = fresh = False
+    keeps_out = fresh = shortcut = False
 
     def __init__(self, again: Callable[[], Any], state: Any) -> None:
         self.again = again

@@ -241,7 +241,7 @@ def _attach(out: Any, node: Node, dirty: bool) -> None:
 class _Plan:
     """The plan of a function's node; what the node saved is the function's context."""
 
-    keeps_out = fresh = False
+    keeps_out = fresh = shortcut = False
     context = True
 
     def __init__(self, cls: Any) -> None:
@@ -356,7 +356,7 @@ class _Refusal:
     """The plan of a gradient that has no gradient."""
 
     op = Function
-    keeps_out = fresh = False
+    keeps_out = fresh = shortcut = False
 
     def name(self, node: Node) -> str:
         """PyTorch's name of this node."""

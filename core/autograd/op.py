@@ -76,6 +76,9 @@ class Op:
         self.into: dict[int, Callable[..., Any]] = {}
         # The same for the first argument and a NumPy array `g` that may be overwritten.
         self.over: Callable[..., Any] | None = None
+        # Whether the gradient function of its acceleration takes `gated`: to do also what `over`
+        # would, of the op that gave the first argument.
+        self.gates = False
         self.plans: dict[Any, Plan] = {}
         self.fast: dict[type, Any] = {}
         self.constant = 0  # one bit per argument declared to have no gradient
@@ -194,6 +197,7 @@ class Plan:
         "op",
         "over",
         "shapes",
+        "shortcut",
         "steps",
         "tensors",
         "wanted",
@@ -219,6 +223,7 @@ class Plan:
         self.into = [(k, op.into[i]) for k, i in enumerate(self.wanted) if i in op.into]
         self.fresh = op.fresh and wanted & 1
         self.over = op.over if wanted & 1 else None
+        self.shortcut = bool(self.into or self.over)  # whether there is a shorter way at times
         self.tensors = [k for k, i in enumerate(self.kept) if tensors >> i & 1]
 
     def _sources(self, rule: Callable[..., Any], i: int) -> list[tuple[str, Any]]:

@@ -36,7 +36,7 @@ def products(node: Node, g: Any, create_graph: bool, steps: Any = None) -> list[
     if node.extra is not None:
         _check_writes(node)
     if type(plan) is not Plan:
-        return _other(node, g, create_graph)
+        return _other(node, g, create_graph, steps)
     if type(node.shape) is list:
         g = filled(node, g, create_graph)
     if create_graph:
@@ -72,7 +72,7 @@ def _as_arrays(node: Node, tensors: list[int], saved: Any) -> list[Any]:
     return saved
 
 
-def _other(node: Node, g: Any, create_graph: bool) -> list[Any]:
+def _other(node: Node, g: Any, create_graph: bool, gated: Any) -> list[Any]:
     """The products of a node whose plan is no list of rules: an acceleration, or a function."""
     plan, saved = node.plan, node.saved
     if type(plan) is not FusedPlan:
@@ -80,7 +80,7 @@ def _other(node: Node, g: Any, create_graph: bool) -> list[Any]:
     check_versions(node, range(len(saved)), saved)
     if create_graph:
         return _replayed(node, g)
-    parts = plan.vjp(g)
+    parts = plan.vjp(g, gated=True) if gated else plan.vjp(g)
     return [p() if callable(p) else p for p in [parts[i] for i in plan.wanted]]
 
 

@@ -180,6 +180,7 @@ class FusedPlan:
         self.wanted = wanted
         self.vjp = vjp
         self.fresh = op.fresh and wanted[:1] == [0]
+        self.shortcut = op.gates and self.fresh
 
     def release(self, node: Node) -> None:
         """Let go of what the node and its gradient function keep."""

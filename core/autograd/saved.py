@@ -144,7 +144,7 @@ def _pack(node: Node, hooks: saved_tensors_hooks) -> None:
 class _PackedPlan:
     """The plan of a node whose saved tensors are packed; who writes to them later, no one sees."""
 
-    keeps_out = fresh = False
+    keeps_out = fresh = shortcut = False
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -179,7 +179,7 @@ class _Same:
     """The plan of a node that hands its gradient on: an unpacked tensor to the saved one."""
 
     op: Any = saved_tensors_hooks
-    keeps_out = fresh = False
+    keeps_out = fresh = shortcut = False
 
     def name(self, node: Node) -> str:
         """The name of what the tensor was before it was saved."""

@@ -26,6 +26,7 @@ from core.autograd.record import PICK
 from core.autograd.value import Node, Value, refresh, wrap
 from core.backend import MODULE_OF, elsewhere, on
 
+GATED = "gated"  # in place of steps
 LARGE = 1 << 16  # elements of a gradient from which its memory is worth using again
 _NUMBER = operator.attrgetter("seq")
 
@@ -109,6 +110,7 @@ class Sweep:
         # The last large gradient that was new memory, by a weak reference, and where it went alone.
         self.fresh: Any = None
         self.heir: Any = None
+        self.gated = False  # whether it is already what the heir's `over` makes of it
         starts = [source_of(root) for root in roots]
         for start, g in zip(starts, gs, strict=True):
             g = g if create_graph else own(g.array) if type(start) is not Node else g.array
@@ -159,10 +161,10 @@ class Sweep:
             if extra is not None and extra.before:
                 g = run_prehooks(node, g, self.graph)
             plan, ours = node.plan, self.goes_home and extra is None
-            home = ours and type(plan) is Plan and (plan.into or (plan.over and node is self.heir))
-            parts = self.products(node, g, self.graph, self.steps_home(node, g) if home else None)
+            steps = self.shorter(node, g) if ours and plan.shortcut else None
+            parts = self.products(node, g, self.graph, steps)
             if ours and plan.fresh:
-                self.note(parts[0], node)
+                self.note(parts[0], node, steps is GATED)
             if extra is not None and extra.after:
                 parts = run_posthooks(node, parts, g, self.graph)
             if not self.retain:
@@ -183,10 +185,23 @@ class Sweep:
                     done.append(source)
         return done
 
-    def note(self, p: Any, node: Node) -> None:
+    def note(self, p: Any, node: Node, gated: bool) -> None:
         """Nothing; where this new gradient goes to from `node` alone, it may be written over."""
         if type(p) is numpy.ndarray and p.size >= LARGE:
-            self.fresh, self.heir = weakref.ref(p), node.edges[0]
+            self.fresh, self.heir, self.gated = weakref.ref(p), node.edges[0], gated
+
+    def shorter(self, node: Node, g: Any) -> Any:
+        """The steps of a node that save memory or time, if there are any now.
+
+        An acceleration's gradient function can do what the next node would do over its result,
+        where nobody looks at what lies between them.
+        """
+        if type(node.plan) is Plan:
+            return self.steps_home(node, g)
+        heir = node.edges[0]
+        if type(heir) is not Node or heir.extra is not None:
+            return None
+        return GATED if type(heir.plan) is Plan and heir.plan.over is not None else None
 
     def steps_home(self, node: Node, g: Any) -> Any:
         """The steps of a node, writing the gradients of leaves to where they will lie.
@@ -196,7 +211,10 @@ class Sweep:
         """
         plan = node.plan
         if plan.over is not None:
-            return [(plan.over, plan.steps[0][1])] if g is self.fresh() else None
+            if node is not self.heir or g is not self.fresh():
+                return None
+            over = _as_it_is if self.gated else plan.over
+            return [(over, plan.steps[0][1])]
         steps = plan.steps.copy()
         for k, into in plan.into:
             leaf = node.edges[k]
@@ -267,6 +285,10 @@ class Sweep:
             if any(source in found for source in node.edges):
                 found[node] = None
         return [node for node in nodes if node in found]
+
+
+def _as_it_is(g: Any, out: Any) -> Any:
+    return g
 
 
 def place_of(g: Any) -> Any:

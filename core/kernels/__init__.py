@@ -27,6 +27,8 @@ def install_layers() -> None:
     """Register the accelerations of what layers are made of, random numbers included."""
     layers = importlib.import_module("core.kernels.layers")
     register(layers.DIRECT, layers.FUSED)
+    for op in layers.GATES:
+        op.op.gates = True
     importlib.import_module("core.kernels.philox").install()
 
 

@@ -1,17 +1,20 @@
 """Choices between elements on the CPU, by their bits.
 
 NumPy's where takes 3 ns for an element of a mask that nobody can foresee; the bits take 0.4.
+The larger of an element and a number takes 0.37 ns, for which it has no vector instructions; its
+clip has them, and with infinity for the other bound takes 0.13.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
 from numpy import ndarray
 
 from core.backend import packed
-from core.kernels.piece import ELEMENTS
+from core.kernels.piece import ELEMENTS, number
 from core.ops import activation, choice, masked
 
 MANY = 1 << 11
@@ -58,6 +61,23 @@ def _by_bits(mask: Any, out: Any, a: Any, b: Any) -> None:
         piece ^= y
 
 
+def _relu(x):
+    nought = _NOUGHT.get(x.dtype.char)
+    if nought is None:
+        return choice.relu.op.forward(x)
+    if x.size < MANY:
+        return numpy.maximum(x, nought)
+    return x.clip(nought, _INFINITE[x.dtype.char])
+
+
+def _clamped(x, min=None, max=None):
+    bounds = {type(b) for b in (min, max) if b is not None}
+    if x.size < MANY or x.dtype.char not in "fd" or bounds - {int, float} or not bounds:
+        return choice.clamp.op.forward(x, min, max)
+    low, high = (-math.inf if min is None else min), (math.inf if max is None else max)
+    return x.clip(number(low, x.dtype), number(high, x.dtype))
+
+
 def _leaky(x, slope):
     if x.size < MANY:
         return activation.leaky.op.forward(x, slope)
@@ -73,8 +93,13 @@ def _filled(x, mask, value):
 def _gate(g, out):
     if g.size < choice.FEW:
         return choice.gate.op.forward(g, out)
+    return gated(g, opened(out))
+
+
+def gated(g: Any, open_: Any) -> Any:
+    """`g` where the gate is open, and 0 where it is shut."""
     bits = _BITS[g.dtype.char]
-    every = _opened(out).astype(bits)
+    every = open_.astype(bits)
     every &= g.view(bits)
     return every.view(g.dtype)
 
@@ -85,11 +110,11 @@ def _gate_over(g, out):
     if bits is None:
         return choice.gate(g, out)
     seen = g.view(bits)
-    seen &= _opened(out)  # narrow numbers, whose sign goes on
+    seen &= opened(out)  # narrow numbers, whose sign goes on
     return g
 
 
-def _opened(out: Any) -> Any:
+def opened(out: Any) -> Any:
     """-1, which has all bits, where the gate is open, and 0 where it is shut."""
     open_ = numpy.less_equal(out, _NOUGHT[out.dtype.char]).view(numpy.int8)
     open_ -= 1
@@ -97,7 +122,10 @@ def _opened(out: Any) -> Any:
 
 
 _NOUGHT = {char: numpy.zeros((), char) for char in "fd"}
+_INFINITE = {char: numpy.array(math.inf, char) for char in "fd"}
 DIRECT = (
+    (choice.relu, _relu),
+    (choice.clamp, _clamped),
     (choice.gate, _gate),
     (choice.choose, select),
     (activation.leaky, _leaky),

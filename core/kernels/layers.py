@@ -12,3 +12,4 @@ FUSED: tuple[tuple[Any, Any], ...] = (
     *norm.FUSED,
     *pool.FUSED,
 )
+GATES = pool.GATES

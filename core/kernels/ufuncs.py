@@ -11,7 +11,6 @@ import numpy
 
 from core.ops import (
     bitwise,
-    choice,
     compare,
     division,
     elementwise,
@@ -64,16 +63,7 @@ def _linear(x: Any, w: Any, b: Any = None) -> Any:
     return out if n == 2 else out.reshape(*x.shape[:-1], len(w))
 
 
-_ZERO = {char: numpy.zeros((), char) for char in "fd"}  # a number would be converted each time
-
-
-def _relu(x: Any) -> Any:
-    """The elements above zero, and zero elsewhere."""
-    zero = _ZERO.get(x.dtype.char)
-    return choice.relu.op.forward(x) if zero is None else numpy.maximum(x, zero)
-
-
-_ONE = {char: numpy.ones((), char) for char in "fd"}
+_ONE = {char: numpy.ones((), char) for char in "fd"}  # a number would be converted each time
 
 
 def _sigmoid(x: Any) -> Any:
@@ -211,6 +201,5 @@ DIRECT = (
     (linalg.matrix_vector, _vector_product),
     (linalg.inner_product, _vector_product),
     (linalg.linear, _linear),
-    (choice.relu, _relu),
     (shape.transposed, operator.attrgetter("T")),
 )

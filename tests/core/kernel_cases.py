@@ -332,6 +332,21 @@ TABLE = {
         "one number": (normal(50, 60) > 0, numpy.broadcast_to(normal(1), (50, 60)), 0.0),
         "turned": (normal(50, 60).T > 0, normal(60, 50), 0.5),
     },
+    **{
+        op: {
+            f"{name}, {bounds}": (x, *bounds)
+            for name, x in {
+                "few": normal(3, 4),
+                "many": normal(5, 3, 2000),
+                "a gap": numpy.where(numpy.arange(7000) == 300, numpy.nan, normal(7000)),
+            }.items()
+            for bounds in calls
+        }
+        for op, calls in (
+            (choice.relu, [()]),
+            (choice.clamp, [(-1, 0.5), (0.25,), (None, 1), (1.0, -1.0), (numpy.nan, 1.0)]),
+        )
+    },
     activation.leaky: {"few": (normal(3, 4), 0.1), "many": (normal(50, 60), 0.1)},
     masked.fill_mask: {
         "few": (normal(3, 4), normal(3, 4) > 0, 2.5),

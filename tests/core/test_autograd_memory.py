@@ -265,12 +265,15 @@ def test_a_gradient_is_written_over_only_where_nobody_else_has_it(form, times):
     kept = []
     loss = (FORMS[form](x, kept) * w).sum()
     (want,) = core.autograd.grad(loss, [x], retain_graph=True)
+    seen = [then for _, then in kept]
     kept.clear()
     for i in range(times):
         x.grad = None
         loss.backward(retain_graph=i < times - 1)
         assert numpy.array_equal(x.grad.numpy(), want.numpy())
     assert bool(kept) == form.startswith("kept")
+    for (_, then), before in zip(kept, seen * times, strict=True):
+        assert numpy.array_equal(then.numpy(), before.numpy())
     assert all(numpy.array_equal(now.numpy(), then.numpy()) for now, then in kept[-1:])
 
 

@@ -8,6 +8,7 @@ import core.nn  # which registers what layers use
 from core.autograd.mode import mode
 from core.kernels import choice, layers, movement, reductions, ufuncs
 from core.ops import attention, norm, pool
+from core.ops import choice as choice_ops
 from tests.core.kernel_cases import PAIR, TABLE, TIES, frame, normal
 
 DIRECT = (*ufuncs.DIRECT, *reductions.DIRECT, *choice.DIRECT, *movement.DIRECT, *layers.DIRECT)
@@ -109,6 +110,13 @@ def test_an_acceleration_gives_what_its_definition_gives(op, args, dtype):
         numpy.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype] * size)
     for x, y in zip(args, before, strict=True):
         numpy.testing.assert_array_equal(x, y)  # nobody wrote into an argument
+
+
+@pytest.mark.parametrize("bounds", [(), (0.0, None), (None, 1.0), (-1.0, 2.0), (2.0, -1.0)])
+def test_infinite_elements_are_bounded_as_others_are(bounds):
+    op = choice_ops.clamp if bounds else choice_ops.relu
+    x = numpy.tile(numpy.array([numpy.inf, -numpy.inf, numpy.nan, 0.0, 3.0, -3.0], "f"), 500)
+    numpy.testing.assert_array_equal(op.op.direct(x, *bounds), op.op.forward(x, *bounds))
 
 
 @pytest.mark.parametrize(("op", "args"), CALLS)
