@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from core import random
@@ -29,17 +29,22 @@ class _Around(threading.local):
 _around = _Around()
 
 
-@contextlib.contextmanager
-def again_in(context: Callable[[], Any]) -> Iterator[None]:
+class again_in:  # noqa: N801 - a context manager, which is no generator since it is in every step
     """A context in which what `checkpoint` is given is computed again inside `context()`.
 
     For who gives a module other parameters while it computes, as logical shards do.
     """
-    before, _around.context = _around.context, context
-    try:
-        yield
-    finally:
-        _around.context = before
+
+    __slots__ = ("before", "context")
+
+    def __init__(self, context: Callable[[], Any]) -> None:
+        self.context = context
+
+    def __enter__(self) -> None:
+        self.before, _around.context = _around.context, self.context
+
+    def __exit__(self, *_: Any) -> None:
+        _around.context = self.before
 
 
 def checkpoint(

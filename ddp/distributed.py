@@ -140,7 +140,8 @@ class DistributedDataParallel(Wrapper):
         named = [(n, p) for n, p in named if n not in ignored]
         self.plan = Plan(self.module, self.process_group.rank, ignored)
         self.device = next((device_of(p.array) for p in self.module.parameters()), CPU)
-        self.moves_inputs = bool(self.device_ids) and self.device != CPU
+        self.on_host = self.device == CPU
+        self.moves_inputs = bool(self.device_ids) and not self.on_host
         names, parameters = [n for n, _ in named], [p for _, p in named]
         group = self.process_group
         count = 1 if shards is None else check_shards(shards, group.size)
@@ -176,6 +177,8 @@ class DistributedDataParallel(Wrapper):
             return self.company.forward(inputs, kwargs)
         if self.lanes is not None:
             self.reducer.before_forward()
+            if self.on_host:
+                return self.lanes.run(inputs, kwargs)
             with on(self.device):
                 return self.lanes.run(inputs, kwargs)
         return module(*inputs, **kwargs)

@@ -169,6 +169,7 @@ class Lanes:
             for lane in range(count)
         ]
         self.inside = [_Inside(self.parameters, aliases, places) for aliases in self.aliases]
+        self.first_again = functools.partial(self.again, 0)
         known_buffers = before.buffers if before is not None else None
         self.buffers: LaneBuffers = known_buffers or LaneBuffers(module, count)
         # Some layer wants what all shards have there.
@@ -196,7 +197,7 @@ class Lanes:
         """The module's output for the local batch, computed shard after shard."""
         count, rank = len(self.aliases), self.group.rank
         if count == 1:
-            with self.entered(0), random.stream(rank), again_in(lambda: self.again(0)):
+            with self.inside[0], random.stream(rank), again_in(self.first_again):
                 if not self.meets:
                     return self.module(*inputs, **kwargs)
                 with at(Meeting(self.group)):
