@@ -66,7 +66,7 @@ def _relu(x):
     if nought is None:
         return choice.relu.op.forward(x)
     if x.size < MANY:
-        return numpy.maximum(x, nought)
+        return numpy.maximum(nought, x)  # of -0 and 0 the second, as clip
     return x.clip(nought, _INFINITE[x.dtype.char])
 
 

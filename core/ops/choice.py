@@ -167,8 +167,8 @@ def clamp(x, min=None, max=None):
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     module = xp(x)
     if min is not None:
-        x = module.maximum(x, min)
-    return x if max is None else module.minimum(x, max)
+        x = module.maximum(min, x)  # of equal ones, as of -0 and 0, the second is taken
+    return x if max is None else module.minimum(max, x)
 
 
 clamp.defvjp(
@@ -221,7 +221,7 @@ def relu(x):
     """Elementwise max(x, 0)."""
     if x.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return xp(x).maximum(x, x.dtype.type(0))
+    return xp(x).maximum(x.dtype.type(0), x)
 
 
 @primitive(label="ThresholdBackwardBackward0")
