@@ -122,6 +122,7 @@ class Collectives(Messages):
     ) -> Work | None:
         """Nothing; on the root `outs[r]` holds rank r's `array`."""
         call = self.call("gather", array, root=root)
+        self.check_only_root("gather", "outputs", outs, root)
         if self.rank == root:
             self.check_outs("gather", outs, array)
         places: Sequence[Array] = outs if outs is not None and self.rank == root else []
@@ -144,6 +145,7 @@ class Collectives(Messages):
         """Nothing; `array` holds the root's `parts[this rank]`."""
         call = self.call("scatter", array, root=root)
         self.check_output("scatter", array, array.dtype, array.shape)
+        self.check_only_root("scatter", "inputs", parts, root)
         if self.rank == root:
             self.check_parts("scatter", parts, array)
         sources: Sequence[Array] = parts if parts is not None and self.rank == root else []
@@ -206,12 +208,8 @@ class Collectives(Messages):
         label: str = "all_to_all",
     ) -> Work | None:
         """Nothing; `outs[r]` holds rank r's `arrays[this rank]`. Sizes may differ, also 0."""
-        self.check_count(label, "outputs", outs)
-        self.check_count(label, "inputs", arrays)
+        self.check_exchange(label, outs, arrays)
         call = self.call(label, label=arrays[0].dtype.name)
-        for out, array in zip(outs, arrays):
-            self.check_array(label, array)
-            self.check_output(label, out, arrays[0].dtype, out.shape)
 
         def plan(channel: Channel) -> Steps:
             yield from self.agree_on_sizes(channel, label, outs, arrays)
@@ -255,6 +253,18 @@ class Collectives(Messages):
                     f"rank {self.rank}: {op} expected inputs {array.dtype} {array.shape}, "
                     f"got {part.dtype} {part.shape}"
                 )
+
+    def check_exchange(self, op: str, outs: Sequence[Array], arrays: Sequence[Array]) -> None:
+        self.check_count(op, "outputs", outs)
+        self.check_count(op, "inputs", arrays)
+        for out, array in zip(outs, arrays):
+            self.check_array(op, array)
+            if array.dtype != arrays[0].dtype:
+                raise ValueError(
+                    f"rank {self.rank}: {op} expected inputs of one dtype, got {arrays[0].dtype}"
+                    f" and {array.dtype}"
+                )
+            self.check_output(op, out, array.dtype, out.shape)
 
     def check_whole(self, op: str, whole: Array, part: Array, written: Array) -> None:
         self.check_array(op, whole)

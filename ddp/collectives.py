@@ -128,7 +128,8 @@ def gather(
     if (pg := member_of(group)) is None:
         return None
     root = place_in(pg, dst, group_dst, 0)
-    return pg.gather(array_of(tensor), _all_written(gather_list), root, async_op)
+    work = pg.gather(array_of(tensor), _all_written(gather_list), root, async_op)
+    return _of(work, gather_list or [])
 
 
 def scatter(
@@ -143,7 +144,7 @@ def scatter(
     if (pg := member_of(group)) is None:
         return None
     root = place_in(pg, src, group_src, 0)
-    return pg.scatter(written(tensor), _arrays(scatter_list), root, async_op)
+    return _of(pg.scatter(written(tensor), _arrays(scatter_list), root, async_op), [tensor])
 
 
 def reduce_scatter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 
@@ -101,23 +102,36 @@ class HasFuture:
     """A started operation whose results can be asked for as a future."""
 
     tensors: Sequence[Any] = ()  # what it writes to
+    error: BaseException | None
 
     def is_completed(self) -> bool:
         """Whether the result is in place; never waits."""
         raise NotImplementedError
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | timedelta | None = None) -> bool:
         """True, once the result is in place."""
         raise NotImplementedError
 
+    def synchronize(self) -> None:
+        """Nothing, once the result is in place."""
+        self.wait()
+
+    def is_success(self) -> bool:
+        """Whether the result is in place, and nothing failed; never waits."""
+        return self.is_completed() and self.error is None
+
+    def exception(self) -> BaseException | None:
+        """Why the operation failed; None while it has not."""
+        return self.error
+
+    def result(self) -> list[Any]:
+        """The tensors that the operation writes to, once they are written."""
+        self.wait()
+        return list(self.tensors)
+
     def get_future(self) -> Future:
         """The future of the list of tensors that the operation writes to."""
-
-        def make() -> list[Any]:
-            self.wait()
-            return list(self.tensors)
-
-        return Future(make, self.is_completed)
+        return Future(self.result, self.is_completed)
 
 
 def collect_all(futures: Iterable[Future]) -> Future:

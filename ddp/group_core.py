@@ -18,7 +18,7 @@ import numpy as np
 from ddp.call import Call, CollectiveError, call_site, described
 from ddp.reduction import Array, ReduceOp, check_reducible
 from ddp.schedule import Channel, Schedule
-from ddp.work import Engine, Steps, Work
+from ddp.work import Engine, Steps, Work, seconds_of
 
 DEFAULT_TIMEOUT = 600.0
 Timeout = float | timedelta | None
@@ -56,7 +56,7 @@ def timeout_seconds(timeout: Timeout) -> float:
     """The deadline in seconds: the argument, else UNISON_TIMEOUT (0: never), else ten minutes."""
     if timeout is None:
         return float(os.environ.get("UNISON_TIMEOUT", DEFAULT_TIMEOUT)) or float("inf")
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
+    seconds = seconds_of(timeout)
     if not seconds > 0:
         raise ValueError(f"timeout must be a positive number of seconds, got {seconds:g}")
     return seconds
@@ -89,6 +89,7 @@ class GroupCore(ABC):
         self.schedule = schedule or Schedule()
         self.failure: BaseException | None = None
         self.closed = False
+        self.initialized = False  # by init_process_group
         self.subgroups = 0
 
     # ---- what a backend implements ----
@@ -262,6 +263,13 @@ class GroupCore(ABC):
         if not isinstance(rank, (int, np.integer)) or not 0 <= rank < self.size:
             raise ValueError(
                 f"rank {self.rank}: {op} expected {what} in 0..{self.size - 1}, got {rank!r}"
+            )
+
+    def check_only_root(self, op: str, what: str, given: Sequence[Any] | None, root: int) -> None:
+        """None, if what the root gives for all ranks is given on no other rank."""
+        if self.rank != root and given is not None and len(given):
+            raise ValueError(
+                f"rank {self.rank}: {op} must not be given {what} on other ranks than {root}"
             )
 
     def check_count(self, op: str, what: str, arrays: Sequence[Any]) -> None:

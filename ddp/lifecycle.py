@@ -59,18 +59,20 @@ def init_process_group(
     `backend` is None, "mpi", "nccl" or "single"; None is "nccl" where the launcher gave every rank
     a GPU of its own. `shards` is the number of logical shards (default UNISON_SHARDS, else the run
     has none). `init_method`, `store`, `group_name`, `pg_options`, `device_id` are not needed.
-    Raises: RuntimeError if there is one; ValueError if rank, size or shards contradict the job.
+    Raises: ValueError if there is one, or if rank, size or shards contradict the job.
     """
     _known("init_process_group", not_needed, "store group_name pg_options device_id")
     before = current_group()
-    if before is not None and before.name != "thread":
-        raise RuntimeError(f"rank {before.rank}: the default process group was initialized before")
+    # A simulated rank has a group from the beginning, which its script initializes.
+    if before is not None and (before.initialized or before.name != "thread"):
+        raise ValueError(f"rank {before.rank}: the default process group was initialized before")
     group = _new_group(backend, comm, timeout) if before is None else before
     if world_size not in (-1, group.size) or rank not in (-1, group.rank):
         raise ValueError(
             f"this is rank {group.rank} of {group.size}, not rank {rank} of {world_size}"
         )
     group.shards = _checked_shards(shards, group.size)
+    group.initialized = True
     if before is None:
         set_group(group)
     return group
@@ -160,6 +162,8 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
     closing = default if group is None else group
     if closing is None:
         raise ValueError("there is no default process group to destroy")
+    if closing is default:
+        closing.initialized = False
     # The default group of a simulated rank lasts as long as the rank.
     if isinstance(closing, ProcessGroup) and not (closing is default and closing.name == "thread"):
         closing.close()

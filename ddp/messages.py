@@ -63,7 +63,7 @@ class Messages(GroupCore):
     ) -> Work:
         """The started receive into `array` from `src`, or from whichever rank sends first.
 
-        Its `result` is the sender's rank.
+        Its `source_rank()` is the sender's.
         Raises: (from `wait`) CollectiveMismatchError if a dtype or shape was sent that differs.
         """
         call = self.message_call("recv", "from", array, src, tag)
@@ -81,7 +81,7 @@ class Messages(GroupCore):
         """The sender's rank, once its message is in `array`; None is whichever rank sends first."""
         work = self.irecv(array, src, tag, timeout)
         work.wait()
-        return work.result
+        return work.source_rank()
 
     def batch_isend_irecv(self, ops: Sequence[P2POp]) -> list[Work]:
         """The started sends and receives, one work each, in the order given."""
@@ -104,7 +104,7 @@ class Messages(GroupCore):
         """What `recv_object` gives, and the rank that sent it."""
         call = self.message_call("recv_object", "from", None, src, tag)
         steps = self.schedule.recv_object(self.peer_channel(tag), src)
-        return self.start_unguarded(call, self._in_turn(src, tag, steps)).result
+        return self.start_unguarded(call, self._in_turn(src, tag, steps)).value
 
     def message_call(
         self, op: str, way: str, array: Array | None, peer: int | None, tag: int
@@ -174,6 +174,7 @@ class Messages(GroupCore):
         self, value: Any, outs: list[Any] | None = None, root: int = 0, timeout: Timeout = None
     ) -> None:
         """Nothing; on the root `outs[r]` is a copy of rank r's `value`."""
+        self.check_only_root("gather_object", "places", outs, root)
         if self.rank == root:
             self.check_count("gather_object", "places", outs or [])
         objects = [value if r == root else None for r in range(self.size)]
@@ -189,6 +190,11 @@ class Messages(GroupCore):
         timeout: Timeout = None,
     ) -> None:
         """Nothing; `outs[0]` is a copy of the root's `values[this rank]`."""
+        if not outs:
+            raise ValueError(
+                f"rank {self.rank}: scatter_object_list expected a list with a place for the"
+                f" object, got {outs!r}"
+            )
         if self.rank == root:
             self.check_count("scatter_object_list", "objects", values or [])
         mine = self.rank == root and values is not None
@@ -200,7 +206,7 @@ class Messages(GroupCore):
     ) -> None:
         """Nothing; the entries of `values` are copies of the root's."""
         call = self.call("broadcast_object_list", root=root, label=f"{len(values)} objects")
-        received = self.start(call, self._broadcast_plan(list(values), root), False, timeout).result
+        received = self.start(call, self._broadcast_plan(list(values), root), False, timeout).value
         if self.rank != root:
             values[:] = received
 
@@ -210,7 +216,7 @@ class Messages(GroupCore):
     def _objects(self, op: str, objects: Sequence[Any], root: int, timeout: Timeout) -> Any:
         call = self.call(op, root=root)
         plan = lambda channel: self.schedule.exchange_objects(channel, objects)  # noqa: E731
-        return self.start(call, plan, False, timeout).result
+        return self.start(call, plan, False, timeout).value
 
 
 def header_of(call: Call, nbytes: int) -> Array:

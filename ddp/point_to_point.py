@@ -106,7 +106,8 @@ def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Any]:
 
     Raises: ValueError unless they are `P2POp`s of one group.
     """
-    if not all(isinstance(op, P2POp) for op in p2p_op_list):
+    listed = isinstance(p2p_op_list, Sequence)
+    if not listed or not all(isinstance(op, P2POp) for op in p2p_op_list):
         raise ValueError(f"batch_isend_irecv: expected a list of P2POp, got {p2p_op_list!r:.80}")
     if not p2p_op_list:
         return []

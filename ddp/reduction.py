@@ -25,6 +25,9 @@ class ReduceOp(enum.Enum):
     MIN = "min"
     MAX = "max"
     PRODUCT = "product"
+    BAND = "bitwise and"
+    BOR = "bitwise or"
+    BXOR = "bitwise xor"
 
     # Members are single objects; Enum's own hash, of the name, is a call in Python at every lookup.
     __hash__ = object.__hash__
@@ -36,7 +39,11 @@ COMBINE: dict[ReduceOp, Callable[..., Array]] = {
     ReduceOp.MIN: np.minimum,
     ReduceOp.MAX: np.maximum,
     ReduceOp.PRODUCT: np.multiply,
+    ReduceOp.BAND: np.bitwise_and,
+    ReduceOp.BOR: np.bitwise_or,
+    ReduceOp.BXOR: np.bitwise_xor,
 }
+_BITWISE = (ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR)
 
 
 def is_narrow_float(dtype: np.dtype) -> bool:
@@ -47,7 +54,8 @@ def is_narrow_float(dtype: np.dtype) -> bool:
 def check_reducible(dtype: np.dtype, op: ReduceOp) -> None:
     """None, if values of `dtype` can be reduced by `op`.
 
-    Raises: TypeError for records and texts, AVG of integers, MIN and MAX of complex numbers.
+    Raises: TypeError for records and texts, AVG of integers, bits of what is no integer, MIN and
+        MAX of complex numbers.
     """
     if dtype.kind not in "biufc" and not is_narrow_float(dtype):
         raise TypeError(f"cannot reduce an array of dtype {dtype}: expected bool, integer or float")
@@ -55,6 +63,8 @@ def check_reducible(dtype: np.dtype, op: ReduceOp) -> None:
         raise TypeError(
             f"AVG of {dtype} is not an integer in general: reduce with SUM, then divide"
         )
+    if op in _BITWISE and dtype.kind not in "biu":
+        raise TypeError(f"{op.name} of {dtype} is not defined: expected bool or integer")
     if op in (ReduceOp.MIN, ReduceOp.MAX) and dtype.kind == "c":
         raise TypeError(f"{op.name} of {dtype} is not defined: complex numbers have no order")
 

@@ -10,6 +10,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import core
@@ -198,7 +199,7 @@ class Recorder:
         ended: list[int] = []
         wait = work.wait
 
-        def timed(timeout: float | None = None) -> bool:
+        def timed(timeout: float | timedelta | None = None) -> bool:
             start = now()
             done = wait(timeout)
             end = now()

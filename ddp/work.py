@@ -9,12 +9,18 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
+from datetime import timedelta
 from typing import Any, Protocol
 
 from ddp.call import Call, CollectiveError, CollectiveTimeoutError
 from ddp.futures import HasFuture
 
 Steps = Generator[Callable[[], bool], None, Any]
+
+
+def seconds_of(timeout: float | timedelta) -> float:
+    """A time in seconds, however it is given."""
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
 
 
 class Owner(Protocol):
@@ -44,7 +50,7 @@ class Work(HasFuture):
         self.owner = owner
         self.collective = collective
         self.call = call
-        self.result: Any = None
+        self.value: Any = None
         self.error: BaseException | None = None
         self.done = False
         self._steps = steps
@@ -60,10 +66,11 @@ class Work(HasFuture):
         self.owner.engine.progress()
         return self.done
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """True, once the result is in place; `timeout` in seconds replaces the deadline."""
+    def wait(self, timeout: float | timedelta | None = None) -> bool:
+        """True, once the result is in place; `timeout` replaces the deadline."""
         if timeout is not None:
-            self._seconds, self._deadline = timeout, time.monotonic() + timeout
+            self._seconds = seconds_of(timeout)
+            self._deadline = time.monotonic() + self._seconds
         if not self.done:
             self.owner.engine.wait_until(self)
         if self.error is not None:
@@ -72,6 +79,10 @@ class Work(HasFuture):
                 self.error.with_traceback(None)
             raise self.error
         return True
+
+    def source_rank(self) -> int:
+        """The rank in the group whose message a receive has got."""
+        return int(self.value)
 
     @property
     def ready(self) -> bool:
@@ -119,8 +130,8 @@ class Work(HasFuture):
         """Nothing; the next step of the operation, in its own thread, fails with `error`."""
         self._interrupted = error
 
-    def _finish(self, result: Any) -> None:
-        self.result = result
+    def _finish(self, value: Any) -> None:
+        self.value = value
         self.done = True
         self._condition = None
         self.owner.engine.works.remove(self)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy
@@ -34,15 +35,19 @@ class Returning(HasFuture):
         self.work, self.back = work, back
 
     @property
-    def result(self) -> Any:
-        """What the verb gives."""
-        return self.work.result
+    def error(self) -> Any:  # type: ignore[override]
+        """Why it failed; None while it has not."""
+        return self.work.error
+
+    def source_rank(self) -> int:
+        """The rank in the group whose message a receive has got."""
+        return self.work.source_rank()
 
     def is_completed(self) -> bool:
         """Whether the result is on the host; never waits."""
         return self.work.is_completed()
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | timedelta | None = None) -> bool:
         """True, once the results are on their way to the GPU: what is computed next has them."""
         self.work.wait(timeout)
         _bring(self.back)

@@ -35,7 +35,9 @@ _OPS = {
     ReduceOp.PRODUCT: "NCCL_PROD",
 }
 # Of True and False the sum is "or", the product "and", as NumPy has it; NCCL has no bools.
-_BOOL_OPS = _OPS | {ReduceOp.SUM: "NCCL_MAX", ReduceOp.PRODUCT: "NCCL_MIN"}
+_OF_BOOLS = {ReduceOp.SUM: "NCCL_MAX", ReduceOp.PRODUCT: "NCCL_MIN"}
+_OF_BOOLS |= {ReduceOp.BOR: "NCCL_MAX", ReduceOp.BAND: "NCCL_MIN"}
+_BOOL_OPS = _OPS | _OF_BOOLS
 
 
 class Launching(OverGroup):
@@ -64,9 +66,11 @@ class Launching(OverGroup):
             )
         return None
 
-    def reduces(self, array: Array) -> bool:
-        """Whether NCCL adds up elements of this dtype; the others go through the host."""
-        return array.dtype.name in _DATATYPES or array.dtype.name == "bool"
+    def reduces(self, array: Array, op: ReduceOp) -> bool:
+        """Whether NCCL has `op` for elements of this dtype; else they go through the host."""
+        if array.dtype.name == "bool":
+            return op in _BOOL_OPS
+        return op in _OPS and array.dtype.name in _DATATYPES
 
     def how(self, dtype: Any, op: ReduceOp) -> tuple[int, int]:
         """NCCL's numbers for a dtype that it reduces, and for the way to do it."""

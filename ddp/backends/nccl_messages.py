@@ -35,6 +35,7 @@ class GpuMessages(Launching):
         if type(array) is np.ndarray:
             return super().gather(array, outs, root, async_op, timeout)
         call = self.call("gather", array, root=root)
+        self.check_only_root("gather", "outputs", outs, root)
         if self.rank == root:
             self.check_outs("gather", outs, array)
         recvs = list(enumerate(outs or [])) if self.rank == root else []
@@ -52,6 +53,7 @@ class GpuMessages(Launching):
         if type(array) is np.ndarray:
             return super().scatter(array, parts, root, async_op, timeout)
         call = self.call("scatter", array, root=root)
+        self.check_only_root("scatter", "inputs", parts, root)
         if self.rank == root:
             self.check_parts("scatter", parts, array)
         sends = list(enumerate(parts or [])) if self.rank == root else []
@@ -66,14 +68,10 @@ class GpuMessages(Launching):
         label: str = "all_to_all",
     ) -> Any:
         """Nothing; `outs[r]` holds rank r's `arrays[this rank]`. Sizes may differ, also 0."""
-        self.check_count(label, "outputs", outs)
-        self.check_count(label, "inputs", arrays)
+        self.check_exchange(label, outs, arrays)
         if type(arrays[0]) is np.ndarray:
             return super().all_to_all(outs, arrays, async_op, timeout, label)
         call = self.call(label, label=f"{arrays[0].dtype.name} on GPUs")
-        for out, array in zip(outs, arrays):
-            self.check_array(label, array)
-            self.check_output(label, out, arrays[0].dtype, out.shape)
 
         def agree(channel: Channel) -> Steps:
             yield from self.agree_on_sizes(channel, label, outs, arrays)

@@ -28,7 +28,7 @@ class GpuCollectives(Launching):
         if type(array) is np.ndarray:
             return super().all_reduce(array, op, async_op, timeout, label)
         call = self.call("all_reduce", array, op, label=label)
-        if not self.reduces(array):
+        if not self.reduces(array, op):
             return self.by_host("all_reduce", array, op, async_op, timeout, label)
         kind, how = self.how(array.dtype, op)
         flat, after = self.flat_on_gpu(array)
@@ -91,7 +91,7 @@ class GpuCollectives(Launching):
             return super().reduce_scatter_tensor(out, array, op, async_op, timeout)
         call = self.call("reduce_scatter_tensor", out, op)
         self.check_whole("reduce_scatter_tensor", array, out, out)
-        if not self.reduces(out):
+        if not self.reduces(out, op):
             return self.by_host("reduce_scatter_tensor", out, array, op, async_op, timeout)
         kind, how = self.how(out.dtype, op)
         every, _ = self.flat_on_gpu(array)
@@ -115,7 +115,7 @@ class GpuCollectives(Launching):
         if type(array) is np.ndarray:
             return super().reduce(array, root, op, async_op, timeout)
         call = self.call("reduce", array, op, root)
-        if not self.reduces(array):
+        if not self.reduces(array, op):
             return self.by_host("reduce", array, root, op, async_op, timeout)
         kind, how = self.how(array.dtype, op)
         flat, after = self.flat_on_gpu(array)
@@ -158,7 +158,7 @@ class GpuCollectives(Launching):
         """Nothing; each array holds its reduction over ranks. One call of NCCL, no copies."""
         if not arrays or type(arrays[0]) is np.ndarray:
             return super().all_reduce_coalesced(arrays, op, async_op, timeout)
-        if not all(map(self.reduces, arrays)):
+        if not all(self.reduces(array, op) for array in arrays):
             return self.by_host("all_reduce_coalesced", arrays, op, async_op, timeout)
 
         def each(flat: Array, i: int, stream: int) -> None:
@@ -226,7 +226,7 @@ class GpuCollectives(Launching):
             return super().reduce_scatter(out, parts, op, async_op, timeout)
         call = self.call("reduce_scatter", out, op)
         self.check_parts("reduce_scatter", parts, out)
-        if not self.reduces(out):
+        if not self.reduces(out, op):
             return self.by_host("reduce_scatter", out, parts, op, async_op, timeout)
         flats, _ = self.flats_on_gpu(parts)
         flat, after = self.flat_on_gpu(out)

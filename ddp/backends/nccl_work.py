@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from core.backend import on
@@ -29,7 +30,7 @@ class NcclWork(HasFuture):
         self.after: Callable[[], None] | None = None  # what is left to do with the result
 
     @property
-    def error(self) -> BaseException | None:
+    def error(self) -> BaseException | None:  # type: ignore[override]
         """Why it failed; None while it has not."""
         return self.group.failure
 
@@ -44,7 +45,7 @@ class NcclWork(HasFuture):
             self.agreed.is_completed()
         return self.done
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | timedelta | None = None) -> bool:
         """True; the current stream goes on when the result is in place, the CPU at once.
 
         Raises: CollectiveError if the ranks do not agree, or the group has failed.

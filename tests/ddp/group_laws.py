@@ -222,14 +222,21 @@ def any_mixture_of_calls_is_right(group, seed=0, count=60):
 
 
 def a_user_error_stays_on_its_rank(group):
-    fixed, good = np.ones(2), np.ones(2)
+    fixed, good, size = np.ones(2), np.ones(2), group.size
     fixed.flags.writeable = False
+    mixed = [*[good] * (size - 1), np.ones(2, np.int8)]
+    others, listed = (group.rank + 1) % size, [good] * (size + (size == 1))
     group.all_reduce(good)
     for wrong in (lambda: group.all_reduce(fixed),
                   lambda: group.all_reduce(good.astype(">f8")),
                   lambda: group.broadcast(np.ones(2), root=group.size),
                   lambda: group.all_reduce(np.ones(2), op="sum"),
-                  lambda: group.all_gather([], np.ones(2))):  # fmt: skip
+                  lambda: group.all_gather([], np.ones(2)),
+                  lambda: group.scatter_object_list([], [0] * size, group.rank),
+                  lambda: group.all_to_all([good] * size, mixed),
+                  lambda: group.gather(good, listed, others),
+                  lambda: group.scatter(good, listed, others),
+                  lambda: group.gather_object(0, listed, others)):  # fmt: skip
         try:
             wrong()
         except (TypeError, ValueError) as error:

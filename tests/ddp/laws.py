@@ -14,6 +14,11 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOATS = [np.dtype(name) for name in ("float16", "float32", "float64")] + [BFLOAT16]
 INTEGERS = [np.dtype(name) for name in ("bool", "uint8", "int8", "int16", "int32", "int64")]
 DTYPES = FLOATS + INTEGERS + [np.dtype("complex64")]
+BITWISE = {
+    ReduceOp.BAND: np.bitwise_and,
+    ReduceOp.BOR: np.bitwise_or,
+    ReduceOp.BXOR: np.bitwise_xor,
+}
 LAYOUTS = ["C", "F", "strided", "reversed"]
 
 
@@ -30,6 +35,8 @@ class Case:
 
 def is_defined(dtype, op):
     """Whether the group reduces this dtype with this op."""
+    if op in BITWISE:
+        return dtype.kind in "biu"
     ordered = dtype.kind != "c" or op not in (ReduceOp.MIN, ReduceOp.MAX)
     return ordered and (dtype.kind not in "biu" or op is not ReduceOp.AVG)
 
@@ -40,7 +47,7 @@ def fixed_cases(count=24):
     shapes = [(), (0,), (1,), (5,), (3, 4), (2, 0, 3), (2, 3, 4), (4099,), (70, 61)]
     cases = []
     while len(cases) < count:
-        dtype, op = DTYPES[rng.integers(len(DTYPES))], list(ReduceOp)[rng.integers(5)]
+        dtype, op = DTYPES[rng.integers(len(DTYPES))], list(ReduceOp)[rng.integers(8)]
         if is_defined(dtype, op):
             shape, layout = shapes[rng.integers(len(shapes))], LAYOUTS[rng.integers(4)]
             cases.append(Case(dtype, shape, layout, op, len(cases)))
@@ -80,6 +87,7 @@ def definition(values, op):
     """The reduction in the promised order: halves are reduced, i with i + ceil(n/2), n falling."""
     dtype = values[0].dtype
     combine = {ReduceOp.MIN: np.minimum, ReduceOp.MAX: np.maximum, ReduceOp.PRODUCT: np.multiply}
+    combine |= BITWISE
     wide = np.float32 if dtype in (np.dtype("float16"), BFLOAT16) else dtype
 
     def tree(parts):
@@ -264,9 +272,9 @@ def _receive_twice_from_each(group, case):
         same_bits(out, values_of(case, seen[-1]))
     if named is not None:
         named.wait()
-        assert named.result == senders[-1]
+        assert named.source_rank() == senders[-1]
         same_bits(first, values_of(case, senders[-1]))
-        seen.append(named.result)
+        seen.append(named.source_rank())
     assert sorted(seen) == sorted(2 * senders)
     assert sorted(group.recv_object(tag=6) for _ in senders) == senders
 

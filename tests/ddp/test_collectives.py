@@ -71,6 +71,13 @@ def test_functions_take_tensors_and_arrays():
     simulate(body, 4)
 
 
+def test_bits_are_those_of_integers(alone):
+    for op in (ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR):
+        collectives.all_reduce(core.tensor([True]), op)
+        with pytest.raises(TypeError, match=f"{op.name} of float32"):
+            collectives.all_reduce(core.ones(1), op)
+
+
 def test_messages_and_objects():
     def body():
         rank, size = lifecycle.get_rank(), lifecycle.get_world_size()
@@ -196,8 +203,17 @@ def test_a_process_alone_is_a_group_of_one(alone):
 
 
 def test_a_second_default_group_is_refused(alone):
-    with pytest.raises(RuntimeError, match="before"):
+    with pytest.raises(ValueError, match="before"):
         lifecycle.init_process_group()
+
+    def twice():
+        lifecycle.init_process_group()
+        with pytest.raises(ValueError, match="before"):
+            lifecycle.init_process_group()
+        lifecycle.destroy_process_group()
+        lifecycle.init_process_group()
+
+    simulate(twice, 2)
 
 
 def test_what_pytorchs_groups_need_is_taken():

@@ -1,6 +1,7 @@
 """Futures: a value once it is set or asked for, exceptions too."""
 
 import threading
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -64,3 +65,38 @@ def test_a_collective_has_the_future_of_what_it_writes_to(size):
         return total.value()[0].tolist(), np.concatenate(gathered.wait()).tolist()
 
     assert ddp.simulate(run, size) == [([size] * 2, [1] * size)] * size
+
+
+def test_what_is_asked_of_started_work():
+    """Its tensors, whose message it was, whether it failed; deadlines may be timedeltas."""
+
+    def run():
+        rank, x, got = ddp.get_rank(), np.ones(2), np.zeros(1)
+        outs = [np.zeros(1), np.zeros(1)] if rank == 0 else None
+        works = [
+            (ddp.all_reduce(x, async_op=True), [x]),
+            (ddp.gather(np.ones(1), outs, async_op=True), outs or []),
+            (ddp.scatter(got, outs, async_op=True), [got]),
+        ]
+        for work, tensors in works:
+            assert work.wait(timedelta(seconds=50)) and work.is_success()
+            assert work.exception() is None and work.synchronize() is None
+            for found in (work.result(), work.get_future().value()):
+                assert [*map(id, found)] == [*map(id, tensors)]
+        if rank == 0:
+            return ddp.send(x, 1)
+        message = ddp.irecv(x)
+        message.wait()
+        return message.source_rank()
+
+    assert ddp.simulate(run, 2) == [None, 0]
+
+
+def test_work_that_failed_says_why():
+    def run():
+        work = ddp.all_reduce(np.ones(2 + ddp.get_rank()), async_op=True)
+        with pytest.raises(ddp.CollectiveMismatchError):
+            work.result()
+        return work.is_success(), type(work.exception()).__name__
+
+    assert ddp.simulate(run, 2) == [(False, "CollectiveMismatchError")] * 2

@@ -59,9 +59,8 @@ class Waiting:
     def is_completed(self):
         return self.work.is_completed()
 
-    @property
-    def result(self):
-        return self.work.result
+    def source_rank(self):
+        return self.work.source_rank()
 
 
 class OnGpu:

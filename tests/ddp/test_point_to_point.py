@@ -82,7 +82,7 @@ def test_a_batch_is_of_one_group():
             for group, way, x in zip(groups, [ddp.isend, ddp.irecv], [filled(1), got], strict=True)
         ]
         assert ops[0].group_peer == other and ddp.batch_isend_irecv([]) == []
-        for wrong in (ops, ["isend"]):
+        for wrong in (ops, ["isend"], ops[0]):
             with pytest.raises(ValueError, match="batch_isend_irecv"):
                 ddp.batch_isend_irecv(wrong)
 
