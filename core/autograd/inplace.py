@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
+
+import numpy
 
 from core.autograd import dispatch
 from core.autograd.dispatch import primitive
 from core.autograd.mode import mode
+from core.autograd.overlap import SHARED, forbid_overlap, forbid_sharing, shared_memory
 from core.autograd.place import where_it_lies
-from core.autograd.quick import wrote
+from core.autograd.quick import fits, plain
+from core.autograd.record import attach
 from core.autograd.value import (
     Node,
     Value,
@@ -21,7 +26,7 @@ from core.autograd.value import (
     version_of,
     wrap,
 )
-from core.backend import address, device_of, owner, strided, write, xp
+from core.backend import device_of, strided, write, xp
 from core.dtype import can_cast, of
 from core.notice import notice
 
@@ -49,6 +54,69 @@ def in_place(call: Any) -> Any:
     write.__name__ = getattr(call, "__name__", "op") + "_"
     write.__qualname__ = write.__name__
     return write
+
+
+WRITERS: dict[Any, Callable[..., Any]] = {}  # of ops that are no ufunc
+
+
+def writes(call: Any) -> Callable[[Any], Any]:
+    """A decorator: function(x, *args, out) is the op on NumPy floats, written to an array."""
+    return lambda function: WRITERS.setdefault(call.op.call, function)
+
+
+# Spelled out: each step made a function costs a small write 0.1 us.
+def wrote(op: Any, x: Any, args: Any) -> bool:  # noqa: C901
+    """Whether the in-place form of an op was done straight into the memory of `x`."""
+    function, target, recording = op.direct, x.array, mode.fast
+    if type(function) is not numpy.ufunc or function.nin != len(args) + 1:
+        function = WRITERS.get(op.call)
+    if function is None or recording is None or (recording and x.base is not None):
+        return False
+    d, floating = target.dtype, plain(target)
+    if not floating and (type(target) is not numpy.ndarray or d.char not in op.whole):
+        return False
+    if 0 in target.strides:
+        return False
+    operands, tensors, wanted, bit = [target], 1, x.needs_grad, 1
+    for a in args:
+        bit += bit
+        if isinstance(a, Value):
+            if a.array.dtype is not d or (recording and a.base is not None):
+                return False
+            tensors |= bit
+            wanted |= a.needs_grad and bit
+            a = a.array
+        elif op.must & bit or not fits(a, d, floating):
+            return False
+        operands.append(a)
+    if recording and wanted:
+        return _wrote_recorded(op, x, args, function, operands, tensors << 32 | wanted)
+    if not _filled(function, operands):
+        return False
+    version_of(x)[0] += 1
+    return True
+
+
+def _filled(function: Any, operands: Any) -> bool:
+    try:
+        function(*operands, out=operands[0])
+    except (ValueError, TypeError):
+        return False  # the general form says why
+    return True
+
+
+def _wrote_recorded(op: Any, x: Any, args: Any, function: Any, operands: Any, pattern: int) -> bool:
+    """The same, recorded: for a pattern of arguments that the general form has met before."""
+    plan = op.plans.get(pattern)
+    if plan is None or (x.needs_grad and x.node is None):
+        return False
+    before = stand_in(x) if 0 in plan.kept else x  # a copy only where a rule asks for it
+    if not _filled(function, operands):
+        return False
+    new = wrap(operands[0])
+    attach(new, plan, (before, *args), operands, operands[0])
+    write_recorded(x, new)
+    return True
 
 
 def any_needs_grad(args: Any, kwargs: Any) -> bool:
@@ -127,63 +195,6 @@ def watch(out: Any, *xs: Any) -> Any:
         counted = [(version_of(x), x.array) for x in xs if isinstance(x, Value)]
         extra.watched = [(counter, counter[0], array) for counter, array in counted]
     return out
-
-
-def forbid_overlap(target: Any) -> None:
-    """Refuse to write into memory of which one place stands for several elements.
-
-    Raises: RuntimeError.
-    """
-    if 0 in target.strides and target.size and _overlaps(target):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a"
-            " single memory location. Please clone() the tensor before performing the operation."
-        )
-
-
-_SHARED = (
-    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a"
-    " single memory location. Please clone() the tensor before performing the operation."
-)
-
-
-def shared_memory(a: Any, b: Any) -> bool:
-    """Whether the stretches of memory from the first to the last element of two arrays meet."""
-    if owner(a) is not owner(b) or not a.size or not b.size:
-        return False
-    (low, high), (start, stop) = map(_stretch, (a, b))
-    return low < stop and start < high
-
-
-def _stretch(x: Any) -> tuple[int, int]:
-    start = address(x)
-    ends = [(n - 1) * step for n, step in zip(x.shape, x.strides)]
-    return start + sum(e for e in ends if e < 0), start + sum(e for e in ends if e > 0) + x.itemsize
-
-
-def forbid_sharing(x: Any, others: Any) -> None:
-    """Refuse to write into memory that an operand lies in otherwise than the target itself.
-
-    Raises: RuntimeError; as PyTorch, not where one of the two has gaps.
-    """
-    target = x.array
-    for other in others:
-        if other is x or not isinstance(other, Value) or (other.base is None and x.base is None):
-            continue
-        array = other.array
-        if not shared_memory(array, target) or not (_dense(array) and _dense(target)):
-            continue
-        if array.strides != target.strides or _stretch(array) != _stretch(target):
-            raise RuntimeError(_SHARED)
-
-
-def _dense(x: Any) -> bool:
-    low, high = _stretch(x)
-    return high - low == x.nbytes
-
-
-def _overlaps(target: Any) -> bool:
-    return any(n > 1 and not step for n, step in zip(target.shape, target.strides))
 
 
 _TYPE_NAMES = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16"}
@@ -324,7 +335,7 @@ def write_out(
     for x in apart:
         forbid_overlap(out.array)
         if shared_memory(x.array, out.array):
-            raise RuntimeError(_SHARED)
+            raise RuntimeError(SHARED)
     if out.array.shape != result.array.shape:
         _tell_of_size(out.array, result.array)
         out.array = xp(result.array).empty(result.array.shape, out.array.dtype)

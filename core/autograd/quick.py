@@ -239,7 +239,7 @@ def binary(call: Any) -> Any:
             if y.dtype is not d or type(y) is not ndarray:
                 return call(input, other)
             return two_of(op, input, other, x, y, recording)
-        if both or not _fits(other, d, floating):
+        if both or not fits(other, d, floating):
             return call(input, other)
         out = op.direct(x, other)
         if recording is False and type(out) is ndarray:
@@ -266,7 +266,7 @@ def integral(call: Any) -> Any:
             y = other.array
             if y.dtype is d and type(y) is ndarray:
                 return two_of(op, input, other, x, y, recording)
-        elif _fits(other, d, False):
+        elif fits(other, d, False):
             return _one(op, (input, other), x, op.direct(x, other), recording)
         return call(input, other)
 
@@ -274,7 +274,7 @@ def integral(call: Any) -> Any:
     return published(quick, call)
 
 
-def _fits(number: Any, d: Any, floating: bool) -> bool:
+def fits(number: Any, d: Any, floating: bool) -> bool:
     """Whether arithmetic with this Python number leaves an array in its dtype."""
     if type(number) is int:
         return floating or (d is _int64 and -_LARGE < number < _LARGE)
@@ -316,32 +316,3 @@ def two_of(op: Any, a: Any, b: Any, x: Any, y: Any, recording: Any) -> Any:
     t.node = None
     t.needs_grad = False
     return t
-
-
-# ---- writing ----------------------------------------------------------------------------------
-
-
-def wrote(op: Any, x: Any, args: Any) -> bool:
-    """Whether the in-place form of an op was done: a ufunc could write, and nothing is recorded."""
-    ufunc, target, recording = op.direct, x.array, mode.fast
-    if type(ufunc) is not numpy.ufunc or ufunc.nin != len(args) + 1 or recording is None:
-        return False
-    d = target.dtype
-    floating = d is _float32 or d is _float64
-    if type(target) is not ndarray or not (floating or d.char in op.whole) or 0 in target.strides:
-        return False
-    operands = []
-    for a in (x, *args):
-        if isinstance(a, Value):
-            if a.array.dtype is not d or (recording and (a.needs_grad or a.base is not None)):
-                return False
-            a = a.array
-        elif op.must & 2 or not _fits(a, d, floating):
-            return False
-        operands.append(a)
-    try:
-        ufunc(*operands, target)
-    except (ValueError, TypeError):
-        return False  # the general form says why
-    version_of(x)[0] += 1
-    return True

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.autograd.dispatch import primitive
+from core.autograd.inplace import writes
 from core.autograd.quick import leading
 from core.backend import packed, xp
 from core.ops.choice import choose, relu
@@ -188,6 +189,11 @@ def hardtanh_at(x, low, high):
 hardtanh_at.defvjp(
     x=lambda g, x, low, high: choose((x > low) & (x < high), g, 0), low=None, high=None
 )
+
+
+@writes(hardtanh_at)
+def _kept_between(x: Any, low: float, high: float, out: Any) -> Any:
+    return x.clip(low, high, out=out)
 
 
 @leading

@@ -7,14 +7,9 @@ from typing import Any
 import numpy
 
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import (
-    forbid_leaf,
-    forbid_overlap,
-    forbid_sharing,
-    stand_in,
-    write_recorded,
-)
+from core.autograd.inplace import forbid_leaf, stand_in, write_recorded
 from core.autograd.mode import mode
+from core.autograd.overlap import forbid_overlap, forbid_sharing
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, called, version_of
 from core.backend import device_of, to_device, xp

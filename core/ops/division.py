@@ -48,6 +48,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     return rounded(input, other) if out is None else rounded(input, other, out=out)
 
 
+div.bare = quotient  # type: ignore[attr-defined]
 true_divide = divide = div
 
 

@@ -9,15 +9,9 @@ import numpy
 
 from core.autograd.demand import of_tensors
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import (
-    forbid_leaf,
-    forbid_overlap,
-    forbid_sharing,
-    shared_memory,
-    watch,
-    write_recorded,
-)
+from core.autograd.inplace import forbid_leaf, watch, write_recorded
 from core.autograd.mode import mode
+from core.autograd.overlap import forbid_overlap, forbid_sharing, shared_memory
 from core.autograd.place import where_it_lies
 from core.autograd.quick import leading, view_of
 from core.autograd.value import Value, version_of, wrap

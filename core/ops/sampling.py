@@ -9,7 +9,8 @@ import numpy
 
 from core import random
 from core.autograd.dispatch import primitive
-from core.autograd.inplace import forbid_leaf, forbid_overlap, write_out
+from core.autograd.inplace import forbid_leaf, write_out
+from core.autograd.overlap import forbid_overlap
 from core.autograd.place import where_it_lies
 from core.autograd.value import Value, called, version_of, wrap
 from core.backend import device_of, module_of, on, resolve, write, xp

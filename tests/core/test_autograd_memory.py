@@ -293,3 +293,33 @@ def peak_of_backward(hooked):
 
 def test_a_large_gradient_is_written_over_where_it_can_be():
     assert peak_of_backward(hooked=True) - peak_of_backward(hooked=False) > 3 * 8 * 8 * 64 * 64
+
+
+@pytest.mark.parametrize(
+    ("write", "copies"),
+    [
+        (lambda y: y.relu_(), 0),
+        (lambda y: y.add_(y), 0),
+        (lambda y: y.mul_(2.0), 0),
+        (lambda y: y.div_(2.0), 0),
+        (lambda y: core.nn.functional.relu6(y, inplace=True), 1),  # its slope asks for the input
+    ],
+    ids="relu add mul div relu6".split(),
+)
+def test_a_write_in_place_takes_new_memory_only_for_what_a_slope_asks_for(write, copies):
+    x = core.from_numpy(numpy.random.default_rng(0).standard_normal(1 << 14).astype("f"))
+    x.requires_grad_()
+    write(x * 1).sum().backward()  # the pattern of arguments is met for the first time
+    want = write((x * 1).detach())
+    y = x * 1
+    array, before = y.array, y._version
+    tracemalloc.start()
+    write(y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert copies * y.nbytes <= peak < (copies + 0.5) * y.nbytes
+    assert y.array is array and y._version == before + 1
+    assert numpy.array_equal(y.detach().numpy(), want.numpy())
+    g, x.grad = x.grad, None
+    y.sum().backward()
+    assert numpy.array_equal(x.grad.numpy(), g.numpy())
