@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy
 
 from core.autograd.place import where_it_lies
-from core.autograd.value import RemovableHandle, Value, leaf_of, wrap
-from core.backend import elsewhere, on, xp
+from core.autograd.value import Leaf, RemovableHandle, Value, leaf_of, wrap
+from core.backend import device_of, elsewhere, on, xp
 
 
 def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
@@ -40,6 +41,23 @@ def accumulate(leaf: Any, g: Any, create_graph: bool = False) -> None:
             before.version[0] += 1
     for hook in tuple(slot.after.values()):
         hook(leaf)
+
+
+def drop(slot: Leaf) -> None:
+    """Nothing; the leaf has no gradient now.
+
+    Memory that is part of a larger one, as a bucket's, will be written over: a gradient that
+    somebody keeps moves out of it.
+    """
+    g, slot.gradient, slot.local = slot.gradient, None, False
+    if g is None or g.array.base is None:
+        return
+    kept = weakref.ref(g)
+    del g
+    g = kept()
+    if g is not None:
+        with on(device_of(g.array)):
+            g.array = g.array.copy()
 
 
 class WhenFinal:

@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 from core.autograd import gradients, sweep
-from core.autograd.accumulate import WhenFinal
+from core.autograd.accumulate import WhenFinal, drop
 from core.autograd.value import (
     Before,
     Inference,
@@ -101,9 +101,11 @@ class Differentiable(Value):
         if g is not None:
             _check_grad(self, g)
         slot = leaf_of(self)
-        slot.gradient = g
-        if g is None:
-            slot.local = False  # nothing waits to be reduced
+        if g is slot.gradient:
+            return
+        waits = slot.local
+        drop(slot)
+        slot.gradient, slot.local = g, waits and g is not None  # of None nothing can be reduced
 
     @grad.deleter
     def grad(self) -> None:

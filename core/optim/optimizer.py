@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from core.autograd.accumulate import drop
 from core.autograd.mode import enable_grad, no_grad
 from core.autograd.value import RemovableHandle, Value, wrap
 from core.backend import to_host
@@ -140,7 +141,7 @@ class Optimizer:
                 if slot is None or slot.gradient is None:
                     continue
                 if set_to_none:
-                    slot.gradient, slot.local = None, False
+                    drop(slot)
                     continue
                 if slot.gradient.needs_grad:
                     slot.gradient = wrap(slot.gradient.array)

@@ -55,6 +55,24 @@ def a_gradient_penalty():
     equals_one_process(train, smooth)
 
 
+def gradients_that_somebody_keeps():
+    """They keep their numbers when later backwards write to where they lay."""
+    size = current_group().size
+    for shards in (None, size, 2 * size) if size in (1, 2, 4, 8) else (None,):
+        model = ddp.DistributedDataParallel(mlp(), shards=shards)
+        for drop in (optim.SGD(model.parameters(), lr=0.1).zero_grad, model.zero_grad):
+            kept = []
+            for i in range(4):
+                x = core.from_numpy(np.random.default_rng(i).normal(size=(4, 5)))
+                mse(model(x), x[:, :3]).backward()
+                kept += [(p.grad, p.grad.clone()) for p in model.parameters()]
+                if i == 2:
+                    for p in model.parameters():
+                        p.grad = core.zeros_like(p)
+                drop()
+            assert all(core.equal(g, before) for g, before in kept)
+
+
 def clipping_between_backward_and_step():
     """The norm is that of the reduced gradients, equal on all ranks."""
 
@@ -311,6 +329,7 @@ def frozen_for_a_while():
 
 LAWS = [
     a_gradient_penalty,
+    gradients_that_somebody_keeps,
     clipping_between_backward_and_step,
     clipping_what_is_not_reduced_is_refused,
     parameter_groups_that_come_and_change,
