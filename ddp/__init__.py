@@ -8,6 +8,8 @@ from ddp.call import (
     CollectiveMismatchError,
     CollectiveTimeoutError,
     DeadlockError,
+    DistBackendError,
+    DistError,
     RankFailedError,
 )
 from ddp.checkpoint import load, save
@@ -16,6 +18,7 @@ from ddp.collectives import (
     all_gather_coalesced,
     all_gather_into_tensor,
     all_gather_object,
+    all_gather_single,
     all_reduce,
     all_reduce_coalesced,
     all_to_all,
@@ -27,6 +30,7 @@ from ddp.collectives import (
     gather_object,
     reduce,
     reduce_scatter,
+    reduce_scatter_single,
     reduce_scatter_tensor,
     scatter,
     scatter_object_list,
@@ -42,6 +46,7 @@ from ddp.consensus import (
 from ddp.data_parallel import DataParallel, data_parallel, parallel_apply, replicate
 from ddp.distributed import DistributedDataParallel
 from ddp.group import ProcessGroup, ReduceOp, Work
+from ddp.group_core import default_pg_timeout
 from ddp.hooks import (
     ErrorFeedback,
     GradBucket,
@@ -86,23 +91,31 @@ from ddp.powersgd import PowerSGDState, powerSGD_hook
 from ddp.sampler import DistributedSampler, DistributedWeightedSampler
 from ddp.simulate import simulate
 from ddp.starting import (
+    Backend,
     GroupMember,
     get_default_backend_for_device,
+    get_node_local_rank,
     is_available,
+    is_backend_available,
     is_gloo_available,
     is_mpi_available,
     is_nccl_available,
     is_torchelastic_launched,
+    is_ucc_available,
+    is_xccl_available,
+    reduce_op,
     spawn,
 )
 from ddp.stats import Stats, stats
 from ddp.stop import should_stop
+from ddp.subgroups import new_subgroups, new_subgroups_by_enumeration
 from ddp.sync import check_sync, sync_buffers
 from ddp.sync_norm import SyncBatchNorm, convert_sync_batchnorm
 from ddp.weight import backward
 from ddp.zero import ZeroRedundancyOptimizer
 
 __all__ = [
+    "Backend",
     "CollectiveError",
     "CollectiveMismatchError",
     "CollectiveTimeoutError",
@@ -110,6 +123,8 @@ __all__ = [
     "DataLoader",
     "DataParallel",
     "DeadlockError",
+    "DistBackendError",
+    "DistError",
     "DistributedDataParallel",
     "DistributedSampler",
     "DistributedWeightedSampler",
@@ -137,6 +152,7 @@ __all__ = [
     "all_gather_coalesced",
     "all_gather_into_tensor",
     "all_gather_object",
+    "all_gather_single",
     "all_reduce",
     "all_reduce_coalesced",
     "all_to_all",
@@ -152,6 +168,7 @@ __all__ = [
     "check_sync",
     "convert_sync_batchnorm",
     "data_parallel",
+    "default_pg_timeout",
     "destroy_process_group",
     "fp16_compress_hook",
     "fp16_compress_wrapper",
@@ -163,6 +180,7 @@ __all__ = [
     "get_global_rank",
     "get_group_rank",
     "get_local_rank",
+    "get_node_local_rank",
     "get_process_group_ranks",
     "get_rank",
     "get_shards",
@@ -170,18 +188,23 @@ __all__ = [
     "init_process_group",
     "irecv",
     "is_available",
+    "is_backend_available",
     "is_gloo_available",
     "is_initialized",
     "is_mpi_available",
     "is_nccl_available",
     "is_torchelastic_launched",
+    "is_ucc_available",
+    "is_xccl_available",
     "isend",
-    "main_process_first",
     "load",
+    "main_process_first",
     "mean",
     "mean_metrics",
     "monitored_barrier",
     "new_group",
+    "new_subgroups",
+    "new_subgroups_by_enumeration",
     "parallel_apply",
     "powerSGD_hook",
     "print",
@@ -189,7 +212,9 @@ __all__ = [
     "recv",
     "recv_object_list",
     "reduce",
+    "reduce_op",
     "reduce_scatter",
+    "reduce_scatter_single",
     "reduce_scatter_tensor",
     "replicate",
     "save",

@@ -26,6 +26,10 @@ class CollectiveError(RuntimeError):
     is_echo = False
 
 
+# What programs written for PyTorch catch.
+DistError = DistBackendError = CollectiveError
+
+
 class CollectiveMismatchError(CollectiveError):
     """The ranks of a group called different collectives, or one with different arguments."""
 

@@ -116,6 +116,10 @@ def all_gather_into_tensor(
     )
 
 
+# PyTorch 2.13's name of the same.
+all_gather_single = all_gather_into_tensor
+
+
 def gather(
     tensor: Tensor,
     gather_list: Sequence[Tensor] | None = None,
@@ -174,6 +178,10 @@ def reduce_scatter_tensor(
     if (pg := member_of(group)) is None:
         return None
     return _of(pg.reduce_scatter_tensor(written(output), array_of(input), op, async_op), [output])
+
+
+# PyTorch 2.13's name of the same.
+reduce_scatter_single = reduce_scatter_tensor
 
 
 def all_to_all(

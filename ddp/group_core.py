@@ -21,6 +21,8 @@ from ddp.schedule import Channel, Schedule
 from ddp.work import Engine, Steps, Work, seconds_of
 
 DEFAULT_TIMEOUT = 600.0
+# The same by PyTorch's name, and as it is there.
+default_pg_timeout = timedelta(seconds=DEFAULT_TIMEOUT)
 Timeout = float | timedelta | None
 
 

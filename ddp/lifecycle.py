@@ -24,6 +24,7 @@ from ddp.group import ProcessGroup, Timeout
 # Names of other libraries' transports that people pass: their CPU collectives are ours.
 _CPU_NAMES = ("gloo", "cpu:gloo", "cpu")
 _GPU_NAMES = ("nccl", "cuda:nccl", "cpu:gloo,cuda:nccl")
+BACKENDS = ("mpi", "single", *_CPU_NAMES, *_GPU_NAMES)
 
 
 class NonMember:
@@ -86,7 +87,7 @@ def _known(function: str, given: dict[str, Any], names: str) -> None:
 
 def _known_backend(backend: str | None) -> str | None:
     backend = backend and str(backend).lower()
-    if backend not in (None, "mpi", "single", *_CPU_NAMES, *_GPU_NAMES):
+    if backend not in (None, *BACKENDS):
         raise ValueError(f"unknown backend {backend!r}: expected 'mpi', 'nccl', 'single' or None")
     return backend
 

@@ -1,10 +1,15 @@
 """What PyTorch's programs ask before they start, and `spawn`: the ranks are there already."""
 
+from __future__ import annotations
+
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ddp.lifecycle import NON_GROUP_MEMBER
+from ddp.current_group import current_group
+from ddp.group import ReduceOp
+from ddp.lifecycle import BACKENDS, NON_GROUP_MEMBER
 from launch.world import claimed
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,6 +40,69 @@ def is_gloo_available() -> bool:
 def is_nccl_available() -> bool:
     """True: whether it can be loaded shows when a group of GPUs is made."""
     return True
+
+
+def is_ucc_available() -> bool:
+    """False."""
+    return False
+
+
+def is_xccl_available() -> bool:
+    """False."""
+    return False
+
+
+def is_backend_available(backend: str) -> bool:
+    """Whether `init_process_group` takes a backend of this name."""
+    return backend.lower() in BACKENDS
+
+
+def get_node_local_rank(fallback_rank: int | None = None) -> int:
+    """The rank of this process on its node, before there is a group, too; `fallback_rank` alone.
+
+    Example:
+        >>> get_node_local_rank(fallback_rank=3) if claimed(os.environ).size == 1 else 3
+        3
+    """
+    if (group := current_group()) is not None:
+        return group.local_rank
+    place = claimed(os.environ)
+    if fallback_rank is not None and place.size == 1 and "LOCAL_RANK" not in os.environ:
+        return int(fallback_rank)
+    return int(os.environ.get("LOCAL_RANK", place.local_rank))
+
+
+class Backend(str):
+    """The name of a backend in small letters, and PyTorch's names of those that we take.
+
+    Raises: ValueError for what is no string.
+    Example:
+        >>> Backend("NCCL") == Backend.NCCL == "nccl"
+        True
+    """
+
+    UNDEFINED = "undefined"
+    GLOO = "gloo"
+    NCCL = "nccl"
+    MPI = "mpi"
+
+    def __new__(cls, name: str) -> Backend:
+        """The backend of this name, whether there is one or not."""
+        if not isinstance(name, str):
+            raise ValueError(f"Backend: expected a string, got {name!r}")
+        return super().__new__(cls, name.lower())
+
+
+class OlderReduceOp:
+    """The members of `ReduceOp` by its old name, `reduce_op`, with a FutureWarning."""
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(ReduceOp, name)
+        warnings.warn("`reduce_op` is deprecated: use `ReduceOp`", FutureWarning, stacklevel=2)
+        return member
+
+
+reduce_op = OlderReduceOp()
 
 
 def is_torchelastic_launched() -> bool:

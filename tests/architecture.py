@@ -84,7 +84,7 @@ ROWS = [
         "ddp.average",
         "ddp.weight",
     ],
-    ["ddp.device_split", "ddp.staging", "ddp.starting", "ddp.stats", "ddp.tuning"],
+    ["ddp.device_split", "ddp.staging", "ddp.starting", "ddp.stats", "ddp.subgroups", "ddp.tuning"],
     [
         "ddp.collectives",
         "ddp.consensus",

@@ -23,6 +23,32 @@ def test_the_default_backend_of_a_device_is_one_that_a_group_takes(backend):
     assert name == ("nccl" if backend.startswith("cuda") else "mpi")
 
 
+def test_the_names_of_backends_are_pytorchs():
+    assert ddp.Backend("NCCL") == ddp.Backend.NCCL == "nccl" != ddp.Backend.GLOO
+    with pytest.raises(ValueError, match="a string, got 3"):
+        ddp.Backend(3)
+    assert ddp.is_backend_available("GLOO") and not ddp.is_backend_available("pigeon")
+    assert not ddp.is_ucc_available() and not ddp.is_xccl_available()
+
+
+def test_the_rank_on_the_node_is_known_before_there_is_a_group(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert ddp.get_node_local_rank() == 0 and ddp.get_node_local_rank(fallback_rank=3) == 3
+    assert ddp.simulate(lambda: ddp.get_node_local_rank(fallback_rank=3), 2) == [0, 1]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    assert ddp.get_node_local_rank(fallback_rank=3) == 2
+
+
+def test_older_and_newer_names_of_the_same():
+    with pytest.warns(FutureWarning, match="use `ReduceOp`"):
+        assert ddp.reduce_op.MAX is ddp.ReduceOp.MAX
+    assert not hasattr(ddp.reduce_op, "MEDIAN")
+    assert ddp.all_gather_single is ddp.all_gather_into_tensor
+    assert ddp.default_pg_timeout.total_seconds() == 600
+    assert issubclass(ddp.CollectiveTimeoutError, ddp.DistBackendError)
+    assert issubclass(ddp.DistError, RuntimeError)
+
+
 def test_the_groups_names_stand_for_the_default_group():
     def total():
         x = [ddp.get_rank() + 1.0]
