@@ -1,6 +1,7 @@
 """Data-parallel training: process groups, DistributedDataParallel, samplers, simulated ranks."""
 
 from ddp import functional
+from ddp import nn as nn
 from ddp import probe as probe
 from ddp.average import mean
 from ddp.call import (

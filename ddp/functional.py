@@ -13,7 +13,15 @@ from ddp.collectives import ReduceOp
 from ddp.lifecycle import default_group, get_group_rank
 from ddp.staging import made_of, on_host
 
-__all__ = ["all_gather", "all_reduce", "all_to_all", "broadcast", "reduce", "reduce_scatter"]
+__all__ = [
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "all_to_all_single",
+    "broadcast",
+    "reduce",
+    "reduce_scatter",
+]
 
 
 @primitive
@@ -86,16 +94,36 @@ _all_gather_mean.defvjp(x=lambda g, op, group: reduce_scatter(g, op, group), op=
 
 
 @primitive
+def all_to_all_single(
+    x: Any, out_splits: Any = None, in_splits: Any = None, group: Any = None
+) -> Any:
+    """What all ranks had for this one, joined: of each `x` the rows that `in_splits` give it.
+
+    Without splits each rank gets equally many rows. Shape: (n, ...) -> (sum of `out_splits`, ...).
+    """
+    pg = default_group(group)
+    rows = x.shape[0] if out_splits is None else sum(out_splits)
+
+    def fill(out: Any, x: Any) -> None:
+        pg.all_to_all_single(out, x, out_splits, in_splits)
+
+    return made_of(x, (rows, *x.shape[1:]), pg, fill)
+
+
+all_to_all_single.defvjp(
+    x=lambda g, out_splits, in_splits, group: all_to_all_single(g, in_splits, out_splits, group),
+    out_splits=None,
+    in_splits=None,
+    group=None,
+)
+
+
 def all_to_all(x: Any, group: Any = None) -> Any:
     """Row r is what rank r had in row `this rank` of its `x`: a transposition over ranks.
 
     Shape: (size, ...) -> (size, ...).
     """
-    pg = default_group(group)
-    return made_of(x, x.shape, pg, pg.all_to_all_single)
-
-
-all_to_all.defvjp(x=lambda g, group: all_to_all(g, group), group=None)
+    return all_to_all_single(x, None, None, group)
 
 
 def _check_linear(name: str, op: Any) -> None:

@@ -95,7 +95,7 @@ ROWS = [
         "ddp.sync",
     ],
     ["ddp.reducer", "ddp.functional", "ddp.sync_norm", "ddp.plan", "ddp.point_to_point"],
-    ["ddp.alone", "ddp.join", "ddp.hooks", "ddp.parallel_layers", "ddp.sharded"],
+    ["ddp.alone", "ddp.join", "ddp.hooks", "ddp.nn", "ddp.parallel_layers", "ddp.sharded"],
     [
         "ddp.distributed",
         "ddp.loader",

@@ -163,6 +163,8 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data.distributed import DistributedSampler
 assert torch.nn.Module is nn.Module is core.nn.Module is Module and Tensor is core.Tensor
 assert torch.nn.parallel.DistributedDataParallel is ddp.DistributedDataParallel
+assert torch.distributed.nn.functional.all_gather is torch.distributed.nn.all_gather
+assert torch.distributed.distributed_c10d.ReduceOp is torch.distributed.ReduceOp is ddp.ReduceOp
 assert torch.optim.lr_scheduler.StepLR is core.optim.lr_scheduler.StepLR
 assert torch.float32 is core.float32 and torch.distributed.ReduceOp is ddp.ReduceOp
 assert not torch.cuda.is_available() and torch.cuda.device_count() == 0
