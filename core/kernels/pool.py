@@ -104,9 +104,16 @@ def _halve(x: Any, out: Any, far: Any) -> None:
     best, place, step, unit = x.reshape(-1), None, 1, 1
     for n in reversed(x.shape[2:]):
         here, ahead = best[:-step], best[step:]
+        larger = numpy.empty_like(best)  # of the last run, which is left out, nothing is set
         if far is not None:
-            place = _firsts(_moved(place, ahead > here, step, unit, far.dtype), step)
-        larger = numpy.empty_like(best)
+            is_ahead = numpy.empty(best.shape, bool)
+            numpy.greater(ahead, here, out=is_ahead[:-step])
+            flags = is_ahead.view(numpy.uint8)
+            if place is None:
+                place = flags.astype(far.dtype, copy=False)
+            else:
+                _move(place, flags[:-step], step, unit)
+            place = _firsts(place, step)
         numpy.maximum(here, ahead, out=larger[:-step])
         best = _firsts(larger, step)
         step, unit = step * n // 2, unit * n
@@ -115,18 +122,12 @@ def _halve(x: Any, out: Any, far: Any) -> None:
         far.reshape(-1)[:] = place
 
 
-def _moved(place: Any, is_ahead: Any, step: int, unit: int, kind: Any) -> Any:
-    """The distances of the larger ones, each its own, or that a step ahead and `unit`."""
-    out = numpy.zeros(len(is_ahead) + step, kind)
-    if place is None:
-        out[:-step] = is_ahead
-        return out
-    here, ahead = place[:-step], place[step:]
-    more = numpy.subtract(ahead, here, out=out[:-step])  # modulo 256: the sum is right
-    more += kind.type(unit)
-    more *= is_ahead.view(numpy.uint8)
-    more += here
-    return out
+def _move(place: Any, is_ahead: Any, step: int, unit: int) -> None:
+    """Nothing; where what is a step ahead is larger, its distance stands, and `unit` more."""
+    more = place[step:] - place[:-step]  # modulo 256: the sum is right
+    more += place.dtype.type(unit)
+    more *= is_ahead
+    place[:-step] += more
 
 
 def _firsts(x: Any, step: int) -> Any:
