@@ -58,6 +58,7 @@ from ddp.hooks import (
     bf16_compress_wrapper,
     fp16_compress_hook,
     fp16_compress_wrapper,
+    noop_hook,
     topk_hook,
 )
 from ddp.join import Join, stop_together, uneven
@@ -77,6 +78,12 @@ from ddp.lifecycle import (
     new_group,
 )
 from ddp.loader import DataLoader, GlobalBatches
+from ddp.local_sgd import (
+    PeriodicModelAverager,
+    PostLocalSGDOptimizer,
+    PostLocalSGDState,
+    post_localSGD_hook,
+)
 from ddp.parallel_layers import ColumnParallelLinear, RowParallelLinear
 from ddp.point_to_point import (
     P2POp,
@@ -137,6 +144,9 @@ __all__ = [
     "JoinHook",
     "Joinable",
     "P2POp",
+    "PeriodicModelAverager",
+    "PostLocalSGDOptimizer",
+    "PostLocalSGDState",
     "PowerSGDState",
     "ProcessGroup",
     "RankFailedError",
@@ -206,7 +216,9 @@ __all__ = [
     "new_group",
     "new_subgroups",
     "new_subgroups_by_enumeration",
+    "noop_hook",
     "parallel_apply",
+    "post_localSGD_hook",
     "powerSGD_hook",
     "print",
     "rank_zero_only",

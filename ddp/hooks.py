@@ -204,6 +204,10 @@ def allreduce_hook(state: Any, bucket: GradBucket) -> Any:
     return Then(averaged(array, group_of(state)), lambda: array)
 
 
+def noop_hook(state: Any, bucket: GradBucket) -> None:
+    """Nothing: each rank keeps its own gradients. It shows what a step costs without messages."""
+
+
 def fp16_compress_hook(state: Any, bucket: GradBucket) -> Any:
     """The average of the gradients rounded to float16; with an ErrorFeedback nothing is lost."""
     return _cast_hook(state, bucket, numpy.dtype("float16"))

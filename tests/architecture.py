@@ -100,6 +100,7 @@ ROWS = [
         "ddp.distributed",
         "ddp.loader",
         "ddp.data_parallel",
+        "ddp.local_sgd",
         "ddp.powersgd",
         "ddp.checkpoint",
         "ddp.zero",
