@@ -47,10 +47,10 @@ def drop(slot: Leaf) -> None:
     """Nothing; the leaf has no gradient now.
 
     Memory that is part of a larger one, as a bucket's, will be written over: a gradient that
-    somebody keeps moves out of it.
+    somebody keeps moves out of it. One that was assigned lies where it is meant to.
     """
     g, slot.gradient, slot.local = slot.gradient, None, False
-    if g is None or g.array.base is None:
+    if g is None or g.array.base is None or (slot.given is not None and slot.given() is g):
         return
     kept = weakref.ref(g)
     del g

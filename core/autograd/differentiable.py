@@ -106,6 +106,7 @@ class Differentiable(Value):
         waits = slot.local
         drop(slot)
         slot.gradient, slot.local = g, waits and g is not None  # of None nothing can be reduced
+        slot.given = None if g is None else weakref.ref(g)
 
     @grad.deleter
     def grad(self) -> None:

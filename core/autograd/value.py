@@ -347,16 +347,17 @@ class Leaf:
 
     `home` is the array in which a gradient is put where there was none, if somebody keeps one (a
     bucket that is reduced as a whole); `local` says that the gradient waits to be reduced, and
-    `reduced` is the gradient that the last reduction left.
+    `reduced` is the gradient that the last reduction left, `given` the one that was assigned.
     """
 
-    __slots__ = ("after", "before", "gradient", "home", "local", "reduced")
+    __slots__ = ("after", "before", "given", "gradient", "home", "local", "reduced")
 
     def __init__(self) -> None:
         self.gradient: Any = None
         self.home: Any = None
         self.local = False
         self.reduced: Any = None
+        self.given: Any = None
         self.before: dict[int, Callable[..., Any]] = {}
         self.after: dict[int, Callable[..., Any]] = {}
 

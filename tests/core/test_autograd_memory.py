@@ -225,6 +225,22 @@ def test_only_what_a_leaf_gathers_is_written_to_its_home():
     assert (w.grad == 5).all() and w.grad.array is not leaf_of(w).home
 
 
+@pytest.mark.parametrize(
+    "cut", [lambda a: core.from_numpy(a[1:]), lambda a: core.from_numpy(a)[1:]]
+)
+def test_an_assigned_gradient_stays_in_the_memory_that_it_was_given(cut):
+    x, flat = core.ones(3, requires_grad=True), numpy.zeros(4, "f")
+    part = cut(flat)
+    for optimizer in (core.optim.SGD([x], lr=0.1), None):
+        x.grad = part
+        (x * x).sum().backward()
+        if optimizer is None:
+            x.grad = None
+        else:
+            optimizer.zero_grad()
+    assert flat.tolist() == [0, 4, 4, 4]
+
+
 # ---- gradients that are written over -----------------------------------------------------------
 
 LARGE = (8, 8, 64, 64)
