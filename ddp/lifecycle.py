@@ -160,9 +160,7 @@ def _checked_shards(shards: int | None, size: int) -> int | None:
 def destroy_process_group(group: ProcessGroup | None = None) -> None:
     """Nothing; the group (default: the default group) is closed. All its ranks call this."""
     default = current_group()
-    closing = default if group is None else group
-    if closing is None:
-        raise ValueError("there is no default process group to destroy")
+    closing: Any = default_group(group)
     if closing is default:
         closing.initialized = False
     # The default group of a simulated rank lasts as long as the rank.
@@ -180,9 +178,13 @@ def is_initialized() -> bool:
 def default_group(group: Any = None) -> Any:
     """`group`, or the default one for None.
 
-    Raises: ValueError if there is none.
+    Raises: ValueError if there is none; TypeError for what is no group, such as a communicator.
     """
-    found = current_group() if group is None else group
+    if group is not None:
+        if not isinstance(group, (ProcessGroup, NonMember)):
+            raise TypeError(f"expected a process group, got {group!r:.80}")
+        return group
+    found = current_group()
     if found is None:
         raise ValueError("there is no default process group: call ddp.init_process_group() first")
     return found

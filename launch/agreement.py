@@ -60,11 +60,14 @@ def exported(team: Team, options: Options, agreement: Agreement, salt: str) -> d
     Nothing of ours listens anywhere: the port is a number that differs from job to job.
     """
     world, hosts = team.world, agreement.hosts
+    nodes = list(dict.fromkeys(hosts))
     found = {
         "RANK": str(world.rank),
         "WORLD_SIZE": str(world.size),
         "LOCAL_RANK": str(world.local_rank),
         "LOCAL_WORLD_SIZE": str(world.local_size),
+        "GROUP_RANK": str(nodes.index(hosts[world.rank])),
+        "GROUP_WORLD_SIZE": str(len(nodes)),
         "UNISON_DEVICE": agreement.devices[world.rank],
     }
     if options.timeout != Options().timeout:
@@ -79,7 +82,7 @@ def exported(team: Team, options: Options, agreement: Agreement, salt: str) -> d
         # Scripts ask whether there is a GPU: all ranks would compute on the first one.
         found.update(CUDA_VISIBLE_DEVICES="", UNISON_SIMULATED_GPUS="0")
     port = team.gather(20_000 + report.digest(salt) % 40_000)[0]
-    address = "127.0.0.1" if len(dict.fromkeys(hosts)) == 1 else hosts[0]
+    address = "127.0.0.1" if len(nodes) == 1 else nodes[0]
     found["MASTER_ADDR"] = os.environ.get("MASTER_ADDR", address)
     found["MASTER_PORT"] = os.environ.get("MASTER_PORT", str(port))
     return found

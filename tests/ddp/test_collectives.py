@@ -202,6 +202,12 @@ def test_a_process_alone_is_a_group_of_one(alone):
     assert "mpi4py.MPI" not in sys.modules
 
 
+@pytest.mark.parametrize("use", [collectives.barrier, ddp.get_rank, ddp.destroy_process_group])
+def test_what_is_no_group_is_refused(use, alone):
+    with pytest.raises(TypeError, match="expected a process group, got 'gloo'"):
+        use("gloo")
+
+
 def test_a_second_default_group_is_refused(alone):
     with pytest.raises(ValueError, match="before"):
         lifecycle.init_process_group()

@@ -15,6 +15,7 @@ pytestmark = needs_mpi
 WORLD = """
 import json, os, sys
 names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+         "GROUP_RANK", "GROUP_WORLD_SIZE",
          "UNISON_SHARDS", "UNISON_DEVICE", "UNISON_CHECK", "OMP_NUM_THREADS")
 found = {name: os.environ.get(name) for name in names}
 found["left"] = [n for n in os.environ if n.startswith(("PMI", "OMPI_", "PRTE_", "HYDI_"))]
@@ -32,6 +33,7 @@ def test_ranks_know_their_place_and_workers_are_no_ranks(direct, tmp_path):
     assert [rank["RANK"] for rank in ranks] == ["0", "1"] == [rank["LOCAL_RANK"] for rank in ranks]
     for rank in ranks:
         assert rank["WORLD_SIZE"] == rank["LOCAL_WORLD_SIZE"] == "2"
+        assert (rank["GROUP_RANK"], rank["GROUP_WORLD_SIZE"]) == ("0", "1")
         assert (rank["UNISON_SHARDS"], rank["UNISON_CHECK"]) == ("4", "1")
         assert rank["argv"] == ["world.py", "a b"]
         assert rank["left"] == []
