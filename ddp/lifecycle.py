@@ -160,9 +160,9 @@ def _checked_shards(shards: int | None, size: int) -> int | None:
 def destroy_process_group(group: ProcessGroup | None = None) -> None:
     """Nothing; the group (default: the default group) is closed. All its ranks call this."""
     default = current_group()
-    closing: Any = default_group(group)
-    if closing is default:
-        closing.initialized = False
+    closing = default_group(group)
+    if default is not None and closing is default:
+        default.initialized = False
     # The default group of a simulated rank lasts as long as the rank.
     if isinstance(closing, ProcessGroup) and not (closing is default and closing.name == "thread"):
         closing.close()
