@@ -58,11 +58,11 @@ def _arrays(batch: Sequence[Any]) -> Any:
             f"default_collate: an array of dtype {first.dtype} cannot be a tensor; found it in a"
             " sample"
         )
-    for item in batch:
+    for i, item in enumerate(batch):
         if item.shape != first.shape:
             raise RuntimeError(
                 "stack expects each tensor to be equal size, but got"
-                f" {list(first.shape)} at entry 0 and {list(item.shape)} in the same batch"
+                f" {list(first.shape)} at entry 0 and {list(item.shape)} at entry {i}"
             )
     return from_numpy(numpy.stack(batch))
 

@@ -26,6 +26,13 @@ class _InPlace(Module):
         return f"{text}, inplace=True" if self.inplace else text
 
 
+class _Untold(_InPlace):
+    """Those of them whose text, as PyTorch's, does not say so."""
+
+    def extra_repr(self) -> str:
+        return ""
+
+
 class ReLU(_InPlace):
     """Elementwise max(input, 0)."""
 
@@ -58,7 +65,7 @@ class SELU(_InPlace):
         return F.selu(input, self.inplace)
 
 
-class Hardswish(_InPlace):
+class Hardswish(_Untold):
     """Elementwise input * clip(input + 3, 0, 6) / 6."""
 
     def forward(self, input: Any) -> Any:
@@ -66,7 +73,7 @@ class Hardswish(_InPlace):
         return F.hardswish(input, self.inplace)
 
 
-class Hardsigmoid(_InPlace):
+class Hardsigmoid(_Untold):
     """Elementwise input / 6 + 1/2, kept between 0 and 1."""
 
     def forward(self, input: Any) -> Any:

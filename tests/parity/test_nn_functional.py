@@ -76,10 +76,15 @@ def test_antialiased_resizing(mode, align):
 
 
 @pytest.mark.parametrize(
-    ("causal", "masking"), [(False, "none"), (True, "none"), (False, "bool"), (False, "float")]
+    ("causal", "masking"),
+    [(False, "none"), (True, "none")]
+    + [(False, masking) for masking in ("bool", "float", "bool shut", "float shut")],
 )
 def test_scaled_dot_product_attention(causal, masking):
-    mask = {"none": None, "bool": normal(4, 5) > -1, "float": normal(4, 5)}[masking]
+    kind, *shut = masking.split()
+    mask = {"none": None, "bool": normal(4, 5) > -1, "float": normal(4, 5)}[kind]
+    if shut:  # the second query may look at nothing
+        mask[1] = False if kind == "bool" else -numpy.inf
 
     def call(library, q, k, v):
         tensor = torch.tensor if library is TF else core.tensor

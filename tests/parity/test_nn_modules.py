@@ -67,3 +67,10 @@ def test_keys_shapes_and_text_are_those_of_pytorch(row):
     theirs_state = {name: tuple(x.shape) for name, x in theirs.state_dict().items()}
     assert list(ours_state.items()) == list(theirs_state.items())
     assert repr(ours) == repr(theirs)
+
+
+@pytest.mark.parametrize(
+    "name", "ReLU ReLU6 LeakyReLU ELU CELU SELU SiLU Mish Hardtanh Hardswish Hardsigmoid".split()
+)
+def test_texts_say_inplace_where_those_of_pytorch_do(name):
+    assert repr(getattr(nn, name)(inplace=True)) == repr(getattr(torch.nn, name)(inplace=True))

@@ -115,6 +115,9 @@ AGREE = {
         m.utils.data.default_collate(batch) if m is torch else m.data.default_collate(batch)
         for batch in (["a", "b"], [("a", b"c"), ("b", b"d")], [{"k": "a"}, {"k": "b"}])
     ],
+    "batches of two sizes": lambda m, x: told(
+        lambda: (m.utils if m is torch else m).data.default_collate([x[0], x[0], x[0, :1]])
+    ),
     "permissions to unpickle": lambda m, x: permitted(m.serialization),
     "marks for compilers": lambda m, x: [
         mark(lambda y: y + 1)(2)
@@ -143,6 +146,13 @@ def refused(function):
     with pytest.raises(Exception) as caught:
         function()
     return caught.type
+
+
+def told(function):
+    """What the error that a function raises says."""
+    with pytest.raises(RuntimeError) as caught:
+        function()
+    return str(caught.value)
 
 
 def attended(m, x):
