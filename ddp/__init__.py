@@ -48,6 +48,7 @@ from ddp.data_parallel import DataParallel, data_parallel, parallel_apply, repli
 from ddp.distributed import DistributedDataParallel
 from ddp.group import ProcessGroup, ReduceOp, Work
 from ddp.group_core import default_pg_timeout
+from ddp.hook_types import DDPCommHookType, register_ddp_comm_hook
 from ddp.hooks import (
     ErrorFeedback,
     GradBucket,
@@ -128,6 +129,7 @@ __all__ = [
     "CollectiveMismatchError",
     "CollectiveTimeoutError",
     "ColumnParallelLinear",
+    "DDPCommHookType",
     "DataLoader",
     "DataParallel",
     "DeadlockError",
@@ -229,6 +231,7 @@ __all__ = [
     "reduce_scatter",
     "reduce_scatter_single",
     "reduce_scatter_tensor",
+    "register_ddp_comm_hook",
     "replicate",
     "save",
     "scatter",

@@ -56,7 +56,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributed.nn": ("ddp.nn",),
     "torch.distributed.nn.functional": ("ddp.nn",),
     "torch.distributed.algorithms": (),
-    "torch.distributed.algorithms.ddp_comm_hooks": (),
+    "torch.distributed.algorithms.ddp_comm_hooks": ("ddp:DDPCommHookType register_ddp_comm_hook",),
     "torch.distributed.algorithms.ddp_comm_hooks.default_hooks": ("ddp.hooks",),
     "torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook": ("ddp.powersgd",),
     "torch.distributed.algorithms.ddp_comm_hooks.debugging_hooks": ("ddp.hooks:noop_hook",),

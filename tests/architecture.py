@@ -105,6 +105,7 @@ ROWS = [
         "ddp.checkpoint",
         "ddp.zero",
     ],
+    ["ddp.hook_types"],
     ["ddp"],
     ["launch.bandwidth", "launch.tiny_training"],
     ["launch.spawn", "launch.handshake", "launch.watchdog", "launch.ending", "launch.mpi"],

@@ -278,7 +278,28 @@ def answers_of_another_size_are_refused():
             raise AssertionError("accepted")
 
 
+def hooks_of_the_table_are_those_by_name():
+    """In the default group and in one that is given; PowerSGD begins with plain averages."""
+    group = current_group()
+    hooks = {"FP16_COMPRESS": ddp.fp16_compress_hook, "BF16_COMPRESS": ddp.bf16_compress_hook}
+    for kind in ddp.DDPCommHookType:
+        byhand = model_of(hooks.get(kind.name, ddp.allreduce_hook))
+        expected = gradients(byhand, 0)
+        if kind.name == "NOOP":
+            with byhand.no_sync():
+                expected = gradients(byhand, 0)
+        for state in (None, group):
+            model = model_of()
+            ddp.register_ddp_comm_hook(kind, model, state)
+            assert gradients(model, 0).tobytes() == expected.tobytes(), kind
+            used = model.comm_hook[0]
+            assert (
+                used.rank == int(kind.name[-1:] == "2") + 1 if "SGD" in kind.name else used is state
+            )
+
+
 LAWS = [
+    hooks_of_the_table_are_those_by_name,
     the_plain_hook_changes_no_bit,
     narrow_floats_round_once,
     what_was_left_out_is_sent_later,
