@@ -286,6 +286,14 @@ def heaviside(x, values):
 
 heaviside.defvjp(x=None, values=None)
 
+@primitive
+def no_slope(g):
+    """Zeros for `g`, the slope of what has steps only: 0 times an infinite `g` is no number."""
+    return xp(g).zeros_like(g)
+
+
+no_slope.defvjp(g=lambda h: no_slope(h))
+
 for _call, _ufunc in (
     (maximum, numpy.maximum), (minimum, numpy.minimum), (fmax, numpy.fmax), (fmin, numpy.fmin),
 ):  # fmt: skip

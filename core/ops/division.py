@@ -12,6 +12,7 @@ from core.autograd.op import Variant
 from core.autograd.quick import binary
 from core.backend import xp
 from core.dtype import BOOL
+from core.ops.choice import no_slope
 from core.ops.promotion import promote, promote_float, promote_integral, widened, without
 
 __all__ = "div divide true_divide floor_divide remainder fmod gcd lcm".split()
@@ -77,8 +78,8 @@ def trunc_quotient(a, b):
     return (a - module.fmod(a, b)) // b
 
 
-floor_quotient.defvjp(a=lambda g: 0 * g, b=lambda g: 0 * g)
-trunc_quotient.defvjp(a=lambda g: 0 * g, b=lambda g: 0 * g)
+floor_quotient.defvjp(a=no_slope, b=no_slope)
+trunc_quotient.defvjp(a=no_slope, b=no_slope)
 
 
 def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:

@@ -16,7 +16,7 @@ from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, INTEGER, of, result_type
 from core.ops.cast import cast
-from core.ops.choice import choose
+from core.ops.choice import choose, no_slope
 from core.ops.choice import maximum as maximum
 from core.ops.choice import minimum as minimum
 from core.ops.choice import relu as relu
@@ -279,9 +279,9 @@ def sign(x):
     return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
-sign.defvjp(x=lambda g: 0 * g)
+sign.defvjp(x=no_slope)
 sgn = unary(primitive(sign.op.forward, name="sgn"))
-sgn.defvjp(x=lambda g: 0 * g)
+sgn.defvjp(x=no_slope)
 
 
 @unary

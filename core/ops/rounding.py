@@ -13,6 +13,7 @@ from core.autograd.value import called
 from core.backend import xp
 from core.dtype import FLOAT, of
 from core.ops import results
+from core.ops.choice import no_slope
 from core.ops.elementwise import sign
 from core.ops.exponential import ldexp
 from core.ops.promotion import accumulates_in, promote, promote_float, widened
@@ -76,8 +77,8 @@ def round(input: Any, *, decimals: int | None = None, out: Any = None) -> Any:
 
 
 for _call in (floor, ceil, trunc):
-    _call.defvjp(x=lambda g: 0 * g)
-round_to.defvjp(x=lambda g: 0 * g, decimals=None)
+    _call.defvjp(x=no_slope)
+round_to.defvjp(x=no_slope, decimals=None)
 fix = trunc
 
 
@@ -101,7 +102,7 @@ def copysign(a, b):
 
 copysign.defvjp(
     a=lambda g, a, out: g * (sign(a) * sign(out)),
-    b=lambda g: 0 * g,
+    b=no_slope,
 )
 
 
@@ -113,7 +114,7 @@ def nextafter(a, b):
     return xp(a).nextafter(a, b)
 
 
-nextafter.defvjp(a=lambda g, a, b: g * (a != b), b=lambda g: g * 0)
+nextafter.defvjp(a=lambda g, a, b: g * (a != b), b=no_slope)
 
 
 @primitive(result=results.frexp)

@@ -16,6 +16,7 @@ from core.autograd.value import Value, called, version_of, wrap
 from core.backend import device_of, module_of, on, resolve, write, xp
 from core.dtype import FLOAT, get_default_dtype, of, to_numpy
 from core.ops.cast import detach
+from core.ops.choice import no_slope
 from core.ops.creation import check_options, checked, given, like
 from core.ops.dims import flat
 
@@ -124,7 +125,7 @@ def _drawn_from(found, *xs):
     return found
 
 
-_drawn_from.defvjp(found=None, xs=lambda g: g * 0)
+_drawn_from.defvjp(found=None, xs=lambda g: no_slope(g))
 
 
 @where_it_lies

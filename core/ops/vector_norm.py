@@ -12,7 +12,7 @@ from core.autograd.value import called
 from core.backend import packed, xp
 from core.dtype import FLOAT, of, to_numpy
 from core.ops.cast import cast
-from core.ops.choice import choose
+from core.ops.choice import choose, no_slope
 from core.ops.decompose import singular_values
 from core.ops.dims import axes_of, axis_of, distinct, kept, size_of
 from core.ops.elementwise import abs, minus, sign
@@ -69,7 +69,7 @@ vector_norm.defvjp(
 def _slope(g: Any, x: Any, out: Any, p: float, dim: Any) -> Any:
     """The gradient of a norm: zero where the norm is, shared evenly among several extremes."""
     if p == 0:
-        return 0 * g
+        return no_slope(g)
     if p == 1:
         return g * sign(x)
     if p == 2:

@@ -58,6 +58,19 @@ def infinite_gradients_where_relu_is_shut(m):
 
 
 @program
+def infinite_gradients_of_steps(m):
+    x, y = leaf(m, 0.3, -1.5, 0.0, 2.0), leaf(m, 2.0, -1.0, 0.5, -3.0)
+    g = m.tensor([math.inf, -math.inf, math.nan, 1.0]).double()
+    found = [
+        m.autograd.grad(getattr(m, name)(x), x, g)
+        for name in ("floor", "ceil", "trunc", "round", "sign", "sgn", "angle")
+    ]
+    found += [m.autograd.grad(m.div(x, y, rounding_mode=r), (x, y), g) for r in ("floor", "trunc")]
+    found.append(m.autograd.grad(m.copysign(x, y), (x, y), g)[1])
+    return found, m.autograd.grad(m.linalg.vector_norm(x, 0), x, g[0])
+
+
+@program
 def curvature_of_losses_of_nothing(m):
     x, zero, F = leaf(m, 0.0, 0.3, -3.0), leaf(m, 0.0, 0.0, 0.0, grad=False), m.nn.functional
     found = []
