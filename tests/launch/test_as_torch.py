@@ -68,6 +68,16 @@ def test_a_ddp_program_prints_what_pytorch_prints(ranks, tmp_path):
     assert ended.out == with_pytorch(tmp_path, FOLDER / "torch_ddp.py", ranks)
 
 
+@pytest.mark.slow
+@pytest.mark.mpi
+def test_collectives_groups_and_mistakes_are_those_of_pytorch(tmp_path):
+    pytest.importorskip("torch", reason="the oracle: pip install unison-ddp[parity]")
+    ended = run(tmp_path, 2, FOLDER / "torch_calls.py", options=["--as-torch"])
+    assert ended.code == 0 and ended.err == "", ended.err
+    assert ended.out.count("Error") == 2 * 20 and ended.out.count("BXOR") == 2 * 5
+    assert ended.out == with_pytorch(tmp_path, FOLDER / "torch_calls.py", 2)
+
+
 SPAWNS = """
 import os
 import torch.distributed as dist
