@@ -82,6 +82,11 @@ def copy_(x: Any, src: Any, non_blocking: bool = False) -> Any:
         raise TypeError(
             f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
         )
+    if src.array.ndim > x.array.ndim:  # NumPy drops leading dims of size one
+        raise RuntimeError(
+            f"output with shape {list(x.array.shape)} doesn't match the broadcast shape of it and"
+            f" {list(src.array.shape)}"
+        )
     where = device_of(x.array)
     if device_of(src.array) != where:
         src = cast.transfer(src, where, device_of(src.array))

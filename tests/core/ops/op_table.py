@@ -199,6 +199,7 @@ CHOICES = [
     ),
     one(choice, "relu", each(lambda x: max(x, 0))),
     two(choice, "gate", each(lambda g, out: g if out > 0 else 0), slopes=(0,)),
+    one(choice, "no_slope", each(lambda g: 0)),
     Row(choice.nan_to_num, (NAN, 7.0), lambda x, v: numpy.where(numpy.isnan(x), v, x), slopes=()),
     two(choice, "heaviside", each(lambda x, v: v if x == 0 else x > 0), PRIME, Y, slopes=()),
 ]  # fmt: skip
