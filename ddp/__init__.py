@@ -1,5 +1,7 @@
 """Data-parallel training: process groups, DistributedDataParallel, samplers, simulated ranks."""
 
+from typing import NoReturn as _NoReturn
+
 from ddp import functional
 from ddp import nn as nn
 from ddp import probe as probe
@@ -115,6 +117,7 @@ from ddp.starting import (
     reduce_op,
     spawn,
 )
+from ddp.starting import why_missing as _why_missing
 from ddp.stats import Stats, stats
 from ddp.stop import should_stop
 from ddp.subgroups import new_subgroups, new_subgroups_by_enumeration
@@ -122,6 +125,11 @@ from ddp.sync import check_sync, sync_buffers
 from ddp.sync_norm import SyncBatchNorm, convert_sync_batchnorm
 from ddp.weight import backward
 from ddp.zero import ZeroRedundancyOptimizer
+
+
+def __getattr__(name: str) -> _NoReturn:
+    raise AttributeError(f"module 'ddp' has no attribute {name!r}{_why_missing(name)}")
+
 
 __all__ = [
     "Backend",

@@ -13,6 +13,21 @@ from ddp.lifecycle import BACKENDS, NON_GROUP_MEMBER
 from launch.world import claimed
 
 F = TypeVar("F", bound=Callable[..., Any])
+_STORES = "FileStore HashStore PrefixStore Store TCPStore rendezvous".split()
+_OTHER_KINDS = "DeviceMesh device_mesh fsdp init_device_mesh pipelining rpc".split()
+
+
+def why_missing(name: str) -> str:
+    """Why there is no such name among torch.distributed's, as the end of a sentence, if we know.
+
+    Example:
+        >>> why_missing("rpc")
+        ': of parallel training only the data-parallel kind is here'
+    """
+    if name in _STORES:
+        return ": ranks find each other without a store; broadcast_object_list shares objects"
+    known = name in _OTHER_KINDS
+    return ": of parallel training only the data-parallel kind is here" if known else ""
 
 
 class GroupMember:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from core.data import worker
 from core.dtype import why_missing
 from ddp.starting import GroupMember
+from ddp.starting import why_missing as why_not_distributed
 
 # The files of PyTorch's layers, from which programs import them.
 _LAYERS = """
@@ -176,7 +177,7 @@ class Served(types.ModuleType):
         for source in self.__dict__["_sources"]:
             if source.has(name):
                 return source.get(name)
-        why = why_missing(name)
+        why = why_missing(name) or why_not_distributed(name)
         raise AttributeError(f"Unison (--as-torch) has no {full}{why}", name=name, obj=self)
 
 
@@ -251,7 +252,8 @@ def install() -> None:
 
 
 def _missing(name: str) -> NoReturn:
-    why = why_missing(name.rpartition(".")[2])
+    last = name.rpartition(".")[2]
+    why = why_missing(last) or why_not_distributed(last)
     raise ModuleNotFoundError(f"Unison (--as-torch) has no module {name}{why}", name=name)
 
 

@@ -49,6 +49,15 @@ def test_older_and_newer_names_of_the_same():
     assert issubclass(ddp.DistError, RuntimeError)
 
 
+def test_what_is_left_out_of_torch_distributed_says_why():
+    with pytest.raises(AttributeError, match="'TCPStore': ranks find each other without a store"):
+        ddp.TCPStore  # noqa: B018
+    with pytest.raises(AttributeError, match="'rpc': of parallel training only"):
+        ddp.rpc  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'pigeon'$"):
+        ddp.pigeon  # noqa: B018
+
+
 def test_the_groups_names_stand_for_the_default_group():
     def total():
         x = [ddp.get_rank() + 1.0]

@@ -119,6 +119,12 @@ MISSING = {
     "import torch; torch.fft.fft": "AttributeError: Unison (--as-torch) has no torch.fft: it",
     "import torch; torch.complex64": "AttributeError: Unison (--as-torch) has no torch.complex64: ",
     "import torch; torch.data": "AttributeError: Unison (--as-torch) has no torch.data",
+    "import torch; torch.distributed.TCPStore": (
+        "AttributeError: Unison (--as-torch) has no torch.distributed.TCPStore: ranks find"
+    ),
+    "import torch.distributed.fsdp": (
+        "ModuleNotFoundError: Unison (--as-torch) has no module torch.distributed.fsdp: of"
+    ),
     "from torch import fft9": "ImportError: cannot import name 'fft9' from 'torch'",
     "from torch.nn import Nope": "ImportError: cannot import name 'Nope' from 'torch.nn'",
     "import torch; torch.nn.all_reduce": "AttributeError: Unison (--as-torch) has no torch.nn.all",
