@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from core.autograd.value import version_of
 from core.optim.optimizer import Optimizer
-from ddp.collectives import all_reduce_coalesced
 from ddp.group import ProcessGroup
 from ddp.hooks import GradBucket, Then, allreduce_hook, averaged, group_of
 from ddp.lifecycle import default_group, get_rank
 from ddp.reduction import ReduceOp
+from ddp.staging import on_host
 from ddp.subgroups import new_subgroups
 
 
@@ -88,15 +89,14 @@ class PeriodicModelAverager:
 
         They are parameters, or groups of an optimizer.
         """
-        late = self.step - self.warmup_steps
+        late, pg = self.step - self.warmup_steps, self.process_group
         self.step += 1
-        if late < 0 or late % self.period or get_rank(self.process_group) < 0:
+        if late < 0 or late % self.period or get_rank(pg) < 0:
             return
         groups = [p["params"] if isinstance(p, dict) else [p] for p in params]
-        trained = [p for group in groups for p in group if p.grad is not None]
-        for dtype in dict.fromkeys(p.dtype for p in trained):
-            same = [p for p in trained if p.dtype == dtype]
-            all_reduce_coalesced(same, ReduceOp.AVG, self.process_group)
+        for p in [p for group in groups for p in group if p.grad is not None]:
+            on_host(p.array, pg, lambda array: pg.all_reduce(array, ReduceOp.AVG))
+            version_of(p)[0] += 1
 
 
 class PostLocalSGDOptimizer(Optimizer):

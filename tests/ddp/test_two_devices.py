@@ -9,7 +9,17 @@ import core
 import ddp
 from core import nn, optim
 from ddp.current_group import current_group
-from tests.ddp import beside_laws, ddp_laws, hook_laws, join_laws, layer_laws, shard_laws, wrap_laws
+from tests.ddp import (
+    beside_laws,
+    ddp_laws,
+    hook_laws,
+    join_laws,
+    layer_laws,
+    local_sgd_laws,
+    ported_laws,
+    shard_laws,
+    wrap_laws,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +160,8 @@ ELSEWHERE = [
     join_laws.buffers_that_are_not_broadcast_stay_each_ranks_own,
     hook_laws.the_plain_hook_changes_no_bit,
     hook_laws.what_was_left_out_is_sent_later,
+    local_sgd_laws.ranks_go_apart_and_meet,
+    ported_laws.gradients_flow_as_if_one_process_had_all_pieces,
     layer_laws.it_trains_under_ddp_over_the_orthogonal_group,
 ]
 
