@@ -103,9 +103,9 @@ def _new_group(backend: str | None, comm: Any, timeout: Timeout) -> ProcessGroup
     if backend == "mpi":
         return MpiGroup(comm, timeout)
     group = SingleGroup(timeout) if backend == "single" else _over_ranks(comm, timeout)
-    # The launcher has said on which device each rank computes.
-    if backend is None and group.size > 1 and use_given_device():
-        return for_gpus(group)
+    # The launcher has said on which device each rank computes. Gloo moves arrays of GPUs, too.
+    if backend in (None, "gloo") and group.size > 1 and use_given_device():
+        return for_gpus(group) if backend is None else HostGroup(group)
     return group
 
 
