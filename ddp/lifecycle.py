@@ -106,7 +106,8 @@ def _new_group(backend: str | None, comm: Any, timeout: Timeout) -> ProcessGroup
     # The launcher has said on which device each rank computes. Gloo moves arrays of GPUs, too.
     if backend in (None, "gloo") and group.size > 1 and use_given_device():
         return for_gpus(group) if backend is None else HostGroup(group)
-    return group
+    # A script that runs alone may have its tensors on a GPU.
+    return HostGroup(group) if isinstance(group, SingleGroup) else group
 
 
 def for_gpus(group: ProcessGroup) -> ProcessGroup:

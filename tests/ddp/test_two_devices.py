@@ -191,6 +191,20 @@ def test_laws_of_ranks_need_no_current_device(law, monkeypatch):
     ddp.simulate(on_a_gpu_that_is_not_current(law, monkeypatch), 2)
 
 
+@pytest.mark.parametrize("backend", [None, "gloo", "single"])
+def test_a_script_alone_reduces_tensors_of_any_gpu(backend):
+    ddp.init_process_group(backend)
+    try:
+        x, out = core.full((2,), 3.0, device="cuda:1"), core.zeros(2, device="cuda:1")
+        for group in (None, ddp.new_group()):
+            ddp.all_reduce(x, ddp.ReduceOp.AVG, group, async_op=True).wait()
+            ddp.all_gather([out], x, group)
+            assert x.tolist() == out.tolist() == [3.0, 3.0] and out.device == x.device
+            out.zero_()
+    finally:
+        ddp.destroy_process_group()
+
+
 def test_shards_have_the_same_bits_on_any_gpus(monkeypatch):
     def trained_on_shards():
         module = ddp_laws.mlp()
