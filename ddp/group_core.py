@@ -230,10 +230,12 @@ class GroupCore(ABC):
     def check_array(self, op: str, array: Array) -> None:
         """None, if `array` is of the type that this backend moves."""
         if not isinstance(array, self.array_type):
+            of_gpu = hasattr(array, "device") and self.array_type is np.ndarray
+            hint = "; init_process_group('nccl') makes a group for arrays of GPUs" if of_gpu else ""
             raise TypeError(
                 f"rank {self.rank}: {op} on the {self.name} backend takes a "
                 f"{self.array_type.__module__}.{self.array_type.__name__}, got "
-                f"{type(array).__module__}.{type(array).__name__}"
+                f"{type(array).__module__}.{type(array).__name__}{hint}"
             )
         if array.dtype.hasobject:
             raise TypeError(f"rank {self.rank}: {op} of dtype {array.dtype}: use the object form")

@@ -191,6 +191,14 @@ def test_laws_of_ranks_need_no_current_device(law, monkeypatch):
     ddp.simulate(on_a_gpu_that_is_not_current(law, monkeypatch), 2)
 
 
+def test_a_group_that_moves_no_arrays_of_gpus_names_the_one_that_does():
+    def reduce():
+        with pytest.raises(TypeError, match=r"takes a numpy.ndarray.*init_process_group\('nccl'\)"):
+            ddp.all_reduce(core.ones(1, device="cuda"))
+
+    ddp.simulate(reduce, 2)
+
+
 @pytest.mark.parametrize("backend", [None, "gloo", "single"])
 def test_a_script_alone_reduces_tensors_of_any_gpu(backend):
     ddp.init_process_group(backend)
