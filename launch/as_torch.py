@@ -27,8 +27,8 @@ loss normalization padding pixelshuffle pooling rnn sparse transformer upsamplin
 _FAMILIES = """
 bernoulli beta binomial categorical cauchy chi2 dirichlet distribution exponential
 fishersnedecor gamma geometric gumbel half_cauchy half_normal independent inverse_gamma kl
-laplace log_normal multinomial multivariate_normal negative_binomial normal one_hot_categorical
-pareto poisson studentT uniform weibull
+laplace log_normal mixture_same_family multinomial multivariate_normal negative_binomial normal
+one_hot_categorical pareto poisson studentT uniform weibull
 """.split()
 _PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
 # Each module of PyTorch's and the modules in which its names are looked up, in this order, after a

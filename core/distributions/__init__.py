@@ -14,6 +14,9 @@ from core.distributions.discrete import Bernoulli as Bernoulli
 from core.distributions.discrete import Categorical as Categorical
 from core.distributions.discrete import Geometric as Geometric
 from core.distributions.discrete import OneHotCategorical as OneHotCategorical
+from core.distributions.discrete import (
+    OneHotCategoricalStraightThrough as OneHotCategoricalStraightThrough,
+)
 from core.distributions.discrete import Poisson as Poisson
 from core.distributions.distribution import Distribution as Distribution
 from core.distributions.distribution import Independent as Independent
@@ -24,6 +27,7 @@ from core.distributions.gammas import FisherSnedecor as FisherSnedecor
 from core.distributions.gammas import Gamma as Gamma
 from core.distributions.gammas import InverseGamma as InverseGamma
 from core.distributions.gammas import StudentT as StudentT
+from core.distributions.mixture import MixtureSameFamily as MixtureSameFamily
 from core.distributions.shares import Beta as Beta
 from core.distributions.shares import Dirichlet as Dirichlet
 from core.distributions.tails import Cauchy as Cauchy
@@ -53,11 +57,13 @@ __all__ = [
     "InverseGamma",
     "Laplace",
     "LogNormal",
+    "MixtureSameFamily",
     "Multinomial",
     "MultivariateNormal",
     "NegativeBinomial",
     "Normal",
     "OneHotCategorical",
+    "OneHotCategoricalStraightThrough",
     "Pareto",
     "Poisson",
     "StudentT",

@@ -10,6 +10,7 @@ from core.distributions.distribution import Distribution, broadcast_all
 from core.dtype import finfo
 from core.linalg import solve_triangular
 from core.ops.arrange import broadcast_tensors
+from core.ops.creation import full_like, zeros_like
 from core.ops.matrices import cholesky, inv
 from core.ops.sampling import rand, randn
 from core.ops.sequences import eye
@@ -169,6 +170,11 @@ class Uniform(Distribution):
         return (self.high - self.low).log()
 
     @property
+    def mode(self) -> Any:
+        """NaN: the density is as large everywhere."""
+        return full_like(self.high, math.nan)
+
+    @property
     def mean(self) -> Any:
         """The middle."""
         return (self.high + self.low) / 2
@@ -203,6 +209,11 @@ class Exponential(Distribution):
     def entropy(self) -> Any:
         """The entropy of each distribution."""
         return 1 - self.rate.log()
+
+    @property
+    def mode(self) -> Any:
+        """Where the density is largest, 0."""
+        return zeros_like(self.rate)
 
     @property
     def mean(self) -> Any:

@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-from core.autograd.mode import no_grad
+from core.autograd.mode import enable_grad, no_grad
 from core.distributions.distribution import Distribution, broadcast_all
 from core.dtype import finfo
 from core.nn.functional import binary_cross_entropy_with_logits, one_hot
 from core.ops.arrange import broadcast_tensors
-from core.ops.creation import full_like
+from core.ops.creation import full_like, zeros_like
 from core.ops.sampling import bernoulli, multinomial, poisson, rand
+
+
+def _kept(function: Any) -> Any:
+    """A property that is computed once, with its gradients also where a draw is what asks first."""
+    return cached_property(enable_grad(function))
 
 
 def _one_of(probs: Any, logits: Any) -> None:
@@ -54,12 +59,12 @@ class Categorical(Distribution):
             self.probs = probs / probs.sum(-1, keepdim=True)
         self._num_events = given.shape[-1]
 
-    @cached_property
+    @_kept
     def probs(self) -> Any:
         """The probabilities."""
         return self.logits.softmax(-1)
 
-    @cached_property
+    @_kept
     def logits(self) -> Any:
         """The logarithms of the probabilities."""
         return _inside(self.probs).log()
@@ -138,6 +143,11 @@ class OneHotCategorical(OfCategories):
         return self._categorical.entropy()
 
     @property
+    def mode(self) -> Any:
+        """The vector that is most probable."""
+        return one_hot(self._categorical.mode, self.event_shape[0]).to(self.probs.dtype)
+
+    @property
     def mean(self) -> Any:
         """The probabilities."""
         return self.probs
@@ -146,6 +156,19 @@ class OneHotCategorical(OfCategories):
     def variance(self) -> Any:
         """The variance of each entry."""
         return self.probs * (1 - self.probs)
+
+
+class OneHotCategoricalStraightThrough(OneHotCategorical):
+    """The same, with draws whose gradients are those of the probabilities.
+
+    Source: Bengio, Leonard & Courville (2013).
+    """
+
+    has_rsample = True
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
+        """Draws as functions of the probabilities, as far as gradients go."""
+        return self.sample(sample_shape) + (self.probs - self.probs.detach())
 
 
 class Odds(Distribution):
@@ -166,12 +189,12 @@ class Odds(Distribution):
             self.check("parameter probs", given, (given >= 0) & (given <= 1), "within 0 and 1")
             self.probs = given
 
-    @cached_property
+    @_kept
     def probs(self) -> Any:
         """The probabilities."""
         return self.logits.sigmoid()
 
-    @cached_property
+    @_kept
     def logits(self) -> Any:
         """The log-odds."""
         inside = _inside(self.probs)
@@ -195,6 +218,11 @@ class Bernoulli(Odds):
     def entropy(self) -> Any:
         """The entropy of each distribution."""
         return binary_cross_entropy_with_logits(self.logits, self.probs, reduction="none")
+
+    @property
+    def mode(self) -> Any:
+        """The number that is more probable; NaN where both are as probable."""
+        return (self.probs >= 0.5).to(self.probs.dtype).masked_fill(self.probs == 0.5, math.nan)
 
     @property
     def mean(self) -> Any:
@@ -231,6 +259,11 @@ class Geometric(Odds):
         return binary_cross_entropy_with_logits(logits, probs, reduction="none") / probs
 
     @property
+    def mode(self) -> Any:
+        """The most probable number, 0."""
+        return zeros_like(self.probs)
+
+    @property
     def mean(self) -> Any:
         """The mean of each distribution."""
         return 1 / self.probs - 1
@@ -261,6 +294,11 @@ class Poisson(Distribution):
         self.check("value", value, (value >= 0) & (value == value.floor()), "whole numbers from 0")
         rate, value = broadcast_tensors(self.rate, value)
         return value.xlogy(rate) - rate - (value + 1).lgamma()
+
+    @property
+    def mode(self) -> Any:
+        """The largest of the most probable numbers."""
+        return self.rate.floor()
 
     @property
     def mean(self) -> Any:

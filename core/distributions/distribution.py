@@ -52,6 +52,15 @@ class Distribution:
         """The entropy of each distribution, in nats."""
         raise NotImplementedError(f"{type(self).__name__} has no entropy")
 
+    def perplexity(self) -> Any:
+        """The exponential of the entropy."""
+        return self.entropy().exp()
+
+    @property
+    def mode(self) -> Any:
+        """Where the density, or the probability, of each distribution is largest."""
+        raise NotImplementedError(f"{type(self).__name__} has no mode")
+
     @property
     def mean(self) -> Any:
         """The mean of each distribution."""
@@ -130,6 +139,11 @@ class Independent(Distribution):
     def entropy(self) -> Any:
         """The entropy of each event."""
         return self.summed(self.base_dist.entropy())
+
+    @property
+    def mode(self) -> Any:
+        """Where the density of each event is largest."""
+        return self.base_dist.mode
 
     @property
     def mean(self) -> Any:

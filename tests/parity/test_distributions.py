@@ -102,13 +102,16 @@ def test_log_prob_and_its_gradients(name):
         assert_same(ours, theirs)
 
 
+@pytest.mark.parametrize("drawn", [False, True])
 @pytest.mark.parametrize(
     "name", [n for n in NAMES if not n.startswith(("Poisson", "Fisher", "Neg"))]
 )
-def test_entropy_and_its_gradients(name):
+def test_entropy_and_its_gradients_also_after_a_draw(name, drawn):
     found = []
     for module in (distributions, torch.distributions):
         d, params, _ = made(module, name)
+        if drawn:
+            d.sample()
         result = d.entropy()
         pairs = zip(params.values(), gradients(result, params), strict=True)
         found.append((result, *[g for p, g in pairs if g is not None]))
@@ -146,6 +149,81 @@ def test_shapes_moments_and_what_it_says_of_itself(name):
         numpy.testing.assert_allclose(
             getattr(ours, moment).numpy(), getattr(theirs, moment).numpy(), rtol=1e-12
         )
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "Multinomial logits"])
+def test_modes(name):
+    ours, theirs = (made(m, name, False)[0] for m in (distributions, torch.distributions))
+    assert_same(ours.mode, theirs.mode)
+
+
+def test_the_mode_and_the_perplexity_of_events():
+    found = []
+    for module in (distributions, torch.distributions):
+        bernoulli, normal = (made(module, name, False)[0] for name in ("Bernoulli", "Normal"))
+        d = module.Independent(normal, 1)
+        found.append((d.mode, d.perplexity(), bernoulli.perplexity()))
+    for ours, theirs in zip(*found, strict=True):
+        assert_same(ours, theirs)
+
+
+def straight_through(module, lib):
+    logits = lib.tensor([[1.0, 2.0, 0.0], [0.2, -8.2, 0.6]], dtype=lib.float64, requires_grad=True)
+    drawn = module.OneHotCategoricalStraightThrough(logits=logits).rsample((4,))
+    assert drawn.detach().sum(-1).round().tolist() == [[1.0, 1.0]] * 4
+    weights = lib.arange(3.0, dtype=lib.float64)
+    return lib.autograd.grad((drawn * weights).sum(), logits)
+
+
+def mixed(module, lib, event):
+    def numbers(*shape):
+        drawn = numpy.random.default_rng(len(shape)).standard_normal(shape)
+        return lib.tensor(drawn.tolist(), dtype=lib.float64, requires_grad=True)
+
+    logits, loc, scale = numbers(2, 4), numbers(2, 4, *event), numbers(*event, 1, 1, 1)[0, 0, 0]
+    parts = module.Normal(loc, scale.exp() if event else lib.full_like(loc, 0.7))
+    parts = module.Independent(parts, 1) if event else parts
+    d = module.MixtureSameFamily(module.Categorical(logits=logits), parts)
+    assert d.sample((5,)).shape == (5, 2, *event) and not d.has_rsample
+    value = numbers(6, 2, *event).detach()
+    logs = d.log_prob(value)
+    grads = lib.autograd.grad(logs.sum() + d.variance.sum(), (logits, loc))
+    return logs, d.mean, d.variance, d.stddev, *grads, *([] if event else [d.cdf(value)])
+
+
+@pytest.mark.parametrize("event", [(), (3,)])
+def test_mixtures_of_one_family(event):
+    found = mixed(distributions, core, event), mixed(torch.distributions, torch, event)
+    for ours, theirs in zip(*found, strict=True):
+        assert_same(ours, theirs)
+
+
+def test_draws_of_a_mixture_are_of_its_components():
+    core.manual_seed(0)
+    chosen = distributions.Categorical(core.tensor([0.25, 0.75]))
+    parts = distributions.Uniform(core.tensor([0.0, 10.0]), core.tensor([1.0, 12.0]))
+    drawn = distributions.MixtureSameFamily(chosen, parts).sample((4000,))
+    low, high = drawn < 1, drawn >= 10
+    assert bool((low | high).all()) and abs(high.float().mean().item() - 0.75) < 0.03
+
+
+def test_mixtures_that_do_not_fit_are_refused():
+    normal = distributions.Normal(core.zeros(2, 3), core.ones(2, 3))
+    for mixture, parts, why in (
+        (normal, normal, "needs to be a Categorical"),
+        (distributions.Categorical(core.ones(4)), normal, "is of 4 components, but there are 3"),
+        (distributions.Categorical(core.ones(5, 3)), normal, "does not fit"),
+        (distributions.Categorical(core.ones(3)), distributions.Normal(0.0, 1.0), "batch dim"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            distributions.MixtureSameFamily(mixture, parts)
+
+
+def test_straight_through_draws_have_the_gradients_of_probabilities():
+    (ours,), (theirs,) = (
+        straight_through(*m) for m in ((distributions, core), (torch.distributions, torch))
+    )
+    assert_same(ours, theirs)
 
 
 @pytest.mark.parametrize("name", NAMES)
