@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import threading
 import weakref
@@ -18,7 +20,9 @@ class _Current(threading.local):
 
 
 _current = _Current()
-_asleep: list[weakref.WeakMethod[Callable[[], None]]] = []
+# By number, so that threads may come and go: an entry is taken out in one go.
+_asleep: dict[int, weakref.WeakMethod[Callable[[], None]]] = {}
+_number = itertools.count().__next__
 
 
 def current_weight() -> float | None:
@@ -28,7 +32,8 @@ def current_weight() -> float | None:
 
 def when_weighted(told: Callable[[], None]) -> None:
     """Nothing; this method is called before the next backward that has a weight."""
-    _asleep.append(weakref.WeakMethod(told, _asleep.remove))
+    key = _number()
+    _asleep[key] = weakref.WeakMethod(told, functools.partial(_asleep.pop, key))
 
 
 def backward(loss_sum: Any, weight: float, **options: Any) -> None:
@@ -41,8 +46,9 @@ def backward(loss_sum: Any, weight: float, **options: Any) -> None:
     """
     if not 0 <= weight < math.inf:
         raise ValueError(f"weight: expected a finite number, not negative, got {weight!r}")
-    while _asleep:
-        told = _asleep.pop()()
+    for key in [*_asleep] if _asleep else ():
+        known = _asleep.pop(key, None)
+        told = None if known is None else known()
         if told is not None:
             told()
     before, _current.weight = _current.weight, float(weight)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from core.autograd.mode import no_grad
 from core.autograd.value import Value
-from core.backend import write
 from core.compiler import unchanged
 from core.nn.hooks import EVERY_MODULE, Hooked, Hooks, call_with_hooks, registered
 from core.nn.parameter import Buffer, Parameter
@@ -316,9 +316,12 @@ class Module(Hooked, Placed, Stateful):
             if set_to_none:
                 param.grad = None
             else:
-                param.grad.detach_()
-                write(param.grad.array, 0)
-                param.leaf.local, param.leaf.reduced = False, None
+                slot = param.leaf
+                if slot.gradient.needs_grad:
+                    slot.gradient = slot.gradient.detach()
+                with no_grad():
+                    slot.gradient.zero_()
+                slot.local, slot.reduced = False, None
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Nothing, after a warning: no Python code is compiled."""

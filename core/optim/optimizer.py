@@ -10,7 +10,7 @@ from typing import Any
 
 from core.autograd.accumulate import drop
 from core.autograd.mode import enable_grad, no_grad
-from core.autograd.value import RemovableHandle, Value, wrap
+from core.autograd.value import RemovableHandle, Value
 from core.backend import to_host
 from core.dtype import float32, float64, get_default_dtype
 from core.optim.state import pack, unpack
@@ -144,7 +144,7 @@ class Optimizer:
                     drop(slot)
                     continue
                 if slot.gradient.needs_grad:
-                    slot.gradient = wrap(slot.gradient.array)
+                    slot.gradient = slot.gradient.detach()
                 with no_grad():
                     slot.gradient.zero_()
                 slot.local, slot.reduced = False, None  # zeros owe nothing to former backwards

@@ -1,15 +1,19 @@
 """What `simulate` promises apart from the collectives: results, errors, time, threads."""
 
 import contextlib
+import sys
 import threading
 
 import numpy as np
 import pytest
 
+import core
+import ddp
 from core.random import default_generator
 from ddp.call import RankFailedError
 from ddp.current_group import current_group
 from ddp.simulate import SimulationTimeoutError, simulate
+from ddp.weight import when_weighted
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +25,29 @@ def no_thread_is_left():
 
 def test_results_come_in_rank_order():
     assert simulate(lambda factor: current_group().rank * factor, 5, args=(3,)) == [0, 3, 6, 9, 12]
+
+
+def test_models_of_one_rank_may_come_and_go_in_other_threads_than_a_weighted_backward():
+    class Model:
+        def __init__(self):
+            self.itself = self  # so that it goes in the midst of something else
+            when_weighted(self.told)
+
+        def told(self):
+            pass
+
+    def run():
+        for _ in range(200):
+            Model()
+            x = core.ones((), requires_grad=True)
+            ddp.backward(x * 2, weight=1)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        simulate(run, 4)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_the_default_group_of_a_rank_is_its_own_and_gone_afterwards():

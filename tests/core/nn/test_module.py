@@ -108,6 +108,25 @@ def test_train_eval_apply_and_zero_grad_reach_every_module():
     assert seen == ["Linear", "BatchNorm1d", "Sequential", "Linear", "Net"]
 
 
+def test_gradients_that_are_parts_of_one_array_are_set_to_zero_there():
+    net = nn.Linear(2, 1)
+    flat = core.ones(3)
+    net.weight.grad, net.bias.grad = flat[:2].view(1, 2), flat[2:]
+    net.zero_grad(set_to_none=False)
+    assert flat.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("owner", [lambda net: net, lambda net: core.optim.SGD(net.parameters())])
+def test_setting_a_gradient_to_zero_is_a_write(owner):
+    net = nn.Linear(2, 1)
+    net(core.ones(3, 2)).pow(2).sum().backward(create_graph=True)
+    norm = sum(p.grad.pow(2).sum() for p in net.parameters())
+    owner(net).zero_grad(set_to_none=False)
+    assert not any(p.grad.requires_grad or p.grad.any() for p in net.parameters())
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        norm.backward()
+
+
 def test_conversion_keeps_the_parameter_objects():
     net = Net()
     before = list(net.parameters())
