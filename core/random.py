@@ -348,16 +348,15 @@ def using(generator: Generator) -> Iterator[Generator]:
 class stream:  # noqa: N801 - a context manager, which is no generator since it is in every step
     """A context in which the default generator draws from stream `index` of its seed.
 
-    The offset goes on from where it is and stays where the draws left it: who runs several streams
-    over the same step puts it back between them.
+    The offset goes on, and stays where draws left it; who runs several streams puts it back.
     """
 
     def __init__(self, index: int) -> None:
         self.index = index
 
     def __enter__(self) -> None:
-        self.generator = default_generator()
-        self.before, self.generator.stream = self.generator.stream, self.index
+        generator = self.generator = default_generator()
+        self.before, generator.stream = generator.stream, self.index
 
     def __exit__(self, *_: Any) -> None:
         self.generator.stream = self.before

@@ -348,11 +348,6 @@ def copy_converts(m):
 
 
 @program
-def copy_of_more_dims(m):
-    m.zeros(2, 3).copy_(m.ones(1, 2, 3))
-
-
-@program
 def copy_broadcasts_and_tracks(m):
     x = leaf(m, 3.0)
     y = m.zeros(2, 2, dtype=m.float64)

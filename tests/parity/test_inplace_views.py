@@ -11,6 +11,11 @@ program = Table()
 
 
 @program
+def copy_of_more_dims(m):
+    m.zeros(2, 3).copy_(m.ones(1, 2, 3))
+
+
+@program
 def write_through_a_slice(m):
     x = leaf(m, 1.0, 2.0, 3.0)
     y = x * 2
