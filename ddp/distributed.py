@@ -46,8 +46,11 @@ class DistributedDataParallel(Wrapper):
     `broadcast_buffers` (`forward_sync_buffers`) gives all ranks rank 0's buffers after every
     backward; `bucket_cap_mb="auto"` is found in the first steps. With `device_ids` inputs are moved
     to the module's GPU. Other arguments of PyTorch's are accepted; nothing depends on them.
-    Raises: ValueError naming the first parameter or buffer in which the ranks' modules differ.
+    Raises: ValueError without a group, or naming the first parameter or buffer in which the ranks'
+        modules differ.
     """
+
+    is_multi_device_module, require_forward_param_sync = False, True
 
     def __init__(
         self,
@@ -75,7 +78,10 @@ class DistributedDataParallel(Wrapper):
     ) -> None:
         super().__init__(module)
         _check_arguments(module, device_ids, mixed_precision, device_mesh)
-        self.device_ids = device_ids
+        # Nothing depends on these, but programs ask for them.
+        self.find_unused_parameters, self.static_graph = find_unused_parameters, static_graph
+        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self.device_ids, self.output_device = device_ids, output_device
         given = broadcast_buffers if forward_sync_buffers is None else forward_sync_buffers
         self.broadcast_buffers = True if given is None else given
         self.bucket_cap = _bytes_of(bucket_cap_mb)
@@ -86,7 +92,7 @@ class DistributedDataParallel(Wrapper):
     def _start(self, group: ProcessGroup | None) -> None:
         """Make what is neither copied nor pickled: all ranks together."""
         if group is None:
-            raise RuntimeError(
+            raise ValueError(
                 "DistributedDataParallel needs a process group: call ddp.init_process_group() first"
             )
         self.process_group = group
@@ -275,6 +281,21 @@ class DistributedDataParallel(Wrapper):
             yield
         finally:
             self.reducer.sync(before)
+
+    @property
+    def device_type(self) -> str:
+        """The type of the module's device."""
+        return self.device.type
+
+    @property
+    def bucket_bytes_cap(self) -> int:
+        """The bytes of a bucket; 0 where they are to be found."""
+        return self.bucket_cap
+
+    @property
+    def parameters_to_ignore(self) -> set[str]:
+        """The names of parameters and buffers that are each rank's own."""
+        return set(self._ignored())
 
     @property
     def require_backward_grad_sync(self) -> bool:

@@ -43,6 +43,10 @@ def every_argument_of_pytorchs_is_accepted_in_its_order():
         batched_grad_copy=True,
     )
     wrapped._set_static_graph()
+    assert (wrapped.find_unused_parameters, wrapped.static_graph) == (False, False)
+    assert (wrapped.device_type, wrapped.bucket_bytes_cap) == ("cpu", 25 << 20)
+    assert wrapped.parameters_to_ignore == set()
+    assert wrapped.require_forward_param_sync
     x, y = batch()
     mse(wrapped(mine(x)), mine(y)).backward()
     mse(alone(x), y).backward()
