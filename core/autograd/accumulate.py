@@ -61,7 +61,10 @@ def drop(slot: Leaf) -> None:
 
 
 class WhenFinal:
-    """A hook that is run on a leaf once its gradient is final: reduced, where ranks share it."""
+    """A hook that is run on a leaf once its gradient is final: reduced, where ranks share it.
+
+    Raises: RuntimeError for a hook that returns something, as if that would be the gradient.
+    """
 
     made = False  # whether anybody has one, so that others need not look for them
 
@@ -70,8 +73,9 @@ class WhenFinal:
         WhenFinal.made = True
 
     def __call__(self, leaf: Any) -> None:
-        if not leaf.leaf.local:  # else who reduces it will call again
-            self.hook(leaf)
+        # Where it is local, who reduces it will call again.
+        if not leaf.leaf.local and self.hook(leaf) is not None:
+            raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
 def run_final(leaf: Any) -> None:

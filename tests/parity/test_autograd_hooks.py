@@ -137,6 +137,13 @@ def after_accumulation_the_gradient_can_go(m):
 
 
 @program
+def after_accumulation_nothing_is_returned(m):
+    x = leaf(m, 1.0, 2.0)
+    x.register_post_accumulate_grad_hook(lambda p: p.grad)
+    (x * 2).sum().backward()
+
+
+@program
 def after_accumulation_of_a_result(m):
     (leaf(m, 1.0) * 2).register_post_accumulate_grad_hook(print)
 
