@@ -183,6 +183,7 @@ _LATE_NAMES |= dict.fromkeys(
     ),
     "core.settings",
 )
+_LATE_NAMES["GradScaler"] = "core.amp.scaler"
 _LATE_NAMES |= dict.fromkeys(
     (
         "autocast",

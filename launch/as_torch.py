@@ -11,7 +11,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from core.data import worker
@@ -30,16 +30,26 @@ fishersnedecor gamma geometric gumbel half_cauchy half_normal independent invers
 laplace log_normal mixture_same_family multinomial multivariate_normal negative_binomial normal
 one_hot_categorical pareto poisson studentT uniform weibull
 """.split()
+_TIMES = "single pair triple quadruple".split()
+_OPTIMIZERS = "adadelta adagrad adam adamax adamw asgd lbfgs nadam radam rmsprop rprop sgd".split()
 _PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
 # Each module of PyTorch's and the modules in which its names are looked up, in this order, after a
-# colon the only names that are taken from there. A module that is served from nothing has its
-# submodules and what `_OWN` gives it.
+# colon the only names that are taken from there, `theirs=ours` where they differ. A module that is
+# served from nothing has its submodules and what `_OWN` gives it.
 SERVED: dict[str, tuple[str, ...]] = {
     "torch": ("core",),
     "torch.amp": ("core.amp",),
+    "torch.amp.autocast_mode": ("core.amp",),
+    "torch.amp.grad_scaler": ("core.amp:GradScaler",),
     "torch.autograd": ("core.autograd",),
+    "torch.autograd.anomaly_mode": ("core.autograd:detect_anomaly set_detect_anomaly",),
+    "torch.autograd.forward_ad": ("core.autograd.forward_ad",),
     "torch.autograd.function": ("core.autograd.function",),
     "torch.autograd.functional": ("core.autograd.functional",),
+    "torch.autograd.grad_mode": (
+        "core.autograd.mode:no_grad enable_grad set_grad_enabled inference_mode",
+    ),
+    "torch.autograd.graph": ("core.autograd.graph",),
     "torch.autograd.profiler": ("core.autograd.profiler",),
     "torch.autograd.profiler_util": ("core.profiler.events",),
     "torch.autograd.variable": ("core.autograd:Variable",),
@@ -51,6 +61,8 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.compiler": ("core.compiler",),
     "torch.cuda": ("core.cuda",),
     "torch.cuda.amp": ("core.cuda.amp",),
+    "torch.cuda.amp.autocast_mode": ("core.cuda.amp",),
+    "torch.cuda.amp.grad_scaler": ("core.cuda.amp:GradScaler",),
     "torch.distributed": ("ddp",),
     "torch.distributed.distributed_c10d": ("ddp",),
     "torch.distributed.constants": ("ddp:default_pg_timeout",),
@@ -75,6 +87,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.distributed.optim": ("ddp:ZeroRedundancyOptimizer PostLocalSGDOptimizer",),
     "torch.distributions": ("core.distributions",),
     **{f"torch.distributions.{name}": ("core.distributions",) for name in _FAMILIES},
+    "torch.distributions.utils": ("core.distributions.distribution:broadcast_all",),
     "torch.functional": ("core",),
     "torch.futures": ("ddp.futures",),
     "torch.func": ("core.func",),
@@ -86,10 +99,16 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.nn.functional": ("core.nn.functional",),
     "torch.nn.init": ("core.nn.init",),
     "torch.nn.modules": ("core.nn.modules", "core.nn"),
-    "torch.nn.modules.batchnorm": ("core.nn", "core.nn.normalization:_BatchNorm"),
+    "torch.nn.modules.batchnorm": (
+        "core.nn",
+        "core.nn.normalization:_BatchNorm _NormBase=NormWithStatistics",
+    ),
     "torch.nn.modules.conv": ("core.nn", "core.nn.conv:_ConvNd"),
     "torch.nn.modules.linear": ("core.nn", "core.nn.attention:NonDynamicallyQuantizableLinear"),
     **{f"torch.nn.modules.{name}": ("core.nn",) for name in _LAYERS},
+    "torch.nn.modules.instancenorm": ("core.nn", "core.nn.normalization:_InstanceNorm"),
+    "torch.nn.modules.loss": ("core.nn", "core.nn.loss:_Loss=Loss _WeightedLoss=WeightedLoss"),
+    "torch.nn.modules.utils": (),
     "torch.nn.modules.module": ("core.nn.modules.module", "core.nn:Module"),
     "torch.nn.parallel": (_PARALLEL, "ddp.device_split:gather scatter"),
     "torch.nn.parallel.distributed": (_PARALLEL,),
@@ -109,6 +128,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.nn.utils.parametrize": ("core.nn.utils.parametrize",),
     "torch.onnx": ("core.onnx",),
     "torch.optim": ("core.optim",),
+    **{f"torch.optim.{name}": ("core.optim",) for name in _OPTIMIZERS},
     "torch.optim.lr_scheduler": ("core.optim.lr_scheduler",),
     "torch.optim.optimizer": ("core.optim.optimizer",),
     "torch.optim.swa_utils": ("core.optim.swa_utils",),
@@ -122,11 +142,14 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.utils.benchmark": ("core.benchmark",),
     "torch.utils.checkpoint": ("core.recompute",),
     "torch.utils.data": ("core.data", "ddp:DistributedSampler"),
+    "torch.utils.data._utils": (),
+    "torch.utils.data._utils.collate": ("core.data:default_collate default_convert",),
     "torch.utils.data.dataloader": ("core.data",),
     "torch.utils.data.dataset": ("core.data",),
     "torch.utils.data.distributed": ("ddp:DistributedSampler",),
     "torch.utils.data.sampler": ("core.data",),
     "torch.utils.tensorboard": ("core.tensorboard",),
+    "torch.utils.tensorboard.writer": ("core.tensorboard",),
     "torch.version": (),
     "torchvision": ("core.vision",),
     "torchvision.datasets": ("core.vision.datasets",),
@@ -145,11 +168,22 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torchvision.transforms.functional": ("core.vision.transforms.functional",),
     "torchvision.utils": ("core.vision.images",),
 }
+
+
+def _ntuple(n: int) -> Callable[[Any], tuple[Any, ...]]:
+    """What brings a layer's argument to `n` numbers, as programs with layers of their own do."""
+    return lambda x: tuple(x) if isinstance(x, Iterable) else (x,) * n
+
+
 # Names that stand for a setting or a version and are read or written without more.
 _OWN: dict[str, dict[str, Any]] = {
     # The version whose names and defaults are followed.
     "torch": {"__version__": "2.13.0+unison", "has_mps": False},
     "torch.distributed": {"group": GroupMember},
+    "torch.nn.modules.utils": {
+        "_ntuple": _ntuple,
+        **{f"_{name}": _ntuple(n) for n, name in enumerate(_TIMES, 1)},
+    },
     "torch.version": {"cuda": None, "hip": None},
     "torchvision": {"__version__": "0.28.0+unison"},
 }
@@ -187,27 +221,30 @@ class Source:
     def __init__(self, text: str) -> None:
         name, _, only = text.partition(":")
         self._module = _import(name)
-        self._only = only.split()
+        pairs = [word.partition("=") for word in only.split()]
+        self._ours = {theirs: ours or theirs for theirs, _, ours in pairs}
 
     def names(self) -> list[str]:
         """The names, those of modules left out: where those stand is PyTorch's affair."""
-        listed = self._only or getattr(self._module, "__all__", None) or vars(self._module)
+        listed = list(self._ours) or getattr(self._module, "__all__", None) or vars(self._module)
         return [name for name in listed if not name.startswith("_") and self.has(name)]
 
     def ready(self) -> dict[str, Any]:
         """The functions and classes that need no import: what `models.__dict__` is read for."""
         made = vars(self._module)
-        return {name: made[name] for name in self.names() if callable(made.get(name))}
+        found = {name: made.get(self._ours.get(name, name)) for name in self.names()}
+        return {name: value for name, value in found.items() if callable(value)}
 
     def has(self, name: str) -> bool:
         """Whether the name is one of them."""
-        if self._only and name not in self._only:
+        if self._ours and name not in self._ours:
             return False
-        return not isinstance(getattr(self._module, name, self._module), types.ModuleType)
+        ours = self._ours.get(name, name)
+        return not isinstance(getattr(self._module, ours, self._module), types.ModuleType)
 
     def get(self, name: str) -> Any:
         """What has the name."""
-        return getattr(self._module, name)
+        return getattr(self._module, self._ours.get(name, name))
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

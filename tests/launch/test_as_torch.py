@@ -204,6 +204,26 @@ with profile(activities=[ProfilerActivity.CPU]) as prof, torch.profiler.record_f
 assert "aten::sum" in prof.key_averages().table(sort_by="self_cuda_time_total", row_limit=-1)
 found = benchmark.Timer("torch.add(x, x)", globals={"x": torch.ones(2)}, label="add").timeit(2)
 assert "add" in str(benchmark.Compare([found]))
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.modules.loss import MSELoss, _Loss, _WeightedLoss
+from torch.nn.modules.utils import _ntuple, _pair, _quadruple, _single, _triple
+from torch.cuda.amp.autocast_mode import autocast as older
+from torch.amp.grad_scaler import GradScaler
+from torch.autograd.grad_mode import no_grad
+from torch.distributions.utils import broadcast_all
+from torch.optim.adamw import AdamW
+from torch.utils.data._utils.collate import default_collate
+from torch.utils.tensorboard.writer import SummaryWriter
+assert issubclass(_BatchNorm, _NormBase) and issubclass(_InstanceNorm, _NormBase)
+assert issubclass(torch.nn.BatchNorm2d, _NormBase) and not issubclass(torch.nn.LayerNorm, _NormBase)
+assert issubclass(MSELoss, _Loss) and issubclass(torch.nn.CrossEntropyLoss, _WeightedLoss)
+assert _pair(3) == (3, 3) and _pair([1, 2]) == (1, 2) and _ntuple(5)("a") == ("a",)
+assert [_single(0), _triple(0), _quadruple(0)] == [(0,), (0,) * 3, (0,) * 4]
+assert GradScaler is torch.GradScaler is core.GradScaler and older is torch.cuda.amp.autocast
+assert no_grad is torch.no_grad and AdamW is torch.optim.AdamW
+assert torch.autograd.graph.saved_tensors_hooks and torch.autograd.forward_ad.dual_level
+assert len(broadcast_all(1.0, torch.ones(2))[0]) == 2 and default_collate([1, 2]).tolist() == [1, 2]
 import torchvision
 found = torchvision.models.__dict__
 assert {"resnet18", "vgg16"} <= {name for name in found if name.islower() and callable(found[name])}
