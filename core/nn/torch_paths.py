@@ -8,8 +8,11 @@ from typing import Any
 
 from core.nn import (
     clip,
+    conv,
     fusion,
     hooks,
+    loss,
+    normalization,
     orthogonal,
     packing,
     parametrize,
@@ -38,6 +41,11 @@ def _public(module: types.ModuleType) -> dict[str, Any]:
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
     }
+
+
+def _some(module: types.ModuleType, names: str) -> dict[str, Any]:
+    """These names of a file, also those that programs ask for although they are private."""
+    return {name: vars(module)[name] for name in names.split()}
 
 
 _ROOT = "core.nn.utils"
@@ -71,4 +79,27 @@ modules = _module(
     "core.nn.modules",
     "What PyTorch keeps in torch.nn.modules.",
     module=_module("core.nn.modules.module", "Hooks of all modules.", **_public(hooks)),
+    batchnorm=_module(
+        "core.nn.modules.batchnorm",
+        "Batch norms, and what they and instance norms share.",
+        _NormBase=normalization.NormWithStatistics,
+        **_some(normalization, "_BatchNorm BatchNorm1d BatchNorm2d BatchNorm3d"),
+    ),
+    instancenorm=_module(
+        "core.nn.modules.instancenorm",
+        "Instance norms, and what they share.",
+        **_some(normalization, "_InstanceNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d"),
+    ),
+    conv=_module(
+        "core.nn.modules.conv",
+        "Convolutions, and what they share.",
+        **_some(conv, "_ConvNd Conv1d Conv2d Conv3d"),
+        **_some(conv, "ConvTranspose1d ConvTranspose2d ConvTranspose3d"),
+    ),
+    loss=_module(
+        "core.nn.modules.loss",
+        "What losses share.",
+        _Loss=loss.Loss,
+        _WeightedLoss=loss.WeightedLoss,
+    ),
 )

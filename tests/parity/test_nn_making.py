@@ -18,6 +18,17 @@ def law(function):
 
 
 @law
+def what_layers_share_is_found_where_programs_look(m):
+    files, kinds = m.nn.modules, (m.nn.BatchNorm2d(1), m.nn.InstanceNorm1d(1), m.nn.Conv2d(1, 1, 1))
+    kinds += (m.nn.ConvTranspose1d(1, 1, 1), m.nn.MSELoss(), m.nn.NLLLoss(), m.nn.LayerNorm(1))
+    shared = (
+        files.batchnorm._NormBase, files.batchnorm._BatchNorm, files.instancenorm._InstanceNorm,
+        files.conv._ConvNd, files.loss._Loss, files.loss._WeightedLoss,
+    )  # fmt: skip
+    return [[isinstance(x, kind) for kind in shared] for x in kinds]
+
+
+@law
 def hooks_of_what_is_registered(m):
     every = importlib.import_module(f"{m.__name__}.nn.modules.module")
     log = []
