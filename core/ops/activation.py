@@ -187,7 +187,7 @@ def hardtanh_at(x, low, high):
 
 
 hardtanh_at.defvjp(
-    x=lambda g, x, low, high: choose((x > low) & (x < high), g, 0), low=None, high=None
+    x=lambda g, x, low, high: choose((x <= low) | (x >= high), 0, g), low=None, high=None
 )
 
 
@@ -241,7 +241,7 @@ def softshrink_at(x, width):
     return out.astype(x.dtype, copy=False)
 
 
-softshrink_at.defvjp(x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None)
+softshrink_at.defvjp(x=lambda g, x, width: choose((x >= -width) & (x <= width), 0, g), width=None)
 
 
 @leading
@@ -251,4 +251,4 @@ def hardshrink_at(x, width):
     return xp(x).where((x >= -width) & (x <= width), x.dtype.type(0), x)
 
 
-hardshrink_at.defvjp(x=lambda g, x, width: choose((x > width) | (x < -width), g, 0), width=None)
+hardshrink_at.defvjp(x=lambda g, x, width: choose((x >= -width) & (x <= width), 0, g), width=None)

@@ -33,6 +33,14 @@ def limits_of_activations(m):
 
 
 @program
+def slopes_at_the_limits_of_activations(m):
+    F = m.nn.functional
+    kinds = F.hardtanh, F.relu6, F.hardshrink, F.softshrink, F.leaky_relu, F.relu
+    xs = [m.tensor(LIMITS).requires_grad_() for _ in kinds]
+    return [m.autograd.grad(f(x).sum(), x) for f, x in zip(kinds, xs, strict=True)]
+
+
+@program
 def slopes_where_pieces_meet(m):
     x = leaf(m, 3.0, -3.0, 0.0)
     return m.autograd.grad(m.nn.functional.hardswish(x).sum(), x)
