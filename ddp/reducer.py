@@ -18,6 +18,7 @@ import numpy
 from core.autograd.accumulate import WhenFinal, added_first, queue_callback, run_final
 from core.autograd.place import where_it_lies
 from core.autograd.value import Leaf, RemovableHandle, leaf_of, wrap
+from core.backend import write
 from ddp.absence import is_absent
 from ddp.bucket import Bucket, make_buckets
 from ddp.call import CollectiveError
@@ -245,14 +246,19 @@ class Reducer:
         self.works.append(self._located(self.send, bucket))
 
     def _gather(self, i: int, slot: Leaf, view: Any) -> None:
-        """Bring a gradient into its bucket, wherever user code has put it."""
+        """Bring a gradient into its bucket, wherever user code has put it.
+
+        One that was assigned stays where it lies, for its memory may be a part of the user's own,
+        and is given what was reduced.
+        """
         g = slot.gradient
         if g is None:
             view[...] = 0
             return
         if g.array is not view:
             view[...] = g.array
-            slot.gradient = wrap(view)
+            if slot.given is None or slot.given() is not g:
+                slot.gradient = wrap(view)
         if not slot.local:
             self.kept[i] = view.copy()  # reduced before; an average of equal numbers can round
 
@@ -364,6 +370,8 @@ class Reducer:
                             home *= home.dtype.type(scale)
                     if slot.gradient is None:
                         slot.gradient = wrap(home)
+                    elif slot.gradient.array is not home:
+                        write(slot.gradient.array, home)
                     slot.reduced = weakref.ref(slot.gradient)
                 elif i in self.kept:
                     with bucket.place:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from core.autograd.accumulate import added_first, run_hooks
+from core.autograd.accumulate import added_first, queue_callback, run_hooks
 from core.autograd.place import where_it_lies
+from core.autograd.record import as_array
 from core.autograd.value import Leaf, RemovableHandle, leaf_of, wrap
 from core.backend import device_of, on
 from ddp.bucket import Bucket, make_buckets
@@ -17,6 +18,7 @@ from ddp.group import ProcessGroup
 from ddp.reducer import Reducer, has_any
 from ddp.reduction import is_narrow_float, tree_sum
 from ddp.sync import checksum
+from ddp.weight import current_weight
 
 _OUTSIDE = 2  # in the flags of a parameter: it has a gradient that no shard gave it
 
@@ -107,12 +109,13 @@ class ShardedReducer(Reducer):
         """A shard's gradient after the hooks of its parameter.
 
         They see what a rank would that has this shard alone: not divided by the number of local
-        ones, which is a power of two.
+        ones, which is a power of two. That of a loss with a weight, a sum, was not divided.
         """
         hooks = _users_hooks(self.slots[i])
-        count = len(self.lanes)
+        count = len(self.lanes) if current_weight() is None else 1
         with on(device_of(g.array)):
-            return wrap(run_hooks(hooks, g.array * count, False) / count)
+            seen = as_array(g.array * count, (g.array,))
+            return wrap(as_array(run_hooks(hooks, seen, False) / count, (g.array,)))
 
     # ---- gradients that no shard gave ----
 
@@ -128,7 +131,7 @@ class ShardedReducer(Reducer):
             raise RuntimeError(self._belongs_nowhere(i, "has no weight"))
         slot = self.slots[i]
         g, slot.gradient = slot.gradient.array, self.aside.pop(i, None)
-        self.outside[i] = self.outside[i] + g if i in self.outside else g
+        self.outside[i] = as_array(self.outside[i] + g, (g,)) if i in self.outside else g
         slot.local = True
         if self.syncing and not self.running:
             self.begin()
@@ -177,8 +180,9 @@ class ShardedReducer(Reducer):
             if parts:
                 before = slot.gradient
                 with on(device_of(parts[0])):
-                    first = parts[0].copy() if before is None else before.array + parts[0]
-                    total = sum(parts[1:], first)
+                    total = (parts.pop(0) if before is None else before.array).copy()
+                    for part in parts:
+                        total += part
                     self.shown[i] = _Shown(before, total)
                     slot.gradient, slot.local = wrap(total.copy()), True
         for lane in self.aliases if self.shown else ():
@@ -187,7 +191,13 @@ class ShardedReducer(Reducer):
                 self.watches.append(RemovableHandle(slot.before, self._seen_again))
 
     def _seen_again(self, g: Any) -> None:
-        self.look_again()
+        if self.look_again():
+            queue_callback(self._show_again)
+
+    def _show_again(self) -> None:
+        """Nothing; what was hidden is shown again, where no backward but autograd.grad saw it."""
+        if not self.entered and not self.shown:
+            self.accumulated()
 
     def look_again(self) -> bool:
         """Drop what is gone from the parameters since, as by zero_grad(); hide the rest again.
@@ -201,8 +211,8 @@ class ShardedReducer(Reducer):
         shown, self.shown = self.shown, {}
         for i, was in shown.items():
             slot, x = self.slots[i], self.slots[i].gradient
-            slot.local = False
-            if x is not None and _equal(x.array, was.total):
+            is_there, slot.local = slot.local, False  # zeros may have been there, or been put there
+            if is_there and x is not None and _equal(x.array, was.total):
                 slot.gradient = was.before
                 continue
             if x is not None and has_any(x.array):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from core import random
-from core.autograd.value import Value, version_of
+from core.autograd.value import Value, leaf_of, version_of
 from core.backend import device_of, on
 from core.nn.stateless import stand_ins
 from core.ops.join import stack
@@ -168,6 +168,8 @@ class Lanes:
             [known[id(p)][lane] if id(p) in known else alias_of(p) for p in self.parameters]
             for lane in range(count)
         ]
+        for p, column in zip(self.parameters, zip(*self.aliases, strict=True), strict=True):
+            leaf_of(p).stand_ins = column
         self.inside = [_Inside(self.parameters, aliases, places) for aliases in self.aliases]
         self.first_again = functools.partial(self.again, 0)
         known_buffers = before.buffers if before is not None else None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 from typing import Any
 
 from core.autograd import sweep
@@ -27,6 +30,7 @@ def backward(
         if not inputs:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         _check_inputs(inputs)
+        inputs = [x for xs in _with_stand_ins(inputs) for x in xs]
     roots = _listed(tensors)
     sweep.backward(
         roots,
@@ -67,7 +71,7 @@ def grad(
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     _check_inputs(inputs)
-    found = sweep.grad(
+    found = _found(
         roots,
         inputs,
         _seeds(roots, grad_outputs),
@@ -75,6 +79,18 @@ def grad(
         create_graph=create_graph,
     )
     return tuple(_answer(x, g, allow_unused, materialize_grads) for x, g in zip(inputs, found))
+
+
+def _with_stand_ins(inputs: list[Any]) -> list[list[Any]]:
+    return [[x] if x.leaf is None else [x, *x.leaf.stand_ins] for x in inputs]
+
+
+def _found(roots: list[Any], inputs: list[Any], seeds: list[Any], **options: Any) -> list[Any]:
+    """The gradient at each input, where it has stand-ins the sum of theirs; None without a path."""
+    every = _with_stand_ins(inputs)
+    parts = iter(sweep.grad(roots, [x for xs in every for x in xs], seeds, **options))
+    own = [[g for g in itertools.islice(parts, len(xs)) if g is not None] for xs in every]
+    return [functools.reduce(operator.add, gs) if gs else None for gs in own]
 
 
 def _batched(outputs: Any, inputs: Any, seeds: Any, retain: Any, rest: Any) -> tuple[Any, ...]:

@@ -345,12 +345,12 @@ def refresh(x: Value) -> None:
 class Leaf:
     """A leaf's gradient, and the functions run on it before, and on the leaf after, it grows.
 
-    `home` is the array in which a gradient is put where there was none, if somebody keeps one (a
-    bucket that is reduced as a whole); `local` says that the gradient waits to be reduced, and
-    `reduced` is the gradient that the last reduction left, `given` the one that was assigned.
+    `home` is where a first gradient is put, if somebody keeps a place (in a bucket, that is reduced
+    as a whole); `local` says that the gradient waits to be reduced, `reduced` is what the last
+    reduction left, `given` what was assigned; `stand_ins` are in graphs in the leaf's place.
     """
 
-    __slots__ = ("after", "before", "given", "gradient", "home", "local", "reduced")
+    __slots__ = ("after", "before", "given", "gradient", "home", "local", "reduced", "stand_ins")
 
     def __init__(self) -> None:
         self.gradient: Any = None
@@ -358,6 +358,7 @@ class Leaf:
         self.local = False
         self.reduced: Any = None
         self.given: Any = None
+        self.stand_ins: Any = ()
         self.before: dict[int, Callable[..., Any]] = {}
         self.after: dict[int, Callable[..., Any]] = {}
 

@@ -131,7 +131,7 @@ def accumulation_sends_once():
 
 
 def gradients_live_in_the_buckets():
-    """Before and after either zero_grad, and where user code has put another one."""
+    """Before and after either zero_grad."""
     model = ddp.DistributedDataParallel(mlp())
     x, y = batch()
     size = sum(p.array.nbytes for p in model.parameters())
@@ -139,7 +139,6 @@ def gradients_live_in_the_buckets():
     for prepare in (
         lambda: model.zero_grad(set_to_none=True),
         lambda: model.zero_grad(set_to_none=False),
-        lambda: [setattr(p, "grad", core.zeros_like(p)) for p in model.parameters()],
     ):
         prepare()
         mse(model(mine(x)), mine(y)).backward()
@@ -147,6 +146,33 @@ def gradients_live_in_the_buckets():
             for i in bucket.positions:
                 g = model.reducer.parameters[i].grad.array
                 assert np.shares_memory(g, bucket.array)
+
+
+def gradients_that_were_assigned_stay_where_they_lie():
+    """As parts of one array, from which user code reads them all, reduced as others are."""
+    x, y = batch()
+    for shards in (None, current_group().size):
+        if shards == 3:
+            continue
+        module, alone = mlp(), mlp()
+        model = ddp.DistributedDataParallel(module, shards=shards)
+        flat = core.zeros(sum(p.numel() for p in module.parameters()), dtype=core.float64)
+        parts = flat.split([p.numel() for p in module.parameters()])
+        for p, part in zip(module.parameters(), parts, strict=True):
+            p.grad = part.view_as(p)
+        for _ in range(2):
+            flat.zero_()
+            with model.no_sync():
+                mse(model(mine(x)), mine(y)).backward()
+            mse(model(mine(y @ x[:3])), mine(y)).backward()
+        mse(alone(x), y).backward()
+        mse(alone(y @ x[:3]), y).backward()
+        same(gradients(module), gradients(alone))
+        expected = core.cat([p.grad.flatten() for p in alone.parameters()])
+        np.testing.assert_allclose(flat.numpy(), expected.numpy(), rtol=1e-12, atol=1e-12)
+        model.zero_grad()
+        mse(model(mine(x)), mine(y)).backward()
+        np.testing.assert_allclose(flat.numpy(), expected.numpy(), rtol=1e-12, atol=1e-12)
 
 
 def buffers_are_rank_0s_also_when_assigned_anew():
@@ -191,6 +217,7 @@ LAWS = [
     what_was_converted_after_wrapping_has_gradients_of_its_own_kind,
     accumulation_sends_once,
     gradients_live_in_the_buckets,
+    gradients_that_were_assigned_stay_where_they_lie,
     buffers_are_rank_0s_also_when_assigned_anew,
     drift_is_found_by_checksums_every_k_calls,
 ]

@@ -133,13 +133,13 @@ def models_behind_one_another():
 def accumulation_that_is_dropped():
     """zero_grad after no_sync, of either kind and of either object, leaves nothing behind."""
 
-    def run(drop):
+    def run(drop, scale=1):
         module = mlp()
         model = wrapped(module)
         opt = optim.SGD(model.parameters(), lr=0.1)
         if drop is not None:
             with model.no_sync():
-                loss_of(model, *data(7)).backward()
+                (loss_of(model, *data(7)) * scale).backward()
             assert all(p.grad is not None for p in module.parameters())
             try:
                 opt.step()
@@ -149,13 +149,13 @@ def accumulation_that_is_dropped():
                 raise AssertionError("a step was taken on gradients of one rank")
             by, to_none = drop
             (opt if by == "optimizer" else model).zero_grad(set_to_none=to_none)
-        loss_of(model, *data(0)).backward()
+        ddp.backward(loss_of(model, *data(0)), weight=1)
         return bits(module)
 
     if SHARDS % current_group().size:
         return
     for drop in [(by, to_none) for by in ("optimizer", "model") for to_none in (True, False)]:
-        assert run(drop) == run(None)
+        assert run(drop) == run(drop, scale=0) == run(None)
     on_one_rank(run, ("model", False))
 
 

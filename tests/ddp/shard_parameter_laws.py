@@ -48,13 +48,63 @@ def hooks_of_parameters():
         loss_of(model, *data(0)).backward()
         handle.remove()
         loss_of(model, *data(1)).backward()
-        return bits(module)
+        found = bits(module)
+        model.zero_grad()
+        x, y = data(2)
+        ddp.backward(((model(x) - y) ** 2).sum() / 3, weight=len(x))
+        return found + bits(module)
 
     on_one_rank(run)
     if current_group().size == SHARDS:
         ranks = [np.frombuffer(x) for x in run(ddp.DistributedDataParallel)]
         for found, expected in zip(run(), ranks, strict=True):
             np.testing.assert_allclose(np.frombuffer(found), expected, rtol=1e-11)
+
+
+def gradients_of_what_is_named():
+    """`backward(inputs=...)` gives parameters theirs, and autograd.grad returns them."""
+
+    def run(make=wrapped, returned=False):
+        module = mlp()
+        model = make(module)
+        wanted = [module[0].weight, module[2].bias]
+        with model.no_sync() if make is wrapped else contextlib.nullcontext():
+            loss_of(model, *data(0)).backward(inputs=wanted)
+        before = [p.grad.clone() for p in wanted]
+        loss = loss_of(model, *data(1))
+        found = core.autograd.grad(loss, wanted, retain_graph=True)
+        assert all(core.equal(p.grad, g) for p, g in zip(wanted, before, strict=True))
+        loss.backward(inputs=wanted)
+        return bits(module) + ([g.numpy().tobytes() for g in found] if returned else [])
+
+    on_one_rank(run)
+    equals_plain_training(lambda make: run(make, returned=True))
+
+
+def a_number_as_a_parameter():
+    """Its gradient is an array as others are: for hooks, in an accumulation, of a penalty."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part, self.gain = mlp(), nn.Parameter(core.tensor(1.5, dtype=core.float64))
+
+        def forward(self, x):
+            return self.part(x) * self.gain
+
+    def run(make=wrapped):
+        module = Scaled()
+        model = make(module)
+        module.gain.register_hook(lambda g: core.from_numpy(g.numpy().copy()) * 2)
+        for step in range(3):
+            with model.no_sync() if step < 2 and make is wrapped else contextlib.nullcontext():
+                loss_of(model, *data(step)).backward()
+                (module.gain**2).backward()
+            assert module.gain.grad.numpy().shape == ()
+        return bits(module)
+
+    on_one_rank(run)
+    equals_plain_training(run)
 
 
 def frozen_for_a_while():
@@ -178,6 +228,8 @@ def buffers_that_outputs_depend_on():
 LAWS = [
     buffers_that_outputs_depend_on,
     hooks_of_parameters,
+    a_number_as_a_parameter,
+    gradients_of_what_is_named,
     frozen_for_a_while,
     a_penalty_on_weights,
     what_depends_on_the_batch_belongs_into_the_forward,
