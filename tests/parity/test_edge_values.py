@@ -41,6 +41,16 @@ def slopes_at_the_limits_of_activations(m):
 
 
 @program
+def slopes_of_losses_of_infinite_errors(m):
+    F, found = m.nn.functional, []
+    for f in (F.smooth_l1_loss, F.huber_loss, F.l1_loss):
+        x = m.tensor(LIMITS).requires_grad_()
+        loss = f(x, m.zeros(len(LIMITS)), reduction="none")
+        found += [loss, m.autograd.grad(loss.sum(), x)]
+    return found
+
+
+@program
 def slopes_where_pieces_meet(m):
     x = leaf(m, 3.0, -3.0, 0.0)
     return m.autograd.grad(m.nn.functional.hardswish(x).sum(), x)

@@ -63,7 +63,9 @@ def smooth_l1_loss(
     d = abs(apart)
     if not beta:
         return reduced(d, reduction)
-    d = choose(d < beta, apart * apart * (0.5 / beta), d - 0.5 * beta)
+    far = d >= beta
+    short = choose(far, 0, apart)  # an infinite one, squared, would have no slope of 0
+    d = choose(far, d - 0.5 * beta, short * short * (0.5 / beta))
     return reduced(d, reduction, "SmoothL1LossBackward0")
 
 
@@ -77,7 +79,9 @@ def huber_loss(
     alike(input, target)
     apart = input - target
     d = abs(apart)
-    loss = choose(d < delta, apart * apart * 0.5, (d - 0.5 * delta) * delta)
+    far = d >= delta
+    short = choose(far, 0, apart)
+    loss = choose(far, (d - 0.5 * delta) * delta, short * short * 0.5)
     return reduced(weighed(loss, weight), reduction, "HuberLossBackward0")
 
 
