@@ -286,6 +286,7 @@ def heaviside(x, values):
 
 heaviside.defvjp(x=None, values=None)
 
+
 @primitive
 def no_slope(g):
     """Zeros for `g`, the slope of what has steps only: 0 times an infinite `g` is no number."""
