@@ -30,7 +30,18 @@ _SMALL = 4096  # elements of columns, below which one image is too little for a 
 _RUN = 64  # places of the kernel, from which columns of many images have long runs of memory
 _DEEP = 48  # inner length of a product, below which it is not worth splitting
 _PIECE = 1 << 17  # elements of columns made at once where images are small
+_LITTLE = 1 << 18  # elements of columns that take less time than adding up a place at a time
 _NEAR = 1 << 16  # and where they are not: those of several images, if they are so few
+
+
+_known = functools.lru_cache(maxsize=512)(Window)
+
+
+def _window(*args: Any) -> Window:
+    try:
+        return _known(*args)
+    except TypeError:  # lists among them
+        return Window(*args)
 
 
 def fits(x: Any, w: Any, groups: int) -> bool:
@@ -60,7 +71,7 @@ def convolved(x, w, b, stride, padding, dilation, groups):
     """What `convolution` gives."""
     if not fits(x, w, groups) or (b is not None and b.dtype != x.dtype):
         return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
-    window = Window(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    window = _window(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if _small(x.shape[1], window) and math.prod(window.out) >= _RUN and not _points(window):
         return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
     return _correlated(x, w, b, window)
@@ -110,7 +121,7 @@ def fast_convolution(x, w, b, stride, padding, dilation, groups):
     rows = channels * math.prod(w.shape[2:])
     if rows > outs or not mode.recording or not fits(x, w, groups):
         return NotImplemented
-    window = Window(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    window = _window(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if _small(channels, window) or _shares(channels, window) or _points(window):
         return NotImplemented
     kernels, kind = w.reshape(outs, rows), x.dtype
@@ -156,13 +167,14 @@ def input_gradient(g, w, size, stride, padding, dilation, groups):
     frame = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, padding, strict=True))
     ones = (1,) * len(kernel)
     most = 4 if any(lo or hi for lo, hi in padding) else 1  # the wider the frame, the more zeros
-    dense = all(s == 1 for s in stride) and len(w) <= most * w.shape[1]
-    if dense and all(lo >= 0 and hi >= 0 for lo, hi in frame):
+    columns = len(g) * len(w) * math.prod(kernel) * math.prod(size)
+    dense = len(w) <= most * w.shape[1] or columns <= _LITTLE
+    if dense and all(s == 1 for s in stride) and all(lo >= 0 and hi >= 0 for lo, hi in frame):
         turned = numpy.flip(w, tuple(range(2, w.ndim))).swapaxes(0, 1)
-        return _correlated(g, turned, None, Window(g.shape[2:], kernel, ones, frame, dilation))
+        return _correlated(g, turned, None, _window(g.shape[2:], kernel, ones, frame, dilation))
     if math.prod(w.shape[1:]) * math.prod(g.shape[2:]) < 4 * _SMALL:
         return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)
-    return _spread(g, w, Window(size, kernel, stride, padding, dilation))
+    return _spread(g, w, _window(size, kernel, stride, padding, dilation))
 
 
 def _spread(g: Any, w: Any, window: Window) -> Any:
@@ -223,7 +235,7 @@ def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
     """What `conv_weight` gives."""
     if not fits(x, g, groups):
         return conv_weight.op.forward(x, g, kernel, stride, padding, dilation, groups)
-    window = Window(x.shape[2:], kernel, stride, padding, dilation)
+    window = _window(x.shape[2:], kernel, stride, padding, dilation)
     outs, channels = g.shape[1], x.shape[1]
     if _small(channels, window):
         if math.prod(window.out) >= _RUN:
@@ -293,7 +305,7 @@ def _images(x: Any, window: Window, rows: int, kept: Any = None) -> Any:
     to = columns[:, :high].reshape(len(columns), *shape)
     views = _views(columns, window) if shared else [columns]
     inner = window.inner(2)
-    windows = as_strided(seen, (len(seen), *shape), (*seen.strides[:2], *steps))
+    windows = _strided(seen, (len(seen), *shape), (*seen.strides[:2], *steps))
     for start in range(0, len(x), step):
         part = slice(start, min(start + step, len(x)))
         count = part.stop - start
@@ -302,6 +314,13 @@ def _images(x: Any, window: Window, rows: int, kept: Any = None) -> Any:
         mine = slice(count) if kept is None else part
         numpy.copyto(to[mine], windows[:count] if framed else windows[part])
         yield part, [view[mine] for view in views]
+
+
+def _strided(x: Any, shape: Any, strides: Any) -> Any:
+    """What as_strided gives, which takes five times as long."""
+    if x.flags.c_contiguous:
+        return ndarray(shape, x.dtype, x, 0, strides)
+    return as_strided(x, shape, strides)
 
 
 def _views(columns: Any, window: Window) -> list[Any]:

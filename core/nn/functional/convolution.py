@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from core.autograd.adapt import adaptable
@@ -102,6 +103,7 @@ def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: 
         )
 
 
+@functools.lru_cache(maxsize=512)
 def _check_fits(size: Any, kernel: Any, pads: Any, stride: Any, dilation: Any) -> None:
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
