@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy
 
+from core.autograd.mode import no_grad
 from core.autograd.place import where_it_lies
 from core.autograd.value import Leaf, RemovableHandle, Value, leaf_of, wrap
 from core.backend import device_of, elsewhere, on, xp
@@ -58,6 +59,16 @@ def drop(slot: Leaf) -> None:
     if g is not None:
         with on(device_of(g.array)):
             g.array = g.array.copy()
+
+
+def fill_zero(slot: Leaf) -> None:
+    """Nothing; the leaf's gradient, cut from any graph, holds zeros."""
+    g = slot.gradient
+    if g.needs_grad:
+        g = slot.gradient = g.detach()
+    with no_grad():
+        g.zero_()
+    slot.local, slot.reduced = False, None  # zeros owe nothing to former backwards
 
 
 class WhenFinal:

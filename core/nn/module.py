@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from core.autograd.mode import no_grad
+from core.autograd.accumulate import fill_zero
 from core.autograd.value import Value
 from core.compiler import unchanged
 from core.nn.hooks import EVERY_MODULE, Hooked, Hooks, call_with_hooks, registered
@@ -316,12 +316,7 @@ class Module(Hooked, Placed, Stateful):
             if set_to_none:
                 param.grad = None
             else:
-                slot = param.leaf
-                if slot.gradient.needs_grad:
-                    slot.gradient = slot.gradient.detach()
-                with no_grad():
-                    slot.gradient.zero_()
-                slot.local, slot.reduced = False, None
+                fill_zero(param.leaf)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Nothing, after a warning: no Python code is compiled."""

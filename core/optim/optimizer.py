@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from core.autograd.accumulate import drop
+from core.autograd.accumulate import drop, fill_zero
 from core.autograd.mode import enable_grad, no_grad
 from core.autograd.value import RemovableHandle, Value
 from core.backend import to_host
@@ -142,12 +142,8 @@ class Optimizer:
                     continue
                 if set_to_none:
                     drop(slot)
-                    continue
-                if slot.gradient.needs_grad:
-                    slot.gradient = slot.gradient.detach()
-                with no_grad():
-                    slot.gradient.zero_()
-                slot.local, slot.reduced = False, None  # zeros owe nothing to former backwards
+                else:
+                    fill_zero(slot)
 
     # ---- groups ----
 
