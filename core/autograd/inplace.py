@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -56,20 +55,12 @@ def in_place(call: Any) -> Any:
     return write
 
 
-WRITERS: dict[Any, Callable[..., Any]] = {}  # of ops that are no ufunc
-
-
-def writes(call: Any) -> Callable[[Any], Any]:
-    """A decorator: function(x, *args, out) is the op on NumPy floats, written to an array."""
-    return lambda function: WRITERS.setdefault(call.op.call, function)
-
-
 # Spelled out: each step made a function costs a small write 0.1 us.
 def wrote(op: Any, x: Any, args: Any) -> bool:  # noqa: C901
     """Whether the in-place form of an op was done straight into the memory of `x`."""
     function, target, recording = op.direct, x.array, mode.fast
     if type(function) is not numpy.ufunc or function.nin != len(args) + 1:
-        function = WRITERS.get(op.call)
+        function = op.writer
     if function is None or recording is None or (recording and x.base is not None):
         return False
     d, floating = target.dtype, plain(target)

@@ -76,6 +76,8 @@ class Op:
         self.into: dict[int, Callable[..., Any]] = {}
         # The same for the first argument and a NumPy array `g` that may be overwritten.
         self.over: Callable[..., Any] | None = None
+        # The forward of NumPy floats, `writer(x, *args, out)`, of an op that is no ufunc.
+        self.writer: Callable[..., Any] | None = None
         # Whether the gradient function of its acceleration takes `gated`: to do also what `over`
         # would, of the op that gave the first argument.
         self.gates = False

@@ -20,6 +20,8 @@ def install() -> None:
     register(ufuncs.DIRECT + reductions.DIRECT + choice.DIRECT + movement.DIRECT)
     for op, function in choice.OVER:
         op.op.over = function
+    for op, function in choice.WRITERS:
+        op.op.writer = function
     Late.with_layers = install_layers  # type: ignore[method-assign]
 
 

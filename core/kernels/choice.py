@@ -67,7 +67,15 @@ def _relu(x):
         return choice.relu.op.forward(x)
     if x.size < MANY:
         return numpy.maximum(nought, x)  # of -0 and 0 the second, as clip
-    return x.clip(nought, _INFINITE[x.dtype.char])
+    return _shut(x)
+
+
+def _shut(x, out=None):
+    return x.clip(_NOUGHT[x.dtype.char], _INFINITE[x.dtype.char], out=out)
+
+
+def _kept_between(x, low, high, out):
+    return x.clip(low, high, out=out)
 
 
 def _clamped(x, min=None, max=None):
@@ -132,3 +140,7 @@ DIRECT = (
     (masked.fill_mask, _filled),
 )
 OVER = ((choice.relu, _gate_over),)
+WRITERS: tuple[tuple[Any, Any], ...] = (
+    (choice.relu, _shut),
+    (activation.hardtanh_at, _kept_between),
+)
