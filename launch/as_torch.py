@@ -21,9 +21,11 @@ from ddp.starting import why_missing as why_not_distributed
 
 # The files of PyTorch's layers, from which programs import them.
 _LAYERS = """
-activation adaptive channelshuffle container distance dropout flatten fold instancenorm lazy
-loss normalization padding pixelshuffle pooling rnn sparse transformer upsampling
+activation adaptive channelshuffle container distance dropout flatten fold lazy normalization
+padding pixelshuffle pooling rnn sparse transformer upsampling
 """.split()
+# Those of them from which programs import private bases, too.
+_PRIVATE = "batchnorm conv instancenorm loss".split()
 _FAMILIES = """
 bernoulli beta binomial categorical cauchy chi2 dirichlet distribution exponential
 fishersnedecor gamma geometric gumbel half_cauchy half_normal independent inverse_gamma kl
@@ -34,8 +36,8 @@ _TIMES = "single pair triple quadruple".split()
 _OPTIMIZERS = "adadelta adagrad adam adamax adamw asgd lbfgs nadam radam rmsprop rprop sgd".split()
 _PARALLEL = "ddp:DataParallel DistributedDataParallel data_parallel parallel_apply replicate"
 # Each module of PyTorch's and the modules in which its names are looked up, in this order, after a
-# colon the only names that are taken from there, `theirs=ours` where they differ. A module that is
-# served from nothing has its submodules and what `_OWN` gives it.
+# colon the only names that are taken from there. A module that is served from nothing has its
+# submodules and what `_OWN` gives it.
 SERVED: dict[str, tuple[str, ...]] = {
     "torch": ("core",),
     "torch.amp": ("core.amp",),
@@ -99,15 +101,9 @@ SERVED: dict[str, tuple[str, ...]] = {
     "torch.nn.functional": ("core.nn.functional",),
     "torch.nn.init": ("core.nn.init",),
     "torch.nn.modules": ("core.nn.modules", "core.nn"),
-    "torch.nn.modules.batchnorm": (
-        "core.nn",
-        "core.nn.normalization:_BatchNorm _NormBase=NormWithStatistics",
-    ),
-    "torch.nn.modules.conv": ("core.nn", "core.nn.conv:_ConvNd"),
+    **{f"torch.nn.modules.{name}": ("core.nn", f"core.nn.modules.{name}") for name in _PRIVATE},
     "torch.nn.modules.linear": ("core.nn", "core.nn.attention:NonDynamicallyQuantizableLinear"),
     **{f"torch.nn.modules.{name}": ("core.nn",) for name in _LAYERS},
-    "torch.nn.modules.instancenorm": ("core.nn", "core.nn.normalization:_InstanceNorm"),
-    "torch.nn.modules.loss": ("core.nn", "core.nn.loss:_Loss=Loss _WeightedLoss=WeightedLoss"),
     "torch.nn.modules.utils": (),
     "torch.nn.modules.module": ("core.nn.modules.module", "core.nn:Module"),
     "torch.nn.parallel": (_PARALLEL, "ddp.device_split:gather scatter"),
@@ -221,30 +217,27 @@ class Source:
     def __init__(self, text: str) -> None:
         name, _, only = text.partition(":")
         self._module = _import(name)
-        pairs = [word.partition("=") for word in only.split()]
-        self._ours = {theirs: ours or theirs for theirs, _, ours in pairs}
+        self._only = only.split()
 
     def names(self) -> list[str]:
         """The names, those of modules left out: where those stand is PyTorch's affair."""
-        listed = list(self._ours) or getattr(self._module, "__all__", None) or vars(self._module)
+        listed = self._only or getattr(self._module, "__all__", None) or vars(self._module)
         return [name for name in listed if not name.startswith("_") and self.has(name)]
 
     def ready(self) -> dict[str, Any]:
         """The functions and classes that need no import: what `models.__dict__` is read for."""
         made = vars(self._module)
-        found = {name: made.get(self._ours.get(name, name)) for name in self.names()}
-        return {name: value for name, value in found.items() if callable(value)}
+        return {name: made[name] for name in self.names() if callable(made.get(name))}
 
     def has(self, name: str) -> bool:
         """Whether the name is one of them."""
-        if self._ours and name not in self._ours:
+        if self._only and name not in self._only:
             return False
-        ours = self._ours.get(name, name)
-        return not isinstance(getattr(self._module, ours, self._module), types.ModuleType)
+        return not isinstance(getattr(self._module, name, self._module), types.ModuleType)
 
     def get(self, name: str) -> Any:
         """What has the name."""
-        return getattr(self._module, self._ours.get(name, name))
+        return getattr(self._module, name)
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
