@@ -18,7 +18,7 @@ from core.kernels.piece import ELEMENTS, number
 from core.ops import activation, choice, masked
 
 MANY = 1 << 11
-_BITS = {"f": numpy.dtype("int32"), "d": numpy.dtype("int64")}
+BITS = {"f": numpy.dtype("int32"), "d": numpy.dtype("int64")}
 
 
 def select(mask: Any, a: Any, b: Any) -> Any:
@@ -26,7 +26,7 @@ def select(mask: Any, a: Any, b: Any) -> Any:
     like = a if type(a) is ndarray else b
     if mask.size < MANY or type(like) is not ndarray or not mask.flags.c_contiguous:
         return numpy.where(mask, a, b)
-    bits = _BITS.get(like.dtype.char)
+    bits = BITS.get(like.dtype.char)
     parts = [_lean(v, like.dtype) for v in (a, b)]
     if bits is None or mask.dtype.char != "?" or not all(_fits(v, mask, like) for v in parts):
         return numpy.where(mask, a, b)
@@ -67,10 +67,11 @@ def _relu(x):
         return choice.relu.op.forward(x)
     if x.size < MANY:
         return numpy.maximum(nought, x)  # of -0 and 0 the second, as clip
-    return _shut(x)
+    return shut(x)
 
 
-def _shut(x, out=None):
+def shut(x, out=None):
+    """`x`, or 0 where it is less."""
     return x.clip(_NOUGHT[x.dtype.char], _INFINITE[x.dtype.char], out=out)
 
 
@@ -106,7 +107,7 @@ def _gate(g, out):
 
 def gated(g: Any, open_: Any) -> Any:
     """`g` where the gate is open, and 0 where it is shut."""
-    bits = _BITS[g.dtype.char]
+    bits = BITS[g.dtype.char]
     every = open_.astype(bits)
     every &= g.view(bits)
     return every.view(g.dtype)
@@ -114,7 +115,7 @@ def gated(g: Any, open_: Any) -> Any:
 
 def _gate_over(g, out):
     """The same, over `g` where it is of a type that there are bits for."""
-    bits = _BITS.get(g.dtype.char)
+    bits = BITS.get(g.dtype.char)
     if bits is None:
         return choice.gate(g, out)
     seen = g.view(bits)
@@ -141,6 +142,6 @@ DIRECT = (
 )
 OVER = ((choice.relu, _gate_over),)
 WRITERS: tuple[tuple[Any, Any], ...] = (
-    (choice.relu, _shut),
+    (choice.relu, shut),
     (activation.hardtanh_at, _kept_between),
 )

@@ -37,7 +37,8 @@ _NEAR = 1 << 16  # and where they are not: those of several images, if they are 
 _known = functools.lru_cache(maxsize=512)(Window)
 
 
-def _window(*args: Any) -> Window:
+def window_of(*args: Any) -> Window:
+    """A window of these sizes, remembered."""
     try:
         return _known(*args)
     except TypeError:  # lists among them
@@ -71,7 +72,7 @@ def convolved(x, w, b, stride, padding, dilation, groups):
     """What `convolution` gives."""
     if not fits(x, w, groups) or (b is not None and b.dtype != x.dtype):
         return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
-    window = _window(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    window = window_of(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if _small(x.shape[1], window) and math.prod(window.out) >= _RUN and not _points(window):
         return convolution.op.forward(x, w, b, stride, padding, dilation, groups)
     return _correlated(x, w, b, window)
@@ -93,7 +94,7 @@ def _correlated(x: Any, w: Any, b: Any, window: Window) -> Any:
     if shift is not None and kernels[0].shape[1] < _DEEP:  # one more row of columns, of ones
         kernels, shift = [numpy.concatenate((kernels[0], shift), 1)], None
     more = numpy.empty(0, x.dtype)
-    for part, views in _images(x, window, kernels[0].shape[1]):
+    for part, views in images(x, window, kernels[0].shape[1]):
         some = flat[part]
         numpy.matmul(kernels[0], views[0], out=some)
         for kernel, view in zip(kernels[1:], views[1:], strict=True):
@@ -121,7 +122,7 @@ def fast_convolution(x, w, b, stride, padding, dilation, groups):
     rows = channels * math.prod(w.shape[2:])
     if rows > outs or not mode.recording or not fits(x, w, groups):
         return NotImplemented
-    window = _window(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    window = window_of(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if _small(channels, window) or _shares(channels, window) or _points(window):
         return NotImplemented
     kernels, kind = w.reshape(outs, rows), x.dtype
@@ -132,7 +133,7 @@ def fast_convolution(x, w, b, stride, padding, dilation, groups):
     out = numpy.empty((len(x), outs, *window.out), kind)
     flat = out.reshape(len(x), outs, -1)
     kept = numpy.empty((len(x), kernels.shape[1], flat.shape[2]), kind)
-    for part, (columns,) in _images(x, window, kernels.shape[1], kept):
+    for part, (columns,) in images(x, window, kernels.shape[1], kept):
         numpy.matmul(kernels, columns, out=flat[part])
 
     def vjp(g: Any) -> Any:
@@ -171,10 +172,10 @@ def input_gradient(g, w, size, stride, padding, dilation, groups):
     dense = len(w) <= most * w.shape[1] or columns <= _LITTLE
     if dense and all(s == 1 for s in stride) and all(lo >= 0 and hi >= 0 for lo, hi in frame):
         turned = numpy.flip(w, tuple(range(2, w.ndim))).swapaxes(0, 1)
-        return _correlated(g, turned, None, _window(g.shape[2:], kernel, ones, frame, dilation))
+        return _correlated(g, turned, None, window_of(g.shape[2:], kernel, ones, frame, dilation))
     if math.prod(w.shape[1:]) * math.prod(g.shape[2:]) < 4 * _SMALL:
         return conv_input.op.forward(g, w, size, stride, padding, dilation, groups)
-    return _spread(g, w, _window(size, kernel, stride, padding, dilation))
+    return _spread(g, w, window_of(size, kernel, stride, padding, dilation))
 
 
 def _spread(g: Any, w: Any, window: Window) -> Any:
@@ -235,7 +236,7 @@ def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
     """What `conv_weight` gives."""
     if not fits(x, g, groups):
         return conv_weight.op.forward(x, g, kernel, stride, padding, dilation, groups)
-    window = _window(x.shape[2:], kernel, stride, padding, dilation)
+    window = window_of(x.shape[2:], kernel, stride, padding, dilation)
     outs, channels = g.shape[1], x.shape[1]
     if _small(channels, window):
         if math.prod(window.out) >= _RUN:
@@ -249,7 +250,7 @@ def weight_gradient(x, g, kernel, stride, padding, dilation, groups):
     # The fast way round: the longer side of the result first.
     out = numpy.zeros((first, channels * math.prod(kernel) // first, outs), x.dtype)
     each = numpy.empty(0, x.dtype)
-    for part, views in _images(x, window, out.shape[1]):
+    for part, views in images(x, window, out.shape[1]):
         seen = flat[part].transpose(0, 2, 1)
         if first > 1:  # products with a matrix turned round take longer, by more than one copy
             seen = seen.copy()
@@ -281,12 +282,13 @@ def _matrices(w: Any, shared: bool) -> list[Any]:
     return [numpy.ascontiguousarray(w[:, :, k]).reshape(len(w), -1) for k in range(w.shape[2])]
 
 
-def _images(x: Any, window: Window, rows: int, kept: Any = None) -> Any:
+def images(x: Any, window: Window, rows: int, kept: Any = None, step: int | None = None) -> Any:
     """Slices of the batch and their columns (n, C * prod(K), prod(P)), in a buffer used again.
 
     Of several images at once where those of one leave room in the cache; with a row of ones behind
     them, where there are to be more `rows`. Where the kernel's rows share columns, one array
-    (n, C * prod(K[1:]), prod(P)) for each row. In `kept` (N, rows, prod(P)), where it is given.
+    (n, C * prod(K[1:]), prod(P)) for each row. In `kept` (N, rows, prod(P)), where it is given, and
+    of `step` images, where that is.
     """
     channels, d = x.shape[1], len(window.kernel)
     shared, framed = _shares(channels, window), window.full != window.size
@@ -295,7 +297,7 @@ def _images(x: Any, window: Window, rows: int, kept: Any = None) -> Any:
         shape = (channels, *window.kernel[1:], window.full[0], *window.out[1:])
     high = channels * math.prod(shape[1:d] if shared else window.kernel)
     places = math.prod(shape) // high
-    step = min(len(x), max(1, _NEAR // math.prod(shape)))
+    step = min(len(x), step or max(1, _NEAR // math.prod(shape)))
     seen = numpy.zeros((step, channels, *window.full), x.dtype) if framed else x
     steps = _steps(seen.strides[2:], window)
     if shared:

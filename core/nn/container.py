@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
+from core.nn.chain import LEADING, run
 from core.nn.module import Module
 
 N = TypeVar("N", bound="Numbered")
@@ -94,7 +95,9 @@ class Sequential(Numbered):
 
     def forward(self, input: Any) -> Any:
         """The last result."""
-        for module in self._modules.values():
+        for i, module in enumerate(self._modules.values()):
+            if type(module) in LEADING:
+                return run(list(self._modules.values())[i:], input)
             input = module(input)
         return input
 

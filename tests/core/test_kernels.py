@@ -7,9 +7,10 @@ import core
 import core.nn  # which registers what layers use
 from core.autograd.mode import mode
 from core.kernels import choice, layers, movement, reductions, ufuncs
-from core.ops import attention, norm, pool
+from core.ops import attention, conv_pool, norm, pool
 from core.ops import choice as choice_ops
-from tests.core.kernel_cases import PAIR, TABLE, TIES, frame, normal
+from tests.core.kernel_cases import TABLE
+from tests.core.kernel_windows import PAIR, TIES, frame, normal
 
 DIRECT = (*ufuncs.DIRECT, *reductions.DIRECT, *choice.DIRECT, *movement.DIRECT, *layers.DIRECT)
 FUSED = layers.FUSED
@@ -78,7 +79,7 @@ def results(op, args):
 
 
 def differentiable(op, i):
-    if op is attention.attention:
+    if op in (attention.attention, conv_pool.conv_relu_pool):
         return i < 3
     if op is norm.normalise:
         return i in (0, 3, 4)

@@ -5,6 +5,8 @@ import pickle
 
 import numpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
@@ -124,3 +126,36 @@ def test_places_of_another_shape_are_refused():
     for library, tensor in ((TF, torch.tensor), (F, core.tensor)):
         with pytest.raises(RuntimeError, match=r"shape of indices .* same .* input"):
             library.max_unpool2d(tensor(x), tensor(indices), 2)
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 3),
+    st.integers(1, 8),
+    st.integers(2, 4),
+    st.sampled_from(["float32", "float64"]),
+)
+def test_convolution_relu_and_pool_of_tiles(seed, channels, outs, tile, dtype):
+    numbers = numpy.random.default_rng(seed)
+    kernel, rows, columns = numbers.integers(1, 6, 3)
+    padding = int(numbers.integers(0, kernel // 2 + 1))
+    size = [int(n) * tile + kernel - 1 - 2 * padding for n in (rows, columns)]
+    arrays = [numbers.standard_normal((outs, channels, kernel, kernel)), numbers.random(outs)]
+    x = numbers.standard_normal((int(numbers.integers(1, 20)), channels, *size))
+    results = []
+    for library in (core, torch):
+        nn, kind = library.nn, getattr(library, dtype)
+        conv = nn.Conv2d(channels, outs, int(kernel), padding=padding)
+        net = nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(tile)).to(kind)
+        with library.no_grad():
+            for p, array in zip(net.parameters(), arrays, strict=True):
+                p.copy_(library.tensor(array))
+        images = library.tensor(x, dtype=kind, requires_grad=True)
+        y = net(images)
+        (y * y).sum().backward()
+        results.append([y, images.grad, *(p.grad for p in net.parameters())])
+    if dtype == "float32":  # rounding may choose another largest element, and so other gradients
+        assert_same(results[0][0], results[1][0], 1e-4)
+        return
+    for a, b in zip(*results, strict=True):
+        assert_same(a, b, 1e-11)
