@@ -168,10 +168,10 @@ class _Gradients:
         """The gradients of the kernels and of the bias."""
         points, total = self.kept.shape[2], numpy.zeros(1, self.kept.dtype)
         for part, some in every.pieces():
-            seen = some.reshape(len(some), -1, points).transpose(0, 2, 1)
-            product = numpy.matmul(self.kept[part], seen)
+            seen = self.kept[part].transpose(0, 2, 1)
+            product = numpy.matmul(some.reshape(len(some), -1, points), seen)
             total = total + (product[0] if len(product) == 1 else product.sum(0))
-        total = numpy.ascontiguousarray(total.T).reshape(len(self.tiles.stands), self.w[0], -1)
+        total = total.reshape(len(self.tiles.stands), self.w[0], -1)
         views = _as_kernels(total, self.w[1], self.tiles.window.kernel)
         views = [v[(..., *stand)] for v, stand in zip(views, self.tiles.stands, strict=True)]
         out = views[0] + views[1]
