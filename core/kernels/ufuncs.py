@@ -40,9 +40,15 @@ def _vector_product(x: Any, v: Any) -> Any:
     return x.dot(v) if x.dtype.char in "fd" else linalg.matrix_vector.op.forward(x, v)
 
 
-# With so few rows and so many weights OpenBLAS's product for AVX-512 takes 10 to 45 % longer than
-# that of the transposes, which the sum with the bias turns back; elsewhere they take as long.
-_FEW, _MANY = range(16, 65), 1 << 16
+# With so few rows and so many weights OpenBLAS's product for AVX-512 takes 5 to 60 % longer than
+# that of the transposes, which are then turned back; below this many products, where it leaves its
+# operands where they are, both take as long.
+_FEW, _MANY, _PRODUCTS = range(2, 101), 1 << 16, 10**6
+
+
+def _turned(x: Any, w: Any) -> bool:
+    few = len(x) in _FEW and w.size >= _MANY and x.dtype.char == "f"
+    return few and len(x) * w.size > _PRODUCTS
 
 
 def _linear(x: Any, w: Any, b: Any = None) -> Any:
@@ -53,9 +59,10 @@ def _linear(x: Any, w: Any, b: Any = None) -> Any:
     if n < 2 or w.ndim != 2 or x.shape[-1] != w.shape[1] or not x.size or not x.flags.c_contiguous:
         return linalg.linear.op.forward(x, w, b)
     rows = x if n == 2 else x.reshape(-1, x.shape[-1])
-    if w.size >= _MANY and d.char == "f" and len(rows) in _FEW and b is not None:
+    if _turned(rows, w):
         product = w.dot(rows.T).T
-        out = numpy.add(product, b, out=numpy.empty(product.shape, d))
+        out = numpy.empty(product.shape, d)
+        numpy.copyto(out, product) if b is None else numpy.add(product, b, out=out)
     else:
         out = rows.dot(w.T)
         if b is not None:

@@ -143,6 +143,7 @@ TABLE = {
         "vector": (normal(5), normal(4, 5), normal(4)),
         "in another order": (normal(6, 3, 5).transpose(1, 0, 2), normal(4, 5), normal(4)),
         "few rows": (normal(16, 260) / 16, normal(260, 260), normal(260)),
+        "very few rows": (normal(5, 520) / 16, normal(400, 520), None),
     },
     linalg.matrix_product: {
         "matrices": (normal(6, 5), normal(5, 4)),
