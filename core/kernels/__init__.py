@@ -17,26 +17,27 @@ Table = tuple[tuple[Any, Any], ...]
 def install() -> None:
     """Register every acceleration: forwards for NumPy arrays, and forwards with their gradients."""
     heap.keep_freed_memory()
-    register(ufuncs.DIRECT + reductions.DIRECT + choice.DIRECT + movement.DIRECT)
+    direct = ufuncs.DIRECT + reductions.DIRECT + choice.DIRECT + movement.DIRECT
+    register(direct, writers=choice.WRITERS)
     for op, function in choice.OVER:
         op.op.over = function
-    for op, function in choice.WRITERS:
-        op.op.writer = function
     Late.with_layers = install_layers  # type: ignore[method-assign]
 
 
 def install_layers() -> None:
     """Register the accelerations of what layers are made of, random numbers included."""
     layers = importlib.import_module("core.kernels.layers")
-    register(layers.DIRECT, layers.FUSED)
+    register(layers.DIRECT, layers.FUSED, layers.WRITERS)
     for op in layers.GATES:
         op.op.gates = True
     importlib.import_module("core.kernels.philox").install()
 
 
-def register(direct: Table, fused: Table = ()) -> None:
-    """Let ops take these forwards, and these forwards with their gradients, on NumPy arrays."""
+def register(direct: Table, fused: Table = (), writers: Table = ()) -> None:
+    """Let ops take these forwards, also with their gradients or in place, on NumPy arrays."""
     for op, function in direct:
         op.op.direct = function
     for op, function in fused:
         accelerates(op, numpy.ndarray)(function)
+    for op, function in writers:
+        op.op.writer = function

@@ -8,8 +8,19 @@ from typing import Any
 import numpy
 
 from core.autograd.mode import mode
-from core.kernels.piece import in_pieces, is_plain, number
-from core.ops.activation import elu_at, gelu_erf, gelu_tanh, mish, silu, softplus_at
+from core.kernels.piece import ELEMENTS, in_pieces, is_plain, number
+from core.ops.activation import (
+    elu_at,
+    gelu_erf,
+    gelu_tanh,
+    hardsigmoid,
+    hardswish,
+    leaky,
+    mish,
+    silu,
+    softplus_at,
+)
+from core.ops.exponential import sigmoid
 from core.ops.special import erf
 
 # The probability that a normal number is below x is (1 + tanh(x * p(x * x))) / 2 for this p, to
@@ -189,6 +200,24 @@ def _erf_piece(out: Any, x: Any) -> None:
     numpy.tanh(below, out)
 
 
+# ---- in place ----------------------------------------------------------------------------------
+
+
+def _over(op: Any) -> Any:
+    """What writes an op of each element into its input, of which only pieces are made beside."""
+
+    def write(x: Any, *args: Any, out: Any) -> None:
+        line = out.ravel("K")
+        if line.base is None:
+            out[...] = op.op.direct(x, *args)  # it has gaps, and ravel copied
+            return
+        for i in range(0, line.size, ELEMENTS):
+            piece = line[i : i + ELEMENTS]
+            piece[...] = op.op.direct(piece, *args)
+
+    return write
+
+
 few_erf = erf.op.direct
 FEW = 64
 DIRECT = (
@@ -199,3 +228,6 @@ DIRECT = (
     (erf, _erf),
 )
 FUSED = ((gelu_erf, fast_gelu_erf), (gelu_tanh, fast_gelu_tanh))
+WRITERS = tuple(
+    (op, _over(op)) for op in (sigmoid, silu, mish, elu_at, leaky, hardswish, hardsigmoid)
+)

@@ -13,4 +13,5 @@ FUSED: tuple[tuple[Any, Any], ...] = (
     *norm.FUSED,
     *pool.FUSED,
 )
+WRITERS: tuple[tuple[Any, Any], ...] = activation.WRITERS
 GATES = pool.GATES

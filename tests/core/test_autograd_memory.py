@@ -318,12 +318,18 @@ def test_a_large_gradient_is_written_over_where_it_can_be():
         (lambda y: y.add_(y), 0),
         (lambda y: y.mul_(2.0), 0),
         (lambda y: y.div_(2.0), 0),
-        (lambda y: core.nn.functional.relu6(y, inplace=True), 1),  # its slope asks for the input
+        (lambda y: y.sigmoid_(), 0),
+        # Of these the slope asks for the input.
+        (lambda y: core.nn.functional.relu6(y, inplace=True), 1),
+        (lambda y: core.nn.functional.silu(y, inplace=True), 1),
+        (lambda y: core.nn.functional.elu(y, inplace=True), 1),
+        (lambda y: core.nn.functional.leaky_relu(y, inplace=True), 1),
+        (lambda y: core.nn.functional.hardswish(y, inplace=True), 1),
     ],
-    ids="relu add mul div relu6".split(),
+    ids="relu add mul div sigmoid relu6 silu elu leaky_relu hardswish".split(),
 )
 def test_a_write_in_place_takes_new_memory_only_for_what_a_slope_asks_for(write, copies):
-    x = core.from_numpy(numpy.random.default_rng(0).standard_normal(1 << 14).astype("f"))
+    x = core.from_numpy(numpy.linspace(-4, 4, 1 << 19, dtype="f"))  # many pieces
     x.requires_grad_()
     write(x * 1).sum().backward()  # the pattern of arguments is met for the first time
     want = write((x * 1).detach())

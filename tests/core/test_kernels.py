@@ -5,6 +5,7 @@ import pytest
 
 import core
 import core.nn  # which registers what layers use
+from core.autograd.inplace import in_place
 from core.autograd.mode import mode
 from core.kernels import choice, layers, movement, reductions, ufuncs
 from core.ops import attention, conv_pool, norm, pool
@@ -122,6 +123,31 @@ def test_zeros_and_infinities_are_bounded_alike_in_long_arrays_and_short_ones(bo
         found = op.op.direct(few, *bounds)
         numpy.testing.assert_array_equal(found, want[: len(few)])
         assert (numpy.signbit(found) == numpy.signbit(want[: len(few)]))[few == few].all()
+
+
+ODD = numpy.array([numpy.inf, -numpy.inf, numpy.nan, 0.0, -0.0, 1e-40, -1e-40, 3.0, -3.0, 90.0])
+LAID = {
+    "in pieces": lambda x: numpy.resize(x, 70_001),
+    "in one": lambda x: x.reshape(2, 5),
+    "in another order": lambda x: numpy.resize(x, (3, 4, 5)).transpose(2, 0, 1),
+    "with gaps": lambda x: numpy.resize(x, (70, 30))[:, ::3],
+    "one number": lambda x: numpy.array(x[-1]),
+    "nothing": lambda x: x[:0],
+}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("laid", LAID)
+@pytest.mark.parametrize(
+    "op", [op for op, _ in (*choice.WRITERS, *layers.WRITERS)], ids=lambda op: op.op.name
+)
+def test_what_is_written_over_has_the_bits_of_what_is_made_beside(op, laid, dtype):
+    x = core.from_numpy(LAID[laid](ODD.astype(dtype)))
+    args = {2: (0.3,), 3: (-1.0, 2.0), 4: (1.0, 1.1, 0.5)}.get(op.op.arity, ())
+    with core.no_grad():
+        want = op(x, *args).numpy().tobytes()
+        assert in_place(op)(x, *args) is x
+    assert x.numpy().tobytes() == want
 
 
 @pytest.mark.parametrize(("op", "args"), CALLS)
