@@ -77,18 +77,21 @@ def _largest(x: Any, kernel: Any, out: Any) -> None:
 
 
 def _find(x: Any, out: Any, places: Any, far: Any) -> None:
-    """How far from its corner each tile has its largest element first; NaN is larger than all."""
+    """How far from its corner each tile has its largest element first."""
     kind = far.dtype.type
-    unordered = numpy.isnan(out).any()
     far.fill(places[-1][1])
     for where, distance in places[:-1]:
         found = x[where] == out
-        if unordered:
-            found |= numpy.isnan(x[where])
         beyond = found.view(numpy.uint8) if kind is numpy.uint8 else found.astype(kind)
         beyond -= kind(1)  # nothing where it was found, and else more than any distance
         beyond |= kind(distance)
         numpy.minimum(far, beyond, out=far)
+
+
+def _find_nan(x: Any, places: Any, far: Any) -> None:
+    """How far from its corner each tile that has NaN, which is larger than all, has it last."""
+    for where, distance in places:
+        far[numpy.isnan(x[where])] = distance
 
 
 def _in_pairs(shape: Any, kernel: Any) -> bool:
@@ -169,12 +172,12 @@ def fast_max_windows(x, kernel, stride, padding, dilation):
     for part in _pieces(x):
         if pairs:
             _halve(x[part], out[part], far[part] if mode.recording else None)
-            if mode.recording and numpy.isnan(out[part]).any():
+        else:
+            _largest(x[part], kernel, out[part])
+            if mode.recording:
                 _find(x[part], out[part], places, far[part])
-            continue
-        _largest(x[part], kernel, out[part])
-        if mode.recording:
-            _find(x[part], out[part], places, far[part])
+        if mode.recording and numpy.isnan(out[part]).any():
+            _find_nan(x[part], places, far[part])
     open_ = opened(out) if mode.recording else None
 
     def vjp(g: Any, gated: bool = False) -> Any:

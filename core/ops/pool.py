@@ -53,12 +53,20 @@ max_windows.defvjp(
 
 @primitive
 def winners(x, out, kernel, stride, padding, dilation):
-    """Which place of the kernel holds the largest element, the first of several; NaN wins."""
+    """Which place of the kernel holds the largest element: of NaNs the last, else the first.
+
+    Padding never does, also where all elements are as low as it is.
+    """
     window = Window(x.shape[2:], kernel, stride, padding, dilation)
+    inside = None
+    if window.full != window.size:
+        inside = window.padded(xp(x).ones((1, 1, *window.size), bool), False)
     x = window.padded(x, _lowest(x.dtype))
     best = xp(x).full(out.shape, -1, numpy.int32)
-    for i, part in reversed(tuple(enumerate(window.offsets()))):  # the first is written last
-        found = x[part] == out
+    for i, part in enumerate(window.offsets()):
+        found = (x[part] == out) & (best < 0)
+        if inside is not None:
+            found &= inside[part]
         if x.dtype.kind in "fV":
             found |= x[part] != x[part]
         best = xp(x).where(found, numpy.int32(i), best)

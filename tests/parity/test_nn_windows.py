@@ -159,3 +159,15 @@ def test_convolution_relu_and_pool_of_tiles(seed, channels, outs, tile, dtype):
         return
     for a, b in zip(*results, strict=True):
         assert_same(a, b, 1e-11)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3), st.booleans())
+def test_of_nans_the_last_is_the_largest_and_padding_never_is(seed, n, adaptive):
+    numbers = numpy.random.default_rng(seed)
+    values = [numpy.nan, -numpy.inf, 0.0, 1.0, 2.0]
+    x = numbers.choice(values, (2, 2, *numbers.integers(4, 8, n)), p=[0.2, 0.5, 0.1, 0.1, 0.1])
+    kernel, half, stride = int(numbers.integers(2, 4)), int(numbers.integers(2)), seed % 3 or None
+    name = f"max_pool{n}d_with_indices"
+    given = ("adaptive_" + name, kernel) if adaptive else (name, kernel, stride, half)
+    for a, b in both(given[0], [x], *given[1:]):
+        assert_same(a, b, 1e-12)

@@ -11,7 +11,7 @@ from core import random
 from core.autograd.inplace import write_out
 from core.autograd.place import where_it_lies
 from core.autograd.value import called, wrap
-from core.backend import device_of, module_of, to_host
+from core.backend import device_of, module_of, to_host, xp
 from core.nn.functional.convolution import each_dim, placed
 from core.nn.functional.pooling import check_filled, frame, per_dim, windows, with_indices
 from core.ops.activation import threshold_at
@@ -183,11 +183,21 @@ def _largest_in(x: Any, regions: list[tuple[numpy.ndarray, numpy.ndarray]]) -> t
     width = places.shape[0] // count if count else 0
     rows = reshape_array(x, (*x.shape[:2], math.prod(size)))
     seen = index_select(rows.detach(), 2, places)
-    best = argmax(reshape_array(seen, (*x.shape[:2], count, width)), -1)
+    best = _best(reshape_array(seen, (*x.shape[:2], count, width)))
     where = places[best + wrap(placed(x, numpy.arange(count) * width))]
     out = gather(rows, 2, where)
     shape = (*x.shape[:2], *flat.shape[:n])
     return reshape_array(out, shape), reshape_array(where, shape)
+
+
+def _best(rows: Any) -> Any:
+    """Where the largest element of each row stands: of NaNs the last, else the first."""
+    first = argmax(rows, -1)
+    unordered = rows.array != rows.array
+    if not unordered.any():
+        return first
+    last = unordered.shape[-1] - 1 - unordered[..., ::-1].argmax(-1)
+    return wrap(xp(unordered).where(unordered.any(-1), last, first.array))
 
 
 def _adaptive_max_pool(n: int, x: Any, output_size: Any, return_indices: bool = False) -> Any:
