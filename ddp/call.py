@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -13,6 +14,8 @@ import core
 
 # Gradients are reduced from inside `core`, in a backward that somebody called.
 _PACKAGES = tuple(os.path.dirname(os.path.abspath(f)) + os.sep for f in (__file__, core.__file__))
+# A context of ours is entered and left there.
+_PACKAGES += (contextlib.__file__,)
 
 
 class CollectiveError(RuntimeError):

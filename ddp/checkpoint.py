@@ -28,7 +28,7 @@ def save(obj: Any, path: str | os.PathLike[str], group: ProcessGroup | None = No
             serialization.save(obj, path)
         except (OSError, TypeError, ValueError) as error:
             failure = error
-    _raise_together(pg, failure, f"save {os.fspath(path)}")
+    _raise_together(pg, failure, "save", path)
 
 
 def load(
@@ -46,7 +46,7 @@ def load(
             data = numpy.frombuffer(bytearray(Path(path).read_bytes()), numpy.uint8)
         except OSError as error:
             failure = error
-    _raise_together(pg, failure, f"load {os.fspath(path)}")
+    _raise_together(pg, failure, "load", path)
     if pg is not None and pg.size > 1:
         count = numpy.array([data.size])
         pg.broadcast(count)
@@ -69,12 +69,16 @@ class _NamedBytes(io.BytesIO):
         self.name = name
 
 
-def _raise_together(pg: ProcessGroup | None, failure: Exception | None, what: str) -> None:
+def _raise_together(
+    pg: ProcessGroup | None, failure: Exception | None, verb: str, path: str | os.PathLike[str]
+) -> None:
     if pg is not None and pg.size > 1:
-        pg.barrier(timeout=_FOREVER)  # a large file takes its time
+        # A large file takes its time.
+        pg.barrier(timeout=_FOREVER, label=f"ddp.{verb}, which all ranks call")
         box = [None if failure is None else f"{type(failure).__name__}: {failure}"]
         pg.broadcast_object_list(box)
         if pg.rank and box[0] is not None:
+            what = f"{verb} {os.fspath(path)}"
             raise RankZeroError(f"rank {pg.rank}: rank 0 could not {what}: {box[0]}")
     if failure is not None:
         raise failure

@@ -37,10 +37,10 @@ def main_process_first(group: Any = None, local: bool = False) -> Iterator[None]
     group = default_group(group)
     first = (group.local_rank if local else group.rank) == 0
     if not first:
-        group.barrier(timeout=_FOREVER)
+        group.barrier(timeout=_FOREVER, label="main_process_first")
     yield
     if first:
-        group.barrier(timeout=_FOREVER)
+        group.barrier(timeout=_FOREVER, label="main_process_first")
 
 
 def rank_zero_only(function: F) -> F:

@@ -34,9 +34,11 @@ class ProcessGroup(Collectives):
         RankFailedError, on every rank that can be reached, before any array is changed.
     """
 
-    def barrier(self, async_op: bool = False, timeout: Timeout = None) -> Work | None:
-        """Nothing, once every rank has come here."""
-        call = self.call("barrier")
+    def barrier(
+        self, async_op: bool = False, timeout: Timeout = None, label: str = ""
+    ) -> Work | None:
+        """Nothing, once every rank has come here; `label` says in reports what for."""
+        call = self.call("barrier", label=label)
         return shown(self.start(call, self.schedule.barrier, async_op, timeout), async_op)
 
     # ---- many arrays in one collective ----

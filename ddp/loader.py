@@ -173,7 +173,8 @@ class DataLoader(LocalLoader):
         if batch_size % parts:
             what = "logical shards" if parts != world else "ranks"
             raise ValueError(
-                f"rank {rank}: a global batch of {batch_size} does not divide into {parts} {what}"
+                f"rank {rank}: a global batch of {batch_size} does not divide into {parts} {what}:"
+                f" expected a multiple of {parts}"
             )
         self.global_batch_size, self.uneven, self.rank = batch_size, uneven, rank
         if options.get("generator") is None:

@@ -127,12 +127,16 @@ def broadcast_all(tensors: list[Any], group: Any, root: int) -> None:
 
 
 def describe(module: Any, ignored: Collection[str] = ()) -> list[tuple[Any, ...]]:
-    """What must be equal on all ranks: parameters and buffers by name, shape, dtype and flag."""
+    """What must be equal on all ranks: parameters and buffers by name, shape, dtype, place, flag.
+
+    The place is the kind of device: which of its GPUs a rank uses is its own affair.
+    """
+    named = [("parameter", *found) for found in module.named_parameters()]
+    named += [("buffer", *found) for found in module.named_buffers()]
     out: list[tuple[Any, ...]] = []
-    for name, p in module.named_parameters():
-        out.append(("parameter", name, tuple(p.shape), str(p.dtype), p.requires_grad))
-    for name, b in module.named_buffers():
-        out.append(("buffer", name, tuple(b.shape), str(b.dtype), False))
+    for kind, name, x in named:
+        flag = kind == "parameter" and x.requires_grad
+        out.append((kind, name, tuple(x.shape), str(x.dtype), x.device.type, flag))
     return [entry for entry in out if entry[1] not in ignored]
 
 
@@ -173,6 +177,6 @@ def first_difference(every: list[Any], rank: int) -> str:
 
 
 def _words(entry: tuple[Any, ...]) -> str:
-    kind, name, shape, dtype, requires_grad = entry
+    kind, name, shape, dtype, device, requires_grad = entry
     flag = ", requires_grad" if requires_grad else ""
-    return f"{kind} {name} {dtype} {shape}{flag}"
+    return f"{kind} {name} {dtype} {shape} on {device}{flag}"

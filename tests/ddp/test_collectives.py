@@ -12,7 +12,7 @@ import pytest
 import core
 import ddp
 from ddp import collectives, consensus, lifecycle
-from ddp.call import RankFailedError
+from ddp.call import CollectiveMismatchError, RankFailedError
 from ddp.current_group import current_group
 from ddp.group import ReduceOp
 from ddp.simulate import simulate
@@ -298,6 +298,18 @@ def test_the_first_rank_goes_first():
     simulate(body, 4)
     assert order[0] == 0 and sorted(order) == [0, 1, 2, 3, 10, 11, 12, 13]
     assert order.index(10) < min(order.index(10 + r) for r in (1, 2, 3))
+
+
+def test_a_context_of_ours_is_reported_at_the_line_that_enters_it():
+    def body():
+        if lifecycle.get_rank() == 0:
+            collectives.all_reduce(np.ones(1))
+        with consensus.main_process_first():
+            pass
+
+    site = r"barrier \[main_process_first\] at test_collectives\.py:"
+    with pytest.raises(CollectiveMismatchError, match=site):
+        simulate(body, 2)
 
 
 def test_when_the_first_rank_fails_the_others_do_not_wait_for_ever():

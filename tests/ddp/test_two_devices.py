@@ -70,6 +70,15 @@ def test_anomaly_mode_looks_for_nan_where_the_gradient_lies():
         np.testing.assert_array_equal(p, q)
 
 
+def test_ranks_whose_models_are_on_other_kinds_of_devices_are_told():
+    def run():
+        device = "cuda" if ddp.get_rank() else "cpu"
+        ddp.DistributedDataParallel(nn.Linear(2, 1).to(device))
+
+    with pytest.raises(ValueError, match=r"\(1, 2\) on cpu.*, rank 1 has .* on cuda"):
+        ddp.simulate(run, 2)
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_ranks_with_two_devices_each_train_together(size):
     expected = trained(Split("cpu", "cpu"), batch())
