@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from ddp.current_group import current_group
+from ddp.current_group import current_group, served
 from ddp.group import Timeout
 from ddp.lifecycle import default_group, member_of
 from launch.world import claimed
@@ -21,9 +21,9 @@ _FOREVER = float("inf")
 
 def _rank() -> int:
     """The rank in the default group; before there is one, what the launcher says."""
-    group = current_group()
-    if group is not None:
-        return group.rank
+    here = served() or current_group()
+    if here is not None:
+        return here.rank
     return int(os.environ.get("RANK", claimed(os.environ).rank))
 
 

@@ -6,10 +6,23 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
-from core.data.worker import is_worker
+from core.data import worker
 from ddp.group import ProcessGroup
 from launch.world import claimed
+
+# In the environment of a data worker: who the rank is that it serves.
+_SERVED = "UNISON_WORKER_OF"
+
+
+class Place(NamedTuple):
+    """Who a rank is, among all and on its node."""
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
 
 
 class _Installed(threading.local):
@@ -28,9 +41,25 @@ def current_group() -> ProcessGroup | None:
 
 def promised_size() -> int:
     """How many ranks the job has, as who started it says."""
-    if is_worker():  # it has read the script, whose first lines make a group; it is no rank
+    if worker.is_worker():  # it has read the script, whose first lines make a group; it is no rank
         return 1
     return max(claimed(os.environ).size, int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def served() -> Place | None:
+    """The rank for which this data worker makes batches; None in a process that is no worker."""
+    if worker.get_worker_info() is None:  # also in a worker that still reads the script
+        return None
+    noted = os.environ.get(_SERVED)
+    return None if noted is None else Place(*map(int, noted.split()))
+
+
+def _note_for_workers() -> dict[str, str]:
+    g = current_group()
+    return {} if g is None else {_SERVED: f"{g.rank} {g.size} {g.local_rank} {g.local_size}"}
+
+
+worker.notes.append(_note_for_workers)
 
 
 def place(what: str) -> tuple[int, int]:
@@ -38,9 +67,9 @@ def place(what: str) -> tuple[int, int]:
 
     Raises: RuntimeError where there are some but no group yet: each would get the whole of `what`.
     """
-    group = current_group()
-    if group is not None:
-        return group.rank, group.size
+    here = served() or current_group()
+    if here is not None:
+        return here.rank, here.size
     if (size := promised_size()) > 1:
         raise RuntimeError(
             f"{what} was made before the process group of this job of {size} ranks, so each rank"

@@ -18,7 +18,7 @@ from ddp.backends.by_host import HostGroup
 from ddp.backends.mpi import MpiGroup
 from ddp.backends.nccl import SHARED_GPU, NcclGroup, may_have_nccl
 from ddp.backends.single import SingleGroup
-from ddp.current_group import current_group, promised_size, set_group
+from ddp.current_group import current_group, promised_size, served, set_group
 from ddp.group import ProcessGroup, Timeout
 
 # Names of other libraries' transports that people pass: their CPU collectives are ours.
@@ -172,8 +172,8 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
 
 
 def is_initialized() -> bool:
-    """Whether there is a default group."""
-    return current_group() is not None
+    """Whether there is a default group; in a data worker, whether its rank had one."""
+    return (served() or current_group()) is not None
 
 
 def default_group(group: Any = None) -> Any:
@@ -187,7 +187,10 @@ def default_group(group: Any = None) -> Any:
         return group
     found = current_group()
     if found is None:
-        raise ValueError("there is no default process group: call ddp.init_process_group() first")
+        hint = "call ddp.init_process_group() first"
+        if served() is not None:
+            hint = "a data worker may ask which rank it serves, but takes part in nothing"
+        raise ValueError(f"there is no default process group: {hint}")
     return found
 
 
@@ -200,19 +203,24 @@ def member_of(group: Any) -> ProcessGroup | None:
     return found
 
 
+def _place_in(group: Any) -> Any:
+    """Who has a rank and a size: the group, or in a data worker the rank that it serves."""
+    return (served() if group is None else None) or default_group(group)
+
+
 def get_rank(group: Any = None) -> int:
-    """The rank of this process in the group, -1 outside of it."""
-    return default_group(group).rank
+    """The rank of this process in the group, -1 outside; in a data worker, of whom it serves."""
+    return _place_in(group).rank
 
 
 def get_world_size(group: Any = None) -> int:
     """The number of ranks in the group, -1 outside of it."""
-    return default_group(group).size
+    return _place_in(group).size
 
 
 def get_local_rank(group: Any = None) -> int:
     """The rank of this process among those of the group on its node."""
-    return default_group(group).local_rank
+    return _place_in(group).local_rank
 
 
 def get_backend(group: Any = None) -> str:

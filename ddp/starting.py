@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ddp.current_group import current_group
+from ddp.current_group import current_group, served
 from ddp.group import ReduceOp
 from ddp.lifecycle import BACKENDS, NON_GROUP_MEMBER
 from launch.world import claimed
@@ -79,8 +79,8 @@ def get_node_local_rank(fallback_rank: int | None = None) -> int:
         >>> get_node_local_rank(fallback_rank=3) if claimed(os.environ).size == 1 else 3
         3
     """
-    if (group := current_group()) is not None:
-        return group.local_rank
+    if (here := served() or current_group()) is not None:
+        return here.local_rank
     place = claimed(os.environ)
     if fallback_rank is not None and place.size == 1 and "LOCAL_RANK" not in os.environ:
         return int(fallback_rank)

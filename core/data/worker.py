@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,8 @@ _BOOT = (
 )
 # What each worker runs before it finds the script, such as what serves the script's imports.
 first_statements: list[str] = []
+# What else stands in a worker's environment, as the thread that starts it says.
+notes: list[Callable[[], dict[str, str]]] = []
 
 
 @dataclass
@@ -129,12 +132,13 @@ def start() -> tuple[subprocess.Popen[bytes], Channel]:
     first = "; ".join(["pass", *first_statements])
     command = _BOOT.format(path=path, first=first, fd=theirs.fileno())
     flags = [f"-W{option}" for option in sys.warnoptions]
+    noted = {name: text for note in notes for name, text in note().items()}
     with theirs:
         process = subprocess.Popen(
             [sys.executable, *flags, "-c", command],
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
-            env=worker_environment(dict(os.environ)),
+            env=worker_environment({**os.environ, **noted}),
         )
     return process, Channel(ours)
 

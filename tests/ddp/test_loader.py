@@ -191,6 +191,22 @@ def test_random_numbers_of_samples_do_not_depend_on_workers():
     assert drawn(1, workers=2) == drawn(1)
 
 
+class SharesItself(IterableDataset):
+    """A stream that asks which rank it is read for, as PyTorch's programs write them."""
+
+    def __iter__(self):
+        rank, world = (ddp.get_rank(), ddp.get_world_size()) if ddp.is_initialized() else (0, 1)
+        yield from ((i, ddp.get_local_rank()) for i in range(rank, 6, world))
+
+
+@pytest.mark.slow
+def test_a_stream_in_a_data_worker_knows_the_rank_that_it_is_read_for():
+    def read():
+        return [tuple(b) for b in LocalLoader(SharesItself(), None, num_workers=1)]
+
+    assert ddp.simulate(read, 2) == [[(i, rank) for i in range(rank, 6, 2)] for rank in range(2)]
+
+
 def test_seeds_of_workers_differ_between_ranks():
     def run():
         loader = ddp.DataLoader(Noisy(), 4)
