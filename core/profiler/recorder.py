@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -206,4 +207,7 @@ def _operations(name: str, out: Any, args: Any) -> int:
     if short in _INNER:
         argument, axis = _INNER[short]
         return 2 * int(out.size) * int(numpy.prod(args[argument].shape[axis:]))
+    if short == "unison::conv_relu_pool":
+        _, w, _, _, tile = args
+        return 2 * int(out.size) * math.prod(tile) * math.prod(w.shape[1:])
     return int(out.size) if short in ("add", "mul") else 0

@@ -10,6 +10,7 @@ import core
 import ddp
 from core import profiler
 from core.autograd import product, sweep
+from core.ops.conv_pool import conv_relu_pool
 from core.profiler import ProfilerAction, profile, record_function
 from core.profiler import wrappers as inner
 
@@ -160,6 +161,18 @@ def test_shapes_operations_and_stacks_are_noted_where_they_are_asked_for():
     assert len([e for e in prof.key_averages(True) if e.key == "aten::matmul"]) == 2
     assert counts(prof.key_averages())["aten::matmul"] == 2
     assert "Source Location" in prof.key_averages(group_by_stack_n=1).table()
+
+
+def test_what_is_done_in_one_counts_as_many_operations_as_its_parts():
+    x, w = core.ones(2, 1, 6, 6), core.ones(3, 1, 3, 3)
+    args = (x, w, core.ones(3), ((0, 0), (0, 0)), (2, 2))
+    found = []
+    for given in (args, (x.half(), w.half(), core.ones(3).half(), *args[3:])):
+        with profile(with_flops=True) as prof:
+            conv_relu_pool(*given)
+        found.append({event.key: event.flops for event in prof.key_averages() if event.flops})
+    count = 2 * (2 * 3 * 4 * 4) * 9
+    assert found == [{"unison::conv_relu_pool": count}, {"aten::convolution": count}]
 
 
 def test_a_schedule_says_which_steps_are_noted(recwarn):
