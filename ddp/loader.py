@@ -32,18 +32,22 @@ class GlobalBatches(Sampler[list[Any]]):
     """This rank's part of each global batch: batch[rank::size] of the order that all ranks share.
 
     So a run on logical shards sees the same samples in each shard on any number of ranks, and an
-    epoch goes on, on any number of ranks, after the global batch where it was left.
+    epoch goes on, on any number of ranks, after the global batch where it was left. Its length is
+    that of rank `counted`.
     """
 
-    def __init__(self, order: DistributedSampler, batch_size: int, multiple: int) -> None:
+    def __init__(
+        self, order: DistributedSampler, batch_size: int, multiple: int, counted: int | None = None
+    ) -> None:
         self.order, self.batch_size, self.multiple = order, batch_size, multiple
         self.rank, self.size = order.rank, order.num_replicas
+        self.counted = self.rank if counted is None else counted
 
     def __len__(self) -> int:
         full, rest = divmod(self.order.count(), self.batch_size)
         if self.order.drop_last or not rest:
             return full
-        return full + (self.order.pad or rest > self.rank)
+        return full + (self.order.pad or rest > self.counted)
 
     def __iter__(self) -> Iterator[list[Any]]:
         self.order.begin()
@@ -121,14 +125,15 @@ class StreamPart(IterableDataset[Any]):
     """The samples of a stream that fall to this rank and this worker.
 
     A stream with a method `set_part(rank, world, worker, workers)` is told, and gives what it
-    thinks fit; of any other one every (world * workers)-th sample is taken.
+    thinks fit; of any other one every (world * workers)-th sample is taken. Its length is that of
+    rank `counted`.
     """
 
-    def __init__(self, dataset: Any, rank: int, world: int) -> None:
-        self.dataset, self.rank, self.world = dataset, rank, world
+    def __init__(self, dataset: Any, rank: int, world: int, counted: int) -> None:
+        self.dataset, self.rank, self.world, self.counted = dataset, rank, world, counted
 
     def __len__(self) -> int:
-        return len(range(self.rank, len(self.dataset), self.world))
+        return len(range(self.counted, len(self.dataset), self.world))
 
     def __iter__(self) -> Iterator[Any]:
         info = get_worker_info()
@@ -181,14 +186,13 @@ class DataLoader(LocalLoader):
             # Random numbers that belong to no sample differ between ranks.
             options["generator"] = Generator().manual_seed(seed)
             options["generator"].stream = rank + 1
+        counted = world - 1 if uneven == "stop" else rank  # the last rank has the fewest
         if isinstance(dataset, IterableDataset):
-            part, local = StreamPart(dataset, rank, world), batch_size // world
+            part, local = StreamPart(dataset, rank, world, counted), batch_size // world
             super().__init__(part, local, drop_last=drop_last, **options)
             return
-        order = DistributedSampler(
-            dataset, world, rank, shuffle, seed, drop_last, pad, sampler=sampler
-        )
-        batches = GlobalBatches(order, batch_size, parts)
+        order = DistributedSampler(dataset, world, rank, shuffle, seed, drop_last, pad, sampler)
+        batches = GlobalBatches(order, batch_size, parts, counted)
         kind = PlacedSamples if batch_getter(dataset) is None else PlacedBatches
         super().__init__(kind(dataset), batch_sampler=batches, **options)
 

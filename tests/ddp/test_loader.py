@@ -219,6 +219,9 @@ def test_seeds_of_workers_differ_between_ranks():
 class Numbers(IterableDataset):
     """A stream of ten numbers."""
 
+    def __len__(self):
+        return 10
+
     def __iter__(self):
         return iter(range(10))
 
@@ -248,11 +251,12 @@ def test_epochs_can_stop_together():
 
     def run():
         loader, other = (ddp.DataLoader(range(5), 4, uneven="stop") for _ in "ab")
-        counts = [len(list(loader))]
+        counts = [len(loader), len(list(loader))]
         other.load_state_dict(loader.state_dict())
-        return [*counts, len(list(other)), len(list(loader))]
+        stream = ddp.DataLoader(Numbers(), 8, uneven="stop")
+        return [*counts, len(list(other)), len(list(loader)), len(stream), len(list(stream))]
 
-    assert ddp.simulate(run, 4) == [[1, 1, 1]] * 4
+    assert ddp.simulate(run, 4) == [[1, 1, 1, 1, 1, 1]] * 4
 
 
 def test_ranks_of_another_group_may_share_the_batch():
