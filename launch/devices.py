@@ -45,9 +45,10 @@ def choose(gpus: Sequence[str], local_rank: int, local_size: int, wanted: str = 
         return f"cuda:{local_rank}"
     if len(gpus) == 1:
         return "cuda:0"
+    fewer = "start fewer ranks or " if gpus else ""
     raise UsageError(
         f"{local_size} ranks on host {host}, but {len(gpus)} GPUs visible: "
-        f"[{', '.join(gpus)}]; start fewer ranks or use --device cpu"
+        f"[{', '.join(gpus)}]; {fewer}use --device cpu"
     )
 
 

@@ -158,8 +158,9 @@ def test_a_rank_gets_the_device_of_its_local_rank(gpus, local_rank, local_size, 
 
 @pytest.mark.parametrize(("gpus", "wanted"), [(["a", "b"], "auto"), ([], "cuda")])
 def test_too_few_gpus_are_one_sentence_with_the_list(gpus, wanted):
-    with pytest.raises(UsageError, match=rf"4 ranks on host .*{len(gpus)} GPUs visible: \["):
+    with pytest.raises(UsageError, match=rf"4 ranks on host .*{len(gpus)} GPUs visible: \[") as e:
         devices.choose(gpus, 0, 4, wanted)
+    assert ("start fewer ranks" in str(e.value)) == bool(gpus)
 
 
 def test_a_gpu_used_twice_is_refused_by_name():
