@@ -181,7 +181,8 @@ def logsumexp(x, dim, keepdim=False):
         peak = wide.max(axis=axes, keepdims=True)
         peak = module.where(module.isfinite(peak), peak, 0)
     total = module.log(module.exp(wide - peak).sum(axis=axes, keepdims=True)) + peak
-    return packed(total if keepdim else total.reshape(wide.sum(axis=axes).shape)).astype(x.dtype)
+    left = [n for i, n in enumerate(x.shape) if axes is not None and i not in axes]
+    return packed(total if keepdim else total.reshape(left)).astype(x.dtype)
 
 
 logsumexp.defvjp(

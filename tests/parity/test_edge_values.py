@@ -66,6 +66,12 @@ def margins_that_are_just_kept(m):
 
 
 @program
+def logsumexp_of_what_would_overflow_if_added(m):
+    x = m.full((3, 4, 5), 3e38)
+    return [x.logsumexp(dim) for dim in (0, -1, (0, 2), (0, 1, 2))]
+
+
+@program
 def infinite_gradients_where_relu_is_shut(m):
     found = []
     for x in (m.tensor(LIMITS), m.arange(-2000.0, 2000.0) / 8):
