@@ -7,6 +7,7 @@ ranks. mpi4py is imported when a group is made; MPI is finalized by whoever star
 from __future__ import annotations
 
 import atexit
+import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from ddp.backends.nodes import Nodes
 from ddp.backends.polling import PollEngine, more_ranks_than_cores
 from ddp.backends.quick import QuickReduce
 from ddp.backends.shared import SharedSchedule
-from ddp.board import SLOTS, Board, installed
+from ddp.board import SLOTS, Board, State, installed
+from ddp.call import call_site
 from ddp.group import ProcessGroup, Timeout
 from ddp.guard import BoardGuard, check_mode
 from ddp.messages import MAX_TAG
@@ -102,6 +104,7 @@ class MpiGroup(ProcessGroup):
         if not isinstance(comm, mpi.Intracomm) or comm.Is_inter():
             raise TypeError(f"expected an intra-communicator of mpi4py, got {type(comm).__name__}")
         self.has_board, self.shares = board, share
+        awaited = _await_all(comm) if board else None
         self.comm = comm.Dup()
         self._user_comm = comm.Dup()
         self._kinds = ((self.comm.Get_attr(mpi.TAG_UB) or MAX_TAG) + 1) // MAX_TAG
@@ -112,6 +115,8 @@ class MpiGroup(ProcessGroup):
         _engine.crowded = _engine.crowded or crowded
         guard = self._board_guard = self._make_guard(mpi, node, nodes)
         self.arena = Arena(node, nodes) if share and len(nodes.nodes) < size else None
+        if awaited is not None:
+            awaited.leave()
         shared = None if self.arena is None else SharedSchedule(self.arena)
         here = nodes.local, len(nodes.here)
         super().__init__(rank, size, *here, _engine, guard, timeout, shared)
@@ -154,6 +159,9 @@ class MpiGroup(ProcessGroup):
         """Zeros that are reduced where they are, shared in the node; all ranks call together."""
         if self.arena is None:
             return np.zeros(count, dtype)
+        # A rank that does not come is told here; the memory itself is made by MPI, which waits.
+        call = self.call("allocate", label=f"{count} {np.dtype(dtype)}")
+        self.start(call, self.schedule.barrier)
         return self.arena.allocate(count, dtype)
 
     def peer_channel(self, tag: int) -> Channel:
@@ -214,22 +222,40 @@ def _nodes(comm: MPI.Intracomm, node: MPI.Intracomm) -> Nodes:
     return Nodes(comm.Get_rank(), list(nodes.values()))
 
 
+def _board_for(comm: MPI.Intracomm) -> Board | None:
+    """The launcher's board, if it is free and this rank's place in `comm` is that in the job."""
+    launcher = installed()
+    if launcher is None or _launcher_board_used:
+        return None
+    here = comm.Get_rank(), comm.Get_size()
+    return launcher if (launcher.rank, launcher.size) == here else None
+
+
+def _await_all(comm: MPI.Intracomm) -> Board | None:
+    """The launcher's board, which says that this rank waits for all to make a group.
+
+    MPI would wait for ever for a rank that has ended its script; the launcher's watchdog does not.
+    """
+    board = _board_for(comm)
+    if board is not None:
+        verb = "init_process_group"
+        # Further than the ring is long: what an earlier group left there is never taken for ours.
+        seq = board.read(board.rank).seq + SLOTS
+        board.post(seq, zlib.crc32(verb.encode()), verb, call_site())
+        board.set_state(State.PATIENT)  # the others may have data to prepare
+    return board
+
+
 def _open_board(mpi: Any, comm: MPI.Intracomm, node: MPI.Intracomm) -> tuple[Board | None, int]:
     """The board of this node's ranks of `comm`, and its first free number.
 
     The launcher's where `comm` is the whole job: its watchdog reads that one.
     """
     global _launcher_board_used
-    launcher = installed()
-    shared = (
-        launcher is not None
-        and not _launcher_board_used
-        and (launcher.rank, launcher.size) == (comm.Get_rank(), comm.Get_size())
-    )
-    if comm.allreduce(shared, op=mpi.LAND) and launcher is not None:
+    launcher = _board_for(comm)
+    if comm.allreduce(launcher is not None, op=mpi.LAND) and launcher is not None:
         _launcher_board_used = True
-        # Further than the ring is long: what an earlier group left there is never taken for ours.
-        return launcher, comm.allreduce(launcher.read(launcher.rank).seq, op=mpi.MAX) + SLOTS
+        return launcher, comm.allreduce(launcher.read(launcher.rank).seq, op=mpi.MAX)
     return _private_board(node), 0
 
 

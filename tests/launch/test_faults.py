@@ -100,6 +100,22 @@ def test_ranks_that_fail_alike_are_reported_once(tmp_path):
     assert "ranks 0-3 of 4" in ended.reports[0]
 
 
+@pytest.mark.parametrize(
+    ("before", "alone", "says"),
+    [
+        ("", "ddp.init_process_group()", "waits in init_process_group .* but rank 1 has ended"),
+        ("group = ddp.init_process_group()", "group.allocate(9, 'f4')", "rank 1 has ended"),
+    ],
+    ids=["group", "memory"],
+)
+def test_what_mpi_makes_with_all_ranks_is_not_awaited_for_ever(before, alone, says, tmp_path):
+    script = tmp_path / "alone.py"
+    lines = ["import os", "import ddp", before, f"if os.environ['RANK'] == '0': {alone}"]
+    script.write_text("\n".join(lines))
+    ended = run(tmp_path, 2, script)
+    assert ended.code == 67 and re.search(says, ended.reports[0]), ended.err
+
+
 @pytest.mark.slow
 def test_a_rank_0_that_vanishes_with_status_0_is_never_a_success(tmp_path):
     assert run(tmp_path, 4, FAULTS, "_exit0", 0, 2).code == 70
