@@ -156,11 +156,10 @@ def test_a_rank_gets_the_device_of_its_local_rank(gpus, local_rank, local_size, 
     assert devices.choose(gpus, local_rank, local_size, wanted) == device
 
 
-@pytest.mark.parametrize(("gpus", "wanted"), [(["a", "b"], "auto"), ([], "cuda")])
-def test_too_few_gpus_are_one_sentence_with_the_list(gpus, wanted):
-    with pytest.raises(UsageError, match=rf"4 ranks on host .*{len(gpus)} GPUs visible: \[") as e:
+@pytest.mark.parametrize(("gpus", "wanted", "todo"), [("ab", "auto", "start"), ("", "cuda", "use")])
+def test_too_few_gpus_are_one_sentence_with_the_list(gpus, wanted, todo):
+    with pytest.raises(UsageError, match=rf"4 ranks on .*{len(gpus)} GPUs visible: \[.*\]; {todo}"):
         devices.choose(gpus, 0, 4, wanted)
-    assert ("start fewer ranks" in str(e.value)) == bool(gpus)
 
 
 def test_a_gpu_used_twice_is_refused_by_name():
@@ -395,6 +394,6 @@ def test_different_collectives_under_one_number_are_a_mismatch(boards):
     assert "all_reduce" in found.text and "broadcast" in found.text
 
 
-def test_signals_in_words():
-    assert report.signal_text(signal.SIGTERM) == "killed by signal 15 (SIGTERM)"
-    assert report.signal_text(200) == "killed by signal 200 (unknown)"
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (200, "unknown")])
+def test_signals_in_words(number, name):
+    assert report.signal_text(number) == f"killed by signal {number:d} ({name})"
