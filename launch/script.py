@@ -38,11 +38,7 @@ def problem(script: Script) -> str:
     if os.path.isdir(script.name):
         return f"{script.name!r} is a folder, not a script"
     if not os.path.exists(script.name):
-        hint = (
-            ": the script stands here, without `python`"
-            if script.name in ("python", "python3")
-            else ""
-        )
+        hint = ": leave out `python`" if script.name in ("python", "python3") else ""
         return f"cannot find the script {script.name!r}{hint}"
     return "" if os.access(script.name, os.R_OK) else f"cannot read the script {script.name!r}"
 

@@ -88,7 +88,7 @@ WRONG = [
     (["--nope", "train.py"], "unknown option"),
     (["nothere.py"], "cannot find the script 'nothere.py'"),
     (["-n", "2", "nothere.py"], "cannot find the script 'nothere.py'"),
-    (["python", "train.py"], "cannot find the script 'python': the script stands here, without"),
+    (["python", "train.py"], "cannot find the script 'python': leave out `python`"),
     (["-m", "no.such.module"], "no module named 'no.such.module'"),
     (["."], "'.' is a folder"),
     (["--max-restarts", "1", "train.py"], "needs -n N"),
