@@ -55,6 +55,7 @@ class ShardedReducer(Reducer):
         self.outside: dict[int, Any] = {}
         self.aside: dict[int, Any] = {}
         self.followed: frozenset[int] = frozenset()
+        self.heard: dict[int, dict[int, Any]] = {}  # hooks of parameters in this backward
         self.lent: list[Bucket] = []
         super().__init__(names, parameters, group, cap, *args)
         self.spares = make_buckets(self.parameters, cap, group.allocate)
@@ -111,7 +112,10 @@ class ShardedReducer(Reducer):
         They see what a rank would that has this shard alone: not divided by the number of local
         ones, which is a power of two. That of a loss with a weight, a sum, was not divided.
         """
-        hooks = _users_hooks(self.slots[i])
+        if not self.heard:
+            queue_callback(self.heard.clear, self.heard.clear)
+        # Those that the first shard saw, also where one took itself away.
+        hooks = self.heard.setdefault(i, _users_hooks(self.slots[i]))
         count = len(self.lanes) if current_weight() is None else 1
         with on(device_of(g.array)):
             seen = as_array(g.array * count, (g.array,))

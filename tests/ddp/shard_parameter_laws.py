@@ -45,6 +45,7 @@ def hooks_of_parameters():
         weight.register_hook(lambda g: g.clamp(-0.1, 0.1))
         model = make(module)
         handle = bias.register_hook(lambda g: g * core.arange(3))
+        once = bias.register_hook(lambda g: (once.remove(), g * 3)[1])
         loss_of(model, *data(0)).backward()
         handle.remove()
         loss_of(model, *data(1)).backward()
