@@ -32,7 +32,7 @@ def write_mnist(folder, count=80):
 
 
 def test_a_tutorials_cnn_learns_unchanged(tmp_path):
-    write_mnist(tmp_path)
+    write_mnist(tmp_path, 160)  # from any first weights: with half of them one in 75 is left behind
     ended = alone(tmp_path, *LAUNCH, FOLDER / "torch_cnn.py")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "Accuracy: 100.00%\n" and ended.stderr == ""

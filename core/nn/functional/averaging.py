@@ -194,7 +194,7 @@ def _best(rows: Any) -> Any:
     """Where the largest element of each row stands: of NaNs the last, else the first."""
     first = argmax(rows, -1)
     unordered = rows.array != rows.array
-    if not unordered.any():
+    if type(unordered) is numpy.ndarray and not unordered.any():  # a GPU would have to wait
         return first
     last = unordered.shape[-1] - 1 - unordered[..., ::-1].argmax(-1)
     return wrap(xp(unordered).where(unordered.any(-1), last, first.array))
