@@ -25,7 +25,7 @@ ROWS = [
     ["core.printing", "core.exchange", "core.recompute"],
     ["core.tensor"],
     ["core.types"],
-    ["core.conversion", "core.older"],
+    ["core.conversion", "core.older", "core.waiting"],
     ["core.methods"],
     [
         "core.nn",

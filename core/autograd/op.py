@@ -46,6 +46,9 @@ class Op:
     that are cast together, must be tensors or numbers.
     """
 
+    # What the gradient function of an acceleration reads nothing of: it may be written before that.
+    unread: tuple[int, ...] = ()
+
     def __init__(self, forward: Callable[..., Any], **traits: Any) -> None:
         self.forward = forward
         self.direct = getattr(forward, "narrow", forward)

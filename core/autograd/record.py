@@ -201,4 +201,6 @@ def fused_result(op: Op, args: Any, wanted: int, fused: Any) -> Any:
         counts = [count_of(a) if isinstance(a, Value) else 0 for a in args]
         node.versions = counts if any(counts) else None
         t.node, t.needs_grad = node, True
+    elif mode.inference and not mode.recording:
+        t.version = Inference()
     return t

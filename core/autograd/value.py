@@ -48,6 +48,7 @@ class Kind:
     """The class that ops return: Value, until the tensor module makes it Tensor."""
 
     of_results: type[Value] = Value
+    waiting: Any = None  # that of results which are made when they are read
 
 
 def wrap(array: Any, node: Node | None = None) -> Any:
@@ -226,8 +227,7 @@ UNRECORDED = (
     "The view was created in no_grad mode: this use case is ambiguous and error-prone, so it is"
     " forbidden. You can clarify your code by moving both the view and the inplace either both"
     " inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if"
-    " you"
-    " want the inplace to be tracked)."
+    " you want the inplace to be tracked)."
 )
 SEVERAL = (
     "The view is the output of a function that returns multiple views. Such functions do not allow"

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from core.nn.chain import LEADING, run
 from core.nn.module import Module
 
 N = TypeVar("N", bound="Numbered")
@@ -95,9 +94,7 @@ class Sequential(Numbered):
 
     def forward(self, input: Any) -> Any:
         """The last result."""
-        for i, module in enumerate(self._modules.values()):
-            if type(module) in LEADING:
-                return run(list(self._modules.values())[i:], input)
+        for module in self._modules.values():
             input = module(input)
         return input
 

@@ -42,6 +42,9 @@ def convolution(x, w, b, stride, padding, dilation, groups):
     return out.astype(want, copy=False)
 
 
+convolution.op.unread = (2,)
+
+
 @primitive(casts=same_device, label="ConvolutionBackward0")
 def conv_input(g, w, size, stride, padding, dilation, groups):
     """The gradient of `convolution` with respect to an input of spatial `size`.

@@ -20,3 +20,4 @@ def conv_relu_pool(x, w, b, padding, tile):
 
 
 conv_relu_pool.op.label = max_windows.op.label
+conv_relu_pool.op.unread = (2,)

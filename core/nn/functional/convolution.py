@@ -11,6 +11,7 @@ from core.backend import device_of, to_device
 from core.ops.conv import conv_input, convolution
 from core.ops.pad import constant_pad_nd
 from core.ops.shape import permute, reshape_array
+from core.waiting import convolved
 
 __all__ = (
     "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d"
@@ -30,6 +31,11 @@ def each_dim(x: Any, n: int, what: str = "value") -> tuple[int, ...]:
     if len(out) != n:
         raise RuntimeError(f"expected {what} to be a single integer value or a list of {n} values")
     return out
+
+
+def remembered(cached: Any, *args: Any) -> Any:
+    """What a cached function gives, which takes lists too."""
+    return cached(*[tuple(a) if type(a) is list else a for a in args])
 
 
 def named(function: Any, name: str, doc: str) -> Any:
@@ -63,12 +69,28 @@ def _padding(padding: Any, kernel: Any, stride: Any, dilation: Any, n: int) -> A
     return tuple((p, p) for p in each_dim(padding, n, "padding"))
 
 
+def _agree(input: Any, weight: Any, bias: Any, n: int, groups: int) -> bool:
+    """Whether these are what mostly comes, in which there is nothing to check."""
+    if not (isinstance(input, Value) and isinstance(weight, Value)):
+        return False
+    if not (bias is None or isinstance(bias, Value)):
+        return False
+    x, w, b = input.array, weight.array, None if bias is None else bias.array
+    return (
+        x.ndim == n + 2 == w.ndim
+        and groups == 1
+        and x.shape[1] == w.shape[1]
+        and x.dtype is w.dtype
+        and (b is None or (b.dtype is w.dtype and b.shape == w.shape[:1]))
+    )
+
+
 def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> None:
     kind = f"conv_transpose{n}d" if transposed else f"conv{n}d"
-    is_tensor = isinstance(input, Value)
-    if not is_tensor:
-        given = type(input).__name__
-        raise TypeError(f"{kind}(): argument 'input' (position 1) must be Tensor, not {given}")
+    for position, (name, x) in enumerate((("input", input), ("weight", weight), ("bias", bias)), 1):
+        if not isinstance(x, Value) and not (x is None and name == "bias"):
+            what = f"argument '{name}' (position {position}) must be Tensor"
+            raise TypeError(f"{kind}(): {what}, not {type(x).__name__}")
     if len(weight.shape) != n + 2:
         raise RuntimeError(
             f"Expected a weight of {n + 2} dims for {kind}, but got one of size"
@@ -103,7 +125,6 @@ def _check(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: 
         )
 
 
-@functools.lru_cache(maxsize=512)
 def _check_fits(size: Any, kernel: Any, pads: Any, stride: Any, dilation: Any) -> None:
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
@@ -119,6 +140,16 @@ def _check_fits(size: Any, kernel: Any, pads: Any, stride: Any, dilation: Any) -
         )
 
 
+@functools.lru_cache(maxsize=512, typed=True)
+def _window(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """Stride, padding before and after, and dilation, per dim, of a convolution that fits."""
+    n = len(kernel)
+    stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
+    pads = _padding(padding, kernel, stride, dilation, n)
+    _check_fits(size, kernel, pads, stride, dilation)
+    return stride, pads, dilation
+
+
 def _convolution(n: int) -> Any:
     def conv(
         input: Any,
@@ -129,15 +160,14 @@ def _convolution(n: int) -> Any:
         dilation: Any = 1,
         groups: int = 1,
     ) -> Any:
-        _check(input, weight, bias, n, groups, False)
-        stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
-        kernel = tuple(weight.shape[2:])
-        pads = _padding(padding, kernel, stride, dilation, n)
-        _check_fits(tuple(input.shape[-n:]), kernel, pads, stride, dilation)
-        batched = len(input.shape) == n + 2
-        x = input if batched else input.unsqueeze(0)
-        out = convolution(x, weight, bias, stride, pads, dilation, groups)
-        return out if batched else out.squeeze(0)
+        if not _agree(input, weight, bias, n, groups):
+            _check(input, weight, bias, n, groups, False)
+        sizes = input.array.shape[-n:], weight.array.shape[2:]
+        stride, pads, dilation = remembered(_window, *sizes, stride, padding, dilation)
+        if len(input.shape) == n + 2:
+            return convolved(input, weight, bias, stride, pads, dilation, groups)
+        out = convolution(input.unsqueeze(0), weight, bias, stride, pads, dilation, groups)
+        return out.squeeze(0)
 
     kind = ("sequences", "images", "volumes")[n - 1]
     size, kernel, out = (

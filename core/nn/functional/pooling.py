@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from core.autograd.value import called
-from core.nn.functional.convolution import each_dim, named
+from core.autograd.value import Kind, called
+from core.nn.functional.convolution import each_dim, named, remembered
 from core.ops.cast import contiguous
 from core.ops.pool import flat_places, max_windows, winners
 
@@ -111,6 +111,11 @@ def frame(
     )
 
 
+@functools.lru_cache(maxsize=512, typed=True)
+def _windows(n: int, *args: Any) -> tuple[tuple[int, ...], ...]:
+    return tuple(windows(n, *args))
+
+
 def windows(
     n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1
 ) -> list[tuple[int, ...]]:
@@ -158,9 +163,14 @@ def _max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    kernel, stride, pads, dilation = windows(n, kernel_size, stride, padding, dilation)
+    args = n, kernel_size, stride, padding, dilation
+    kernel, stride, pads, dilation = remembered(_windows, *args)
     size = tuple(x.shape[2:])
     check_filled(x)
+    if type(x) is Kind.waiting and n > 1 and not return_indices and not ceil_mode:
+        out = x.with_pool(kernel, stride, pads, dilation)
+        if out is not None:
+            return out
     x = contiguous(x) if n != 2 else x
     both = frame(size, kernel, stride, pads, dilation, ceil_mode)
     out = max_windows(x, kernel, stride, both, dilation)

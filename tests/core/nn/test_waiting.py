@@ -1,6 +1,8 @@
-"""A convolution, a ReLU and a max pool in a Sequential: one op, where nobody can see between."""
+"""A convolution, a ReLU and a max pool of tiles are one op where nobody looks between."""
 
 import copy
+import pickle
+import threading
 
 import numpy
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import core
+import core.nn.functional as F
 from core import nn
 from core.nn import hooks
 from core.testing import assert_close
@@ -37,11 +40,16 @@ def networks(draw):
     return modules, x
 
 
+def read(x):
+    for y in x if isinstance(x, tuple) else (x,):
+        assert y.array is not None
+
+
 def seen(modules):
-    """A copy in which each module is watched by a hook, and so called by itself."""
+    """A copy in which what each module gives is read at once."""
     modules = copy.deepcopy(modules)
     for module in modules:
-        module.register_forward_hook(lambda module, args, out: None)
+        module.register_forward_hook(lambda module, args, out: read(out))
     return modules
 
 
@@ -83,9 +91,127 @@ def nodes(y):
     return found
 
 
+def is_one(y):
+    return "ReluBackward0" not in nodes(y)
+
+
 def test_what_lies_between_is_not_made():
-    assert "ReluBackward0" not in nodes(small()(core.from_numpy(IMAGES)))
-    assert "ReluBackward0" in nodes(seen(small())(core.from_numpy(IMAGES)))
+    assert is_one(small()(core.from_numpy(IMAGES)))
+    assert not is_one(seen(small())(core.from_numpy(IMAGES)))
+
+
+CONV, POOL = small()[0], nn.MaxPool2d(2)
+
+
+def rebound(x):
+    x = CONV(x)
+    x = F.relu(x)
+    x = POOL(x)
+    return x
+
+
+FORMS = {
+    "nested": lambda x: POOL(F.relu(CONV(x))),
+    "functions": lambda x: F.max_pool2d(F.relu(F.conv2d(x, CONV.weight, CONV.bias)), (2, 2)),
+    "methods": lambda x: POOL(CONV(x).relu()),
+    "core's": lambda x: POOL(core.relu(CONV(x))),
+    "in place": lambda x: POOL(F.relu(CONV(x), inplace=True)),
+    "method in place": lambda x: POOL(CONV(x).relu_()),
+    "modules": nn.Sequential(CONV, nn.ReLU(inplace=True), POOL),
+    "rebound": rebound,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_however_it_is_written(form):
+    y = FORMS[form](core.from_numpy(IMAGES))
+    assert is_one(y)
+    assert_close(y, POOL(core.from_numpy(CONV(core.from_numpy(IMAGES)).detach().numpy()).relu()))
+
+
+def test_a_result_that_somebody_holds_is_part_of_the_graph():
+    y = CONV(core.from_numpy(IMAGES))
+    h = F.relu(y)
+    z = POOL(h)
+    y.retain_grad()
+    seen = []
+    h.register_hook(seen.append)
+    z.sum().backward()
+    assert y.grad is not None
+    assert len(seen) == 1
+    assert not is_one(z)
+
+
+def test_a_result_that_was_read_and_let_go_is_part_of_the_graph():
+    y = CONV(core.from_numpy(IMAGES))
+    h, seen = F.relu(y), []
+    h.register_hook(seen.append)
+    z, other = POOL(h), h.mean()
+    del y, h
+    (z.sum() + other).backward()
+    assert len(seen) == 1
+    assert not is_one(z)
+
+
+def test_recorded_or_not_is_settled_at_the_call():
+    x = core.from_numpy(IMAGES)
+    with core.no_grad():
+        y, z = CONV(x), POOL(F.relu(CONV(x)))
+    assert not y.requires_grad
+    assert not z.requires_grad
+    y = CONV(x)
+    with core.no_grad():
+        h = F.relu(y)
+        assert y.requires_grad
+        assert not h.requires_grad
+    with core.inference_mode():
+        y, z = CONV(x), POOL(F.relu(CONV(x)))
+    assert y.is_inference()
+    assert z.is_inference()
+
+
+def test_it_is_a_tensor_to_everybody():
+    def waiting():
+        return POOL(F.relu(CONV(core.from_numpy(IMAGES))))
+
+    expected = waiting().detach().clone()
+    assert isinstance(waiting(), core.Tensor)
+    assert type(waiting() + 0) is core.Tensor
+    assert repr(type(waiting())) == repr(core.Tensor)
+    assert waiting().shape == (3, 4, 3, 3)
+    assert len(waiting()) == 3
+    assert "tensor" in repr(waiting())
+    with core.no_grad():
+        for y in (
+            copy.deepcopy(waiting()), copy.copy(waiting()), pickle.loads(pickle.dumps(waiting())),
+            core.stack([waiting()])[0], waiting().detach(),
+            waiting().data, core.from_numpy(numpy.asarray(waiting())), waiting().clone(),
+        ):  # fmt: skip
+            assert_close(y, expected, rtol=0, atol=0)
+            assert type(y) is core.Tensor
+        y = waiting()
+        y.note = 3
+        y.requires_grad_()
+        y += 1
+        assert y.note == 3
+        assert y.requires_grad
+        assert_close(y, expected + 1, rtol=0, atol=0)
+
+
+def test_threads_that_read_one_result_see_one():
+    y = POOL(F.relu(CONV(core.from_numpy(IMAGES))))
+    start, found = threading.Barrier(4), []
+
+    def reads():
+        start.wait()
+        found.append((id(y.array), id(y.grad_fn)))
+
+    threads = [threading.Thread(target=reads) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -100,7 +226,7 @@ def test_a_hook_of_any_of_them_sees_what_it_would_see(which, kind):
         assert_close(a, b)
     assert len(calls) == 1
     handle.remove()
-    assert "ReluBackward0" not in nodes(net(core.from_numpy(IMAGES)))
+    assert is_one(net(core.from_numpy(IMAGES)))
     assert len(calls) == 1
 
 
@@ -166,6 +292,7 @@ def test_a_weight_written_before_backward_is_refused():
         ({"padding": "same"}, (3, 1, 8, 8)),
         ({"padding": 1, "padding_mode": "circular"}, (3, 1, 8, 8)),
         ({"stride": 2}, (3, 1, 9, 9)),
+        ({"padding": -1}, (3, 1, 9, 9)),
         ({"dilation": 2}, (3, 1, 9, 9)),
     ],
 )
