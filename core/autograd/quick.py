@@ -44,8 +44,8 @@ def plain(x: Any) -> bool:
     return type(x) is ndarray and (x.dtype is _float32 or x.dtype is _float64)
 
 
-def unary(call: Any) -> Any:
-    """The quick form of a one-argument op."""
+def unary(call: Any, waits: Any = None) -> Any:
+    """The quick form of a one-argument op; `waits(x)` of a tensor that waits is not to be read."""
     op = call.op
 
     def quick(input: Any, *, out: Any = None) -> Any:
@@ -54,6 +54,8 @@ def unary(call: Any) -> Any:
             if out is not None:
                 return call(input, out=out)
             return op.direct(input) if plain(input) else call(input)  # plain inside a rule
+        if waits and type(input) is Kind.waiting and (found := waits(input)) is not None:
+            return found
         x = input.array
         d = x.dtype
         if type(x) is not ndarray or not (d is _float32 or d is _float64 or d.char in op.whole):

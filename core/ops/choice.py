@@ -13,7 +13,7 @@ from core.autograd.dispatch import primitive
 from core.autograd.place import where_it_lies
 from core.autograd.quick import binary, unary
 from core.autograd.several import alike, with_mask
-from core.autograd.value import Kind, Value, called, wrap
+from core.autograd.value import Value, called, wrap
 from core.backend import packed, xp
 from core.dtype import BOOL, FLOAT, finfo, of
 from core.notice import notice
@@ -216,22 +216,7 @@ def clamp_max(input: Any, max: Any, *, out: Any = None) -> Any:
 clip = clamp
 
 
-def _with_waiting(quick: Any) -> Any:
-    """The ReLU, which does not read what waits for it."""
-
-    @functools.wraps(quick)
-    def call(input: Any, *, out: Any = None) -> Any:
-        if type(input) is Kind.waiting and out is None:
-            found = input.with_relu()
-            if found is not None:
-                return found
-        return quick(input, out=out)
-
-    return call
-
-
-@_with_waiting
-@unary
+@functools.partial(unary, waits=lambda x: x.with_relu())
 @primitive
 def relu(x):
     """Elementwise max(x, 0)."""
