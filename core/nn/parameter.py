@@ -22,6 +22,11 @@ class Parameter(Tensor):
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         return _made(cls, data, requires_grad)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        out = super().__deepcopy__(memo)
+        out.grad = None  # as PyTorch's; that of another tensor keeps it
+        return out
+
     def __repr__(self, **options: Any) -> str:  # type: ignore[override]
         return "Parameter containing:\n" + Tensor.__repr__(self)
 

@@ -309,6 +309,13 @@ def a_copy_shares_what_was_shared(m):
 
 
 @law
+def a_deep_copy_of_a_parameter_has_no_gradient(m):
+    net, x = m.nn.Linear(2, 1), m.ones(2, requires_grad=True)
+    net(x).sum().backward()
+    return [copy.deepcopy(net).weight.grad is None, copy.deepcopy(x).grad is None]
+
+
+@law
 def pickled_modules(m):
     net = m.nn.Sequential(m.nn.Linear(2, 2), m.nn.BatchNorm1d(2), m.nn.LazyLinear(3)).eval()
     net[0].weight.requires_grad_(False)
