@@ -8,6 +8,7 @@ was to be computed is settled at the call: with copies of the arrays, and as the
 
 from __future__ import annotations
 
+import abc
 import functools
 import threading
 import weakref
@@ -18,8 +19,8 @@ import numpy
 from numpy import ndarray
 
 from core.autograd.mode import mode
-from core.autograd.record import FusedPlan, fused_result, result, wanted_of
-from core.autograd.value import Kind, Node, Value, count_of, wrap
+from core.autograd.record import fused_result, result, wanted_of
+from core.autograd.value import Kind, Value, count_of
 from core.ops.choice import relu
 from core.ops.conv import Window, convolution
 from core.ops.conv_pool import conv_relu_pool
@@ -29,8 +30,6 @@ from core.tensor import Tensor
 
 _sized = tuple.__new__  # the sizes of an array are plain ints: Size would look at each
 _CHANNELS = 8  # of the input, above which a product takes longer than what it is spared
-
-
 _SLOTS = [Value.__dict__[name] for name in Value.__slots__ if name != "__weakref__"]
 
 
@@ -175,8 +174,7 @@ class _Call:
     def recorded(self, op: Any, arrays: Any, out: Any) -> Any:
         """The result of an op of the call's arguments, as if it had been recorded at the call."""
         every = (1 << len(self.arrays)) - 1  # the tensors come first
-        wanted = sum(1 << i for i, flag in enumerate(self.wanted) if flag)
-        t = result(op, self.args, arrays, every, wanted, out)
+        t = result(op, self.args, arrays, every, self.wanted_bits(), out)
         if t.node is not None:
             known = {id(a): count for a, count in zip(self.tensors, self.counts, strict=True)}
             t.node.versions = [known[id(a)] for a in t.node.saved if isinstance(a, Value)]
@@ -185,22 +183,19 @@ class _Call:
 
     def recorded_fused(self, op: Any, args: Any, fused: Any) -> Any:
         """The same for the result of an acceleration."""
-        out, vjp = fused
-        positions = [i for i, flag in enumerate(self.wanted) if flag]
-        if not positions:
-            return fused_result(op, args, 0, fused)
-        plan = FusedPlan(op, positions, vjp)
-        node = Node(plan, args, self.wanted_edges(), out.shape, out.dtype)
-        if any(self.counts):
-            node.versions = self.counts + [0] * (len(args) - len(self.counts))
-        return wrap(out, node)
+        counts = [*self.counts, *[0] * (len(args) - len(self.counts))]
+        return fused_result(op, args, self.wanted_bits(), fused, self.wanted_edges(), counts)
+
+    def wanted_bits(self) -> int:
+        """Which arguments want gradients, as bits of their positions."""
+        return sum(1 << i for i, flag in enumerate(self.wanted) if flag)
 
     def wanted_edges(self) -> list[Any]:
         """Where gradients go to."""
         return [edge for edge, flag in zip(self.edges, self.wanted, strict=True) if flag]
 
 
-class _Step:
+class _Step(abc.ABC):
     """One of the results; its tensor may be gone, or may have been read."""
 
     __slots__ = ("__weakref__", "call", "followers", "holder", "result", "shape")
@@ -210,10 +205,6 @@ class _Step:
         self.holder: Callable[[], Any] = _nobody
         self.result: Any = None
         self.followers: list[weakref.ref[_Step]] = []
-
-    def follow(self, before: _Step) -> None:
-        """Nothing; this is made of what another step gives."""
-        before.followers.append(weakref.ref(self))
 
     def make_followers(self) -> None:
         """Nothing; what is made of this does not wait any longer."""
@@ -225,9 +216,9 @@ class _Step:
             elif step is not None:
                 step.make_followers()
 
+    @abc.abstractmethod
     def make(self) -> Any:
         """The result, not waiting."""
-        raise NotImplementedError
 
     def made(self) -> Any:
         """The tensor, that of the program where there is one."""
@@ -253,41 +244,62 @@ class _Convolution(_Step):
         return call.recorded(convolution.op, arrays, out)
 
 
-class _Relu(_Step):
-    __slots__ = ("before", "inplace")
+class _Follower(_Step):
+    """One that is made of what the step before gives."""
 
-    def __init__(self, before: _Convolution, inplace: bool) -> None:
-        super().__init__(before.call, before.shape)
-        self.before, self.inplace = before, inplace
-        self.follow(before)
+    __slots__ = ("before",)
+
+    def __init__(self, before: Any, shape: tuple[int, ...]) -> None:
+        super().__init__(before.call, shape)
+        self.before = before
+        before.followers.append(weakref.ref(self))
 
     def make(self) -> Any:
         x = self.before.made()
-        if self.result is not None:
-            return self.result
+        return self.of(x) if self.result is None else self.result  # made as what follows from x
+
+    @abc.abstractmethod
+    def of(self, x: Any) -> Any:
+        """What is made of the tensor before."""
+
+
+class _Relu(_Follower):
+    __slots__ = ("inplace",)
+
+    def __init__(self, before: _Convolution, inplace: bool) -> None:
+        super().__init__(before, before.shape)
+        self.inplace = inplace
+
+    def of(self, x: Any) -> Any:
         return x.relu_() if self.inplace else relu(x)
 
 
-class _Pool(_Step):
-    __slots__ = ("before", "tile")
+class _Pool(_Follower):
+    __slots__ = ("tile",)
 
     def __init__(self, before: _Relu, shape: tuple[int, ...], tile: tuple[int, ...]) -> None:
-        super().__init__(before.call, shape)
-        self.before, self.tile = before, tile
-        self.follow(before)
+        super().__init__(before, shape)
+        self.tile = tile
 
     def make(self) -> Any:
-        call, tile, ones = self.call, self.tile, (1,) * len(self.tile)
+        made = NotImplemented
         if self.before.is_unseen() and self.before.before.is_unseen():
-            fast: Any = conv_relu_pool.op.fast[ndarray]
-            arrays, others = call.arrays, [*call.args[len(call.arrays) : 3], call.args[4], tile]
-            fused = fast(*arrays, *others)
-            if fused is not NotImplemented:
-                return call.recorded_fused(conv_relu_pool.op, (*call.tensors, *others), fused)
-        x = self.before.made()
-        if self.result is not None:
-            return self.result
-        return max_windows(x, tile, tile, ((0, 0),) * len(tile), ones)
+            made = self.in_one()
+        return super().make() if made is NotImplemented else made
+
+    def in_one(self) -> Any:
+        """The pool of the ReLU of the convolution, without these."""
+        call = self.call
+        others = [*call.args[len(call.arrays) : 3], call.args[4], self.tile]
+        fast: Any = conv_relu_pool.op.fast[ndarray]
+        fused = fast(*call.arrays, *others)
+        if fused is NotImplemented:
+            return fused
+        return call.recorded_fused(conv_relu_pool.op, (*call.tensors, *others), fused)
+
+    def of(self, x: Any) -> Any:
+        ones = (1,) * len(self.tile)
+        return max_windows(x, self.tile, self.tile, ((0, 0),) * len(self.tile), ones)
 
 
 def _waiting(step: _Step) -> Any:

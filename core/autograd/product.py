@@ -77,12 +77,11 @@ def _other(node: Node, g: Any, create_graph: bool, gated: Any) -> list[Any]:
     plan, saved = node.plan, node.saved
     if type(plan) is not FusedPlan:
         return plan.products(node, g, create_graph)
-    if create_graph:
-        check_versions(node, range(len(saved)), saved)
-        return _replayed(node, g)
-    if plan.op.unread:
+    if plan.op.unread and not create_graph:
         saved = [None if i in plan.op.unread else a for i, a in enumerate(saved)]
     check_versions(node, range(len(saved)), saved)
+    if create_graph:
+        return _replayed(node, g)
     parts = plan.vjp(g, gated=True) if gated else plan.vjp(g)
     return [p() if callable(p) else p for p in [parts[i] for i in plan.wanted]]
 

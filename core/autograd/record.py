@@ -190,15 +190,20 @@ class FusedPlan:
     next_functions = Plan.next_functions
 
 
-def fused_result(op: Op, args: Any, wanted: int, fused: Any) -> Any:
-    """The result of an acceleration, recorded with its own gradient function."""
+def fused_result(
+    op: Op, args: Any, wanted: int, fused: Any, edges: Any = None, counts: Any = None
+) -> Any:
+    """The result of an acceleration, recorded with its own gradient function.
+
+    With other `edges` and `counts` of writes than the arguments have now, where those are given.
+    """
     out, vjp = fused
     t = wrap(out)
     if wanted and out.dtype.kind in "fV":
         positions = [i for i in range(len(args)) if wanted >> i & 1]
-        edges = [args[i].node or args[i] for i in positions]
+        edges = edges or [args[i].node or args[i] for i in positions]
         node = Node(FusedPlan(op, positions, vjp), args, edges, out.shape, out.dtype)
-        counts = [count_of(a) if isinstance(a, Value) else 0 for a in args]
+        counts = counts or [count_of(a) if isinstance(a, Value) else 0 for a in args]
         node.versions = counts if any(counts) else None
         t.node, t.needs_grad = node, True
     elif mode.inference and not mode.recording:
